@@ -1,0 +1,64 @@
+//! The names that cosign gave to things in a registry: tags, media types, annotation keys.
+//!
+//! Specification: <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>.
+
+use crate::digest::Digest;
+
+/// Media type of a layer that holds a simple-signing payload.
+pub const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// Media type of a layer that holds a DSSE envelope.
+pub const DSSE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Annotation with the base64 signature of a layer; present on every layer, empty on attestations.
+pub const SIGNATURE_ANNOTATION: &str = "dev.cosignproject.cosign/signature";
+/// Annotation with the signing certificate, PEM.
+pub const CERTIFICATE_ANNOTATION: &str = "dev.sigstore.cosign/certificate";
+/// Annotation with the certificate chain, PEM.
+pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
+/// Annotation with the transparency log entry.
+pub const BUNDLE_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
+/// Annotation with the predicate type of an attestation layer; a hint for people, never trusted.
+pub const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
+
+/// Which of cosign's tags beside an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Tag {
+    /// `sha256-<hex>.sig`: image signatures.
+    Signatures,
+    /// `sha256-<hex>.att`: attestations.
+    Attestations,
+    /// `sha256-<hex>.sbom`: attached SBOMs, unsigned.
+    Sbom,
+    /// `sha256-<hex>`: the index of referrers on registries without the referrers API.
+    Referrers,
+}
+
+impl Tag {
+    /// The tag beside the image with this digest.
+    #[must_use]
+    pub fn of(self, digest: &Digest) -> String {
+        let suffix = match self {
+            Self::Signatures => ".sig",
+            Self::Attestations => ".att",
+            Self::Sbom => ".sbom",
+            Self::Referrers => "",
+        };
+        format!("sha256-{}{suffix}", digest.hex())
+    }
+}
+
+/// The predicate type that a `--type` of cosign's stands for; anything else must be a URI and stands for itself.
+#[must_use]
+pub fn predicate_type(name: &str) -> Option<&str> {
+    Some(match name {
+        "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
+        "slsaprovenance1" => "https://slsa.dev/provenance/v1",
+        "custom" => "https://cosign.sigstore.dev/attestation/v1",
+        "link" => "https://in-toto.io/Link/v1",
+        "spdx" | "spdxjson" => "https://spdx.dev/Document",
+        "cyclonedx" => "https://cyclonedx.org/bom",
+        "vuln" => "https://cosign.sigstore.dev/attestation/vuln/v1",
+        "openvex" => "https://openvex.dev/ns",
+        uri if uri.contains("://") || uri.starts_with("urn:") => uri,
+        _ => return None,
+    })
+}

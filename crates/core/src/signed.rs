@@ -1,0 +1,82 @@
+//! A payload with its signature, in the shape in which it is stored: one layer of cosign's `.sig` or `.att` image.
+//!
+//! The same type comes back from a registry, and then nothing in it is true yet: only `tekseal-signing` turns it into
+//! something verified. Its payload is private for that reason; `unverified_payload` exists for the verifier and for error text.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::cosign;
+use crate::digest::Digest;
+use crate::dsse::Envelope;
+
+/// One signature or attestation as a layer: media type, exact bytes, annotations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signed {
+    media_type: String,
+    content: Vec<u8>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl Signed {
+    /// An image signature: `payload` is the simple-signing document, `signature` is over it (DER for ECDSA).
+    #[must_use]
+    pub fn image_signature(payload: Vec<u8>, signature: &[u8]) -> Self {
+        Self {
+            media_type: cosign::SIMPLE_SIGNING_MEDIA_TYPE.to_owned(),
+            content: payload,
+            annotations: BTreeMap::from([(cosign::SIGNATURE_ANNOTATION.to_owned(), STANDARD.encode(signature))]),
+        }
+    }
+
+    /// An attestation: an envelope around a Statement of this predicate type.
+    #[must_use]
+    pub fn attestation(envelope: &Envelope, predicate_type: &str) -> Self {
+        Self {
+            media_type: cosign::DSSE_MEDIA_TYPE.to_owned(),
+            content: envelope.to_bytes(),
+            annotations: BTreeMap::from([
+                (cosign::SIGNATURE_ANNOTATION.to_owned(), String::new()),
+                (cosign::PREDICATE_TYPE_ANNOTATION.to_owned(), predicate_type.to_owned()),
+            ]),
+        }
+    }
+
+    /// What a registry handed out. Nothing of it is verified.
+    #[must_use]
+    pub fn fetched(media_type: String, content: Vec<u8>, annotations: BTreeMap<String, String>) -> Self {
+        Self { media_type, content, annotations }
+    }
+
+    /// Media type of the layer.
+    #[must_use]
+    pub fn media_type(&self) -> &str {
+        &self.media_type
+    }
+
+    /// The exact bytes of the layer: the simple-signing payload, or the envelope.
+    #[must_use]
+    pub fn layer(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Digest of the layer.
+    #[must_use]
+    pub fn layer_digest(&self) -> Digest {
+        Digest::of(&self.content)
+    }
+
+    /// Annotations of the layer.
+    #[must_use]
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.annotations
+    }
+
+    /// The payload before any verification: for the verifier and for error text only.
+    #[must_use]
+    pub fn unverified_payload(&self) -> &[u8] {
+        &self.content
+    }
+}

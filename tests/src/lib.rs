@@ -1,0 +1,1 @@
+//! The tests are in `it/`; this library is empty.
