@@ -73,7 +73,10 @@ impl FromStr for Digest {
         if count != 64 {
             return Err(Error::Length(text.to_owned(), count));
         }
-        if !digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        if !digits
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        {
             return Err(Error::Format(text.to_owned()));
         }
         Ok(Self(text.to_owned()))
@@ -94,7 +97,9 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
@@ -114,9 +119,21 @@ mod tests {
     fn other_algorithms_lengths_and_upper_case_are_refused() {
         let good = Digest::of(b"x").to_string();
         assert!(good.parse::<Digest>().is_ok());
-        assert!(matches!(good.to_uppercase().parse::<Digest>(), Err(Error::Algorithm(_))));
-        assert!(matches!(good[..70].parse::<Digest>(), Err(Error::Length(_, 63))));
-        assert!(matches!(format!("sha256:{}", "A".repeat(64)).parse::<Digest>(), Err(Error::Format(_))));
-        assert!(matches!("sha512:00".parse::<Digest>(), Err(Error::Algorithm(_))));
+        assert!(matches!(
+            good.to_uppercase().parse::<Digest>(),
+            Err(Error::Algorithm(_))
+        ));
+        assert!(matches!(
+            good[..70].parse::<Digest>(),
+            Err(Error::Length(_, 63))
+        ));
+        assert!(matches!(
+            format!("sha256:{}", "A".repeat(64)).parse::<Digest>(),
+            Err(Error::Format(_))
+        ));
+        assert!(matches!(
+            "sha512:00".parse::<Digest>(),
+            Err(Error::Algorithm(_))
+        ));
     }
 }

@@ -53,7 +53,10 @@ impl Envelope {
         Self {
             payload_type: payload_type.to_owned(),
             payload: STANDARD.encode(payload),
-            signatures: vec![Signature { keyid: keyid.to_owned(), sig: STANDARD.encode(signature) }],
+            signatures: vec![Signature {
+                keyid: keyid.to_owned(),
+                sig: STANDARD.encode(signature),
+            }],
         }
     }
 
@@ -83,14 +86,21 @@ impl Signature {
 
 /// Standard base64, or the URL-safe alphabet that DSSE also allows readers to accept.
 fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    STANDARD.decode(text).or_else(|e| URL_SAFE.decode(text).map_err(|_| e))
+    STANDARD
+        .decode(text)
+        .or_else(|e| URL_SAFE.decode(text).map_err(|_| e))
 }
 
 /// The pre-authentication encoding, the bytes that a DSSE signature signs:
 /// `DSSEv1 SP len(type) SP type SP len(payload) SP payload`.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
+    let mut bytes = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        payload.len()
+    )
+    .into_bytes();
     bytes.extend_from_slice(payload);
     bytes
 }

@@ -18,7 +18,9 @@ use serde_json::ser::{CompactFormatter, Formatter};
 pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     let mut serializer = Serializer::with_formatter(&mut bytes, GoFormatter(CompactFormatter));
-    value.serialize(&mut serializer).expect("our types have string keys and a Vec takes any byte");
+    value
+        .serialize(&mut serializer)
+        .expect("our types have string keys and a Vec takes any byte");
     bytes
 }
 
@@ -34,7 +36,11 @@ pub fn to_vec_protojson<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 struct GoFormatter(CompactFormatter);
 
 impl Formatter for GoFormatter {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(['<', '>', '&', '\u{2028}', '\u{2029}']) {
             let (before, special) = rest.split_at(at);

@@ -31,9 +31,21 @@ pub struct Payload {
 impl Payload {
     /// A Statement in its final bytes.
     #[must_use]
-    pub fn statement(format: &str, predicate_type: &str, bytes: Vec<u8>, subjects: Vec<Subject>) -> Self {
-        let kind = PayloadKind::Statement { format: format.to_owned(), predicate_type: predicate_type.to_owned() };
-        Self { kind, bytes, subjects }
+    pub fn statement(
+        format: &str,
+        predicate_type: &str,
+        bytes: Vec<u8>,
+        subjects: Vec<Subject>,
+    ) -> Self {
+        let kind = PayloadKind::Statement {
+            format: format.to_owned(),
+            predicate_type: predicate_type.to_owned(),
+        };
+        Self {
+            kind,
+            bytes,
+            subjects,
+        }
     }
 
     /// The simple-signing payload of `image`.

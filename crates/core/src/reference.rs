@@ -76,10 +76,15 @@ impl Repository {
             return Err(Error::Empty(text.to_owned()));
         }
         let (registry, path) = match text.split_once('/') {
-            Some((first, rest)) if first == "localhost" || first.contains(['.', ':']) => (first, rest),
+            Some((first, rest)) if first == "localhost" || first.contains(['.', ':']) => {
+                (first, rest)
+            }
             _ => ("", text),
         };
-        if !path.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-./".contains(&b)) {
+        if !path
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-./".contains(&b))
+        {
             return Err(Error::Characters(path.to_owned()));
         }
         if !(2..=255).contains(&path.len()) {
@@ -88,13 +93,20 @@ impl Repository {
         if !is_authority(registry) {
             return Err(Error::Registry(registry.to_owned()));
         }
-        let registry = if registry.is_empty() || registry == "docker.io" { DOCKER_HUB } else { registry };
+        let registry = if registry.is_empty() || registry == "docker.io" {
+            DOCKER_HUB
+        } else {
+            registry
+        };
         let path = if registry == DOCKER_HUB && !path.contains('/') {
             format!("library/{path}")
         } else {
             path.to_owned()
         };
-        Ok(Self { registry: registry.to_owned(), path })
+        Ok(Self {
+            registry: registry.to_owned(),
+            path,
+        })
     }
 
     /// The registry as it is named in payloads: host with optional port.
@@ -112,7 +124,10 @@ impl Repository {
     /// The same repository with `@digest`.
     #[must_use]
     pub fn at(&self, digest: Digest) -> DigestRef {
-        DigestRef { repository: self.clone(), digest }
+        DigestRef {
+            repository: self.clone(),
+            digest,
+        }
     }
 }
 
@@ -132,10 +147,19 @@ impl ImageRef {
             (_, Some(_)) => return Err(Error::Separators(text.to_owned())),
         };
         let digest = digest
-            .map(|digest| digest.parse().map_err(|source| Error::Digest { text: text.to_owned(), source }))
+            .map(|digest| {
+                digest.parse().map_err(|source| Error::Digest {
+                    text: text.to_owned(),
+                    source,
+                })
+            })
             .transpose()?;
         let (base, tag) = split_tag(name);
-        Ok(Self { repository: Repository::parse(base)?, tag: tag.map(str::to_owned), digest })
+        Ok(Self {
+            repository: Repository::parse(base)?,
+            tag: tag.map(str::to_owned),
+            digest,
+        })
     }
 
     /// The image by digest; an error if no digest was written.
@@ -143,7 +167,10 @@ impl ImageRef {
         let Some(digest) = self.digest.clone() else {
             return Err(Error::NoDigest(self.to_string()));
         };
-        Ok(DigestRef { repository: self.repository, digest })
+        Ok(DigestRef {
+            repository: self.repository,
+            digest,
+        })
     }
 }
 
@@ -184,7 +211,9 @@ fn split_tag(name: &str) -> (&str, Option<&str>) {
 
 fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 /// RFC 3986 authority as Go's `net/url` accepts it for go-containerregistry: no user, a port of digits.
@@ -194,7 +223,8 @@ fn is_authority(registry: &str) -> bool {
         Some(_) if !registry.starts_with('[') => return false,
         _ => registry,
     };
-    host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=[]:".contains(&b))
+    host.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=[]:".contains(&b))
 }
 
 #[cfg(test)]
@@ -213,25 +243,48 @@ mod tests {
             ("127.0.0.1:5000/app:v1", "127.0.0.1:5000/app"),
             ("https://quay.io/a/b", "https://quay.io/a/b"),
         ] {
-            assert_eq!(ImageRef::parse(text).map(|r| r.repository.to_string()), Ok(name.to_owned()), "{text}");
+            assert_eq!(
+                ImageRef::parse(text).map(|r| r.repository.to_string()),
+                Ok(name.to_owned()),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_port_is_not_taken_for_a_tag() {
-        let parsed = ImageRef::parse(&format!("host:5000/repo:tag@sha256:{HEX}")).expect("this is well formed");
+        let parsed = ImageRef::parse(&format!("host:5000/repo:tag@sha256:{HEX}"))
+            .expect("this is well formed");
         assert_eq!(parsed.repository.registry(), "host:5000");
         assert_eq!(parsed.tag.as_deref(), Some("tag"));
-        assert_eq!(parsed.to_string(), format!("host:5000/repo:tag@sha256:{HEX}"));
+        assert_eq!(
+            parsed.to_string(),
+            format!("host:5000/repo:tag@sha256:{HEX}")
+        );
     }
 
     #[test]
     fn bad_references_say_what_is_wrong() {
-        assert!(matches!(ImageRef::parse("quay.io/a/B"), Err(Error::Characters(_))));
-        assert!(matches!(ImageRef::parse("quay.io/a b"), Err(Error::Characters(_))));
-        assert!(matches!(ImageRef::parse("host:port/app"), Err(Error::Registry(_))));
-        assert!(matches!(DigestRef::parse("quay.io/a/b:1"), Err(Error::NoDigest(_))));
-        assert!(matches!(ImageRef::parse("a@b@c"), Err(Error::Separators(_))));
+        assert!(matches!(
+            ImageRef::parse("quay.io/a/B"),
+            Err(Error::Characters(_))
+        ));
+        assert!(matches!(
+            ImageRef::parse("quay.io/a b"),
+            Err(Error::Characters(_))
+        ));
+        assert!(matches!(
+            ImageRef::parse("host:port/app"),
+            Err(Error::Registry(_))
+        ));
+        assert!(matches!(
+            DigestRef::parse("quay.io/a/b:1"),
+            Err(Error::NoDigest(_))
+        ));
+        assert!(matches!(
+            ImageRef::parse("a@b@c"),
+            Err(Error::Separators(_))
+        ));
         assert!(matches!(ImageRef::parse(""), Err(Error::Empty(_))));
     }
 }

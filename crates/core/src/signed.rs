@@ -27,27 +27,47 @@ impl Signed {
         Self {
             media_type: cosign::SIMPLE_SIGNING_MEDIA_TYPE.to_owned(),
             content: payload,
-            annotations: BTreeMap::from([(cosign::SIGNATURE_ANNOTATION.to_owned(), STANDARD.encode(signature))]),
+            annotations: BTreeMap::from([(
+                cosign::SIGNATURE_ANNOTATION.to_owned(),
+                STANDARD.encode(signature),
+            )]),
         }
     }
 
     /// An attestation: an envelope around a Statement of this predicate type.
     #[must_use]
     pub fn attestation(envelope: &Envelope, predicate_type: &str) -> Self {
+        Self::attestation_of_bytes(envelope.to_bytes(), predicate_type)
+    }
+
+    /// An attestation from the envelope's exact bytes, as they were written to a file.
+    #[must_use]
+    pub fn attestation_of_bytes(envelope: Vec<u8>, predicate_type: &str) -> Self {
         Self {
             media_type: cosign::DSSE_MEDIA_TYPE.to_owned(),
-            content: envelope.to_bytes(),
+            content: envelope,
             annotations: BTreeMap::from([
                 (cosign::SIGNATURE_ANNOTATION.to_owned(), String::new()),
-                (cosign::PREDICATE_TYPE_ANNOTATION.to_owned(), predicate_type.to_owned()),
+                (
+                    cosign::PREDICATE_TYPE_ANNOTATION.to_owned(),
+                    predicate_type.to_owned(),
+                ),
             ]),
         }
     }
 
     /// What a registry handed out. Nothing of it is verified.
     #[must_use]
-    pub fn fetched(media_type: String, content: Vec<u8>, annotations: BTreeMap<String, String>) -> Self {
-        Self { media_type, content, annotations }
+    pub fn fetched(
+        media_type: String,
+        content: Vec<u8>,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            media_type,
+            content,
+            annotations,
+        }
     }
 
     /// Media type of the layer.

@@ -58,8 +58,12 @@ impl SimpleSigning {
     pub fn of(image: &DigestRef) -> Self {
         Self {
             critical: Critical {
-                identity: Identity { docker_reference: image.repository.to_string() },
-                image: Image { docker_manifest_digest: image.digest.to_string() },
+                identity: Identity {
+                    docker_reference: image.repository.to_string(),
+                },
+                image: Image {
+                    docker_manifest_digest: image.digest.to_string(),
+                },
                 kind: SIGNATURE_TYPE.to_owned(),
             },
             optional: None,
@@ -91,7 +95,8 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_cosign() {
         let digest = "sha256:a172cedcae47474b615c54d510a5d84a8dea3032e958587430b413538be3f333";
-        let image = DigestRef::parse(&format!("registry.example.com/acme/app@{digest}")).expect("well formed");
+        let image = DigestRef::parse(&format!("registry.example.com/acme/app@{digest}"))
+            .expect("well formed");
         assert_eq!(
             String::from_utf8_lossy(&SimpleSigning::of(&image).to_bytes()),
             format!(

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
-use crate::reference::{Repository, DigestRef};
+use crate::reference::{DigestRef, Repository};
 
 /// Statement type of in-toto attestation framework v0.1.
 pub const STATEMENT_V01: &str = "https://in-toto.io/Statement/v0.1";
@@ -43,7 +43,9 @@ impl Subject {
     /// The image that this Subject is: its name is a repository and it has a `sha256` digest.
     #[must_use]
     pub fn image(&self) -> Option<DigestRef> {
-        let digest: Digest = format!("sha256:{}", self.digest.get("sha256")?).parse().ok()?;
+        let digest: Digest = format!("sha256:{}", self.digest.get("sha256")?)
+            .parse()
+            .ok()?;
         Some(Repository::parse(&self.name).ok()?.at(digest))
     }
 }

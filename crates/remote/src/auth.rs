@@ -1,1 +1,445 @@
-//! (to be written)
+//! Answers the challenges of registries and remembers what was accepted.
+//!
+//! ```text
+//!  first request ──401──▶ challenge ──▶ Basic: header from the credentials
+//!                                   └─▶ Bearer: token from the realm ──▶ request again, and all later ones
+//! ```
+//!
+//! There is no ping: the first real request brings the challenge. What was agreed is kept per repository until it
+//! expires or is refused; requests that run at the same time share one token. Several fitting credentials are tried from
+//! the longest path to the host alone. Specification: <https://distribution.github.io/distribution/spec/auth/token/>
+//! and <https://distribution.github.io/distribution/spec/auth/oauth/>.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, Url};
+use serde::Deserialize;
+use tekseal_core::Repository;
+use tekseal_core::docker_config::{Credentials, Match, Secret};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::Instant;
+
+use crate::challenge::{Challenge, challenge};
+use crate::error::{Cause, Detail, shown};
+use crate::http::{self, Line};
+use crate::registry::Access;
+use crate::retry::retry_after;
+
+/// What a token server may answer at most.
+const TOKEN_LIMIT: u64 = 1 << 20;
+
+/// How long a token is good for when its server does not say.
+const TOKEN_LIFE: u64 = 60;
+
+/// How our name appears in the logs of token servers.
+const CLIENT_ID: &str = "tekseal";
+
+/// Credentials, and what was agreed with each registry.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    credentials: Credentials,
+    access: Access,
+    doors: Mutex<HashMap<Repository, Arc<Door>>>,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+/// What is known about a whole registry.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Its last challenge, and the URL it came from: a second repository needs no 401 to learn it.
+    challenge: Option<(Challenge, Url)>,
+    /// Which credentials were shown last: key and file.
+    credential: Option<String>,
+}
+
+/// What was agreed with a repository.
+#[derive(Debug, Default)]
+struct Door {
+    state: Arc<tokio::sync::Mutex<State>>,
+    /// The version of the state that the registry has accepted once.
+    accepted: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    /// Counts the changes of `header`, so that of several refused requests one renews it and the others see that.
+    version: u64,
+    header: Option<HeaderValue>,
+    expires: Option<Instant>,
+    /// Which of the fitting credentials is in use.
+    choice: usize,
+    /// The registry has answered a request without credentials.
+    open: bool,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("version", &self.version).field("choice", &self.choice).finish_non_exhaustive()
+    }
+}
+
+/// Leave to send one request.
+pub(crate) struct Pass {
+    door: Arc<Door>,
+    header: Option<HeaderValue>,
+    version: u64,
+    /// The first request goes alone when the registry will probably ask who we are.
+    first: Option<OwnedMutexGuard<State>>,
+}
+
+impl Pass {
+    /// The `Authorization` to send, if any.
+    pub(crate) fn header(&self) -> Option<&HeaderValue> {
+        self.header.as_ref()
+    }
+}
+
+/// What to do after a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Other credentials are in place.
+    Again,
+    /// Nothing else to try.
+    GiveUp,
+}
+
+impl Keyring {
+    pub(crate) fn new(credentials: Credentials, access: Access) -> Self {
+        Self { credentials, access, doors: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// Key and file of the credentials shown to `registry` last.
+    pub(crate) fn credential_used(&self, registry: &str) -> Option<String> {
+        lock(&self.known).get(registry).and_then(|known| known.credential.clone())
+    }
+
+    /// Leave to send a request about `repository`: with what was agreed before, renewed if its time is over.
+    pub(crate) async fn enter(&self, line: &Line, repository: &Repository) -> Result<Pass, Cause> {
+        let door = Arc::clone(lock(&self.doors).entry(repository.clone()).or_default());
+        let mut state = Arc::clone(&door.state).lock_owned().await;
+        let is_over = state.expires.is_some_and(|expires| expires <= Instant::now());
+        if (state.header.is_none() || is_over) && !state.open {
+            let anonymous = self.credentials.for_repository(repository).is_empty();
+            let known = lock(&self.known).get(repository.registry()).and_then(|known| known.challenge.clone());
+            match known {
+                Some((Challenge::Basic, _)) if anonymous => {}
+                Some((challenge, base)) => {
+                    self.establish(line, repository, &challenge, &base, &mut state, Detail::default()).await?;
+                }
+                None if anonymous => {}
+                None => {
+                    let version = state.version;
+                    return Ok(Pass { door, header: None, version, first: Some(state) });
+                }
+            }
+        }
+        let (header, version) = (state.header.clone(), state.version);
+        Ok(Pass { door, header, version, first: None })
+    }
+
+    /// The request was answered with neither 401 nor 403.
+    pub(crate) fn accepted(&self, mut pass: Pass) {
+        if let Some(state) = &mut pass.first {
+            state.open = true;
+        }
+        if pass.header.is_some() {
+            pass.door.accepted.fetch_max(pass.version, Ordering::Relaxed);
+        }
+    }
+
+    /// The registry at `base` answered 401: puts a token or the next credentials in place, or says why that is the end.
+    pub(crate) async fn challenged(
+        &self,
+        line: &Line,
+        repository: &Repository,
+        base: &Url,
+        pass: Pass,
+        refusal: Refusal,
+    ) -> Result<(), Cause> {
+        let door = pass.door;
+        let mut state = match pass.first {
+            Some(state) => state,
+            None => Arc::clone(&door.state).lock_owned().await,
+        };
+        if state.version != pass.version {
+            return Ok(());
+        }
+        state.open = false;
+        if pass.header.is_some() && door.accepted.load(Ordering::Relaxed) != pass.version {
+            state.choice += 1;
+        }
+        let tried = self.tried(repository, &state);
+        let Some(challenge) = challenge(&refusal.headers) else {
+            return Err(self.refused(repository, tried, refusal.detail));
+        };
+        let exhausted = pass.header.is_some() && state.choice >= self.choices(repository);
+        if exhausted {
+            state.forget();
+            return Err(self.refused(repository, tried, refusal.detail));
+        }
+        lock(&self.known).entry(repository.registry().to_owned()).or_default().challenge =
+            Some((challenge.clone(), base.clone()));
+        self.establish(line, repository, &challenge, base, &mut state, refusal.detail).await
+    }
+
+    /// The registry answered 403: perhaps other credentials may do it.
+    pub(crate) async fn denied(&self, line: &Line, repository: &Repository, pass: Pass) -> Result<Next, Cause> {
+        let known = lock(&self.known).get(repository.registry()).and_then(|known| known.challenge.clone());
+        let (Some((challenge, base)), Some(_)) = (known, &pass.header) else {
+            return Ok(Next::GiveUp);
+        };
+        let mut state = Arc::clone(&pass.door.state).lock_owned().await;
+        if state.version != pass.version {
+            return Ok(Next::Again);
+        }
+        if state.choice + 1 >= self.choices(repository) {
+            return Ok(Next::GiveUp);
+        }
+        state.choice += 1;
+        self.establish(line, repository, &challenge, &base, &mut state, Detail::default()).await?;
+        Ok(Next::Again)
+    }
+
+    /// Puts a new header in place, from the chosen credentials or, if the token server refuses them, the next ones.
+    async fn establish(
+        &self,
+        line: &Line,
+        repository: &Repository,
+        challenge: &Challenge,
+        base: &Url,
+        state: &mut State,
+        detail: Detail,
+    ) -> Result<(), Cause> {
+        let choices = self.credentials.for_repository(repository);
+        let mut detail = detail;
+        loop {
+            let choice = choices.get(state.choice);
+            if choice.is_none() && (state.choice > 0 || *challenge == Challenge::Basic) {
+                let tried = self.tried(repository, state);
+                state.forget();
+                return Err(self.refused(repository, tried, detail));
+            }
+            if let Some(choice) = choice {
+                lock(&self.known).entry(repository.registry().to_owned()).or_default().credential =
+                    Some(choice.to_string());
+            }
+            let asked = Asked { line, repository, access: self.access, base };
+            match asked.authorization(challenge, choice.map(Match::secret)).await {
+                Ok(granted) => {
+                    state.version += 1;
+                    state.header = Some(granted.header);
+                    state.expires = granted.expires;
+                    return Ok(());
+                }
+                Err(Cause::Token { source, .. }) if matches!(source.status(), Some(400 | 401 | 403)) => {
+                    if let Cause::Status { detail: said, .. } = *source {
+                        detail = said;
+                    }
+                    // Without credentials the token server was asked as nobody; one more step ends the loop.
+                    state.choice += 1;
+                }
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+
+    fn choices(&self, repository: &Repository) -> usize {
+        self.credentials.for_repository(repository).len()
+    }
+
+    fn tried(&self, repository: &Repository, state: &State) -> Vec<String> {
+        let choices = self.credentials.for_repository(repository);
+        choices.iter().take(state.choice.max(1)).map(Match::to_string).collect()
+    }
+
+    fn refused(&self, repository: &Repository, tried: Vec<String>, detail: Detail) -> Cause {
+        let registry = repository.registry().to_owned();
+        if tried.is_empty() {
+            let notes = self.credentials.notes(repository);
+            return Cause::NoCredentials { registry, repository: repository.clone(), detail, notes };
+        }
+        Cause::Unauthorized { registry, tried, detail }
+    }
+}
+
+/// What is left of an answer that refused.
+pub(crate) struct Refusal {
+    /// Its headers, with the challenge in them.
+    pub(crate) headers: HeaderMap,
+    /// What it said.
+    pub(crate) detail: Detail,
+}
+
+impl State {
+    /// A later request begins anew, perhaps with credentials that work again.
+    fn forget(&mut self) {
+        *self = Self { version: self.version + 1, ..Self::default() };
+    }
+}
+
+struct Granted {
+    header: HeaderValue,
+    expires: Option<Instant>,
+}
+
+/// One question for an authorization.
+struct Asked<'a> {
+    line: &'a Line,
+    repository: &'a Repository,
+    access: Access,
+    base: &'a Url,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    access_token: String,
+    #[serde(default)]
+    expires_in: Option<u64>,
+}
+
+impl Asked<'_> {
+    async fn authorization(&self, challenge: &Challenge, secret: Option<&Secret>) -> Result<Granted, Cause> {
+        if let Some(token) = secret.and_then(Secret::registry_token) {
+            return Ok(Granted { header: self.header(&format!("Bearer {token}"))?, expires: None });
+        }
+        match challenge {
+            Challenge::Basic => {
+                let (user, password) = secret.and_then(Secret::basic).unwrap_or_default();
+                Ok(Granted { header: self.header(&basic(user, password))?, expires: None })
+            }
+            Challenge::Bearer { realm, service, scope } => {
+                let mut parameters = Vec::new();
+                if let Some(service) = service {
+                    parameters.push(("service", service.clone()));
+                }
+                let scopes = self.scopes(scope.as_deref());
+                self.token(realm, &parameters, &scopes, secret).await.map_err(|source| Cause::Token {
+                    registry: self.repository.registry().to_owned(),
+                    source: Box::new(source),
+                })
+            }
+        }
+    }
+
+    /// What we need, asked for at once so that the first write is no second challenge, and what the registry wants
+    /// beside that.
+    fn scopes(&self, wanted: Option<&str>) -> Vec<String> {
+        let resource = format!("repository:{}:", self.repository.path());
+        let actions = match self.access {
+            Access::Pull => "pull",
+            Access::PullPush => "pull,push",
+        };
+        let others = wanted.unwrap_or_default().split_ascii_whitespace().filter(|scope| !scope.starts_with(&resource));
+        std::iter::once(format!("{resource}{actions}")).chain(others.map(str::to_owned)).collect()
+    }
+
+    async fn token(
+        &self,
+        realm: &str,
+        parameters: &[(&str, String)],
+        scopes: &[String],
+        secret: Option<&Secret>,
+    ) -> Result<Granted, Cause> {
+        let refuse = || Cause::Realm { realm: Url::parse(realm).map_or_else(|_| "a malformed URL".to_owned(), |url| shown(&url)) };
+        let mut realm = Url::parse(realm).map_err(|_| refuse())?;
+        if !self.line.may_ask(&realm, self.base) {
+            return Err(refuse());
+        }
+        // A URL's own user would go before ours.
+        let _ = realm.set_username("");
+        let _ = realm.set_password(None);
+        if let Some(refresh) = secret.and_then(Secret::identity_token) {
+            let response = self.exchange(&realm, parameters, scopes, refresh).await?;
+            // Token servers without the OAuth2 form know the other one only.
+            if !matches!(response.status().as_u16(), 401 | 404 | 405) {
+                return self.granted(&realm, response).await;
+            }
+        }
+        let mut url = realm.clone();
+        url.query_pairs_mut().extend_pairs(parameters).extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
+        let mut request = self.line.request(Method::GET, &url)?;
+        if let Some((user, password)) = secret.and_then(login) {
+            request = request.header(AUTHORIZATION, self.header(&basic(user, password))?);
+        }
+        let response = http::send(&url, request).await?;
+        self.granted(&realm, response).await
+    }
+
+    /// Turns a refresh token into one for the registry (OAuth2, `grant_type=refresh_token`).
+    async fn exchange(
+        &self,
+        realm: &Url,
+        parameters: &[(&str, String)],
+        scopes: &[String],
+        refresh: &str,
+    ) -> Result<Response, Cause> {
+        // A URL's query is written like a form.
+        let mut form = realm.clone();
+        form.set_query(None);
+        form.query_pairs_mut()
+            .extend_pairs([("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", refresh)])
+            .extend_pairs(parameters)
+            .append_pair("scope", &scopes.join(" "));
+        let request: RequestBuilder = self
+            .line
+            .request(Method::POST, realm)?
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form.query().unwrap_or_default().to_owned());
+        http::send(realm, request).await
+    }
+
+    async fn granted(&self, realm: &Url, response: Response) -> Result<Granted, Cause> {
+        let status = response.status();
+        if !status.is_success() {
+            let retry_after = retry_after(response.headers());
+            let detail = Detail::parse(&http::read_refusal(response).await);
+            return Err(Cause::Status { url: shown(realm), status: status.as_u16(), detail, retry_after });
+        }
+        let body = http::read(realm, response, TOKEN_LIMIT).await?;
+        // The error of the JSON reader might quote the token.
+        let answer: TokenAnswer =
+            serde_json::from_slice(&body).map_err(|_| Cause::NoToken { url: shown(realm) })?;
+        let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
+        if token.is_empty() {
+            return Err(Cause::NoToken { url: shown(realm) });
+        }
+        // A little early, so that it does not end on its way.
+        let life = answer.expires_in.unwrap_or(TOKEN_LIFE).min(24 * 3600);
+        let life = Duration::from_secs(life - (life / 5).min(10));
+        Ok(Granted { header: self.header(&format!("Bearer {token}"))?, expires: Some(Instant::now() + life) })
+    }
+
+    fn header(&self, text: &str) -> Result<HeaderValue, Cause> {
+        let mut header =
+            HeaderValue::from_str(text).map_err(|_| Cause::NoToken { url: shown(self.base) })?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+}
+
+/// What goes into a token request that is not OAuth2. Some servers take an identity token as the password.
+fn login(secret: &Secret) -> Option<(&str, &str)> {
+    match (secret.basic(), secret.identity_token()) {
+        (Some((user, "")), Some(token)) => Some((user, token)),
+        (None, Some(token)) => Some(("<token>", token)),
+        (login, _) => login,
+    }
+}
+
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic elsewhere leaves these maps as good as they were.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

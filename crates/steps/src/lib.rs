@@ -1,1 +1,45 @@
-//! placeholder
+//! The command lines: each tool parses its arguments, calls the libraries, writes its results last, and exits.
+//!
+//! A tool is one module with `Args` and `run`; its program in `src/bin` and its subcommand of `tekseal` are thin callers of both.
+
+pub mod exit;
+pub mod log;
+pub mod files;
+pub mod key_args;
+pub mod registry_args;
+pub mod handover;
+pub mod attest;
+pub mod keygen;
+pub mod provenance;
+pub mod sign;
+pub mod tree;
+pub mod upload;
+pub mod verify;
+pub mod desk;
+pub mod buildah_push;
+pub mod results;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+pub use exit::Failure;
+
+/// Runs a tool that needs no network: first line, the work, the error chain and the exit code.
+pub fn run(tool: &str, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    log::started(tool);
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(tool),
+    }
+}
+
+/// Runs a tool that waits for the outside, on a runtime of one thread.
+pub fn run_async(tool: &str, work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    run(tool, || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Failure::outside(e).context("starting the runtime"))?;
+        runtime.block_on(work)
+    })
+}

@@ -1,0 +1,649 @@
+//! Reads registry credentials from what docker, podman and Tekton leave behind, and picks those for one repository.
+//!
+//! Known are `config.json` (also under the names `.dockerconfigjson` and `auth.json`) and its forerunner `.dockercfg`.
+//! Formats: <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md> and
+//! <https://docs.docker.com/reference/cli/docker/login/>. Files are opened elsewhere: only bytes come in. Credential
+//! helpers are programs and are not run; [`Credentials::notes`] says when one would have been needed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::reference::Repository;
+
+/// Credentials of any number of files, earlier files before later ones.
+#[derive(Default)]
+pub struct Credentials {
+    sources: Vec<Source>,
+}
+
+/// What a registry may be told about us. Only the registry client reads it, so it can be neither printed nor copied.
+#[derive(Default)]
+pub struct Secret {
+    username: String,
+    password: Zeroizing<String>,
+    identity_token: Zeroizing<String>,
+    registry_token: Zeroizing<String>,
+}
+
+/// One entry that fits a repository.
+#[derive(Clone, Copy)]
+pub struct Match<'a> {
+    file: &'a str,
+    entry: &'a Entry,
+}
+
+/// Why a credential file is not understood. The content of the file is in none of them.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// No JSON, or JSON of another shape.
+    #[error("credential file {file} is malformed at line {line}, column {column}")]
+    Json {
+        /// Name of the file.
+        file: String,
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+    /// `auth` is not base64 of `username:password`.
+    #[error(
+        "credential file {file} has an \"auth\" for {key:?} that is not the base64 of username:password"
+    )]
+    Auth {
+        /// Name of the file.
+        file: String,
+        /// The key of the entry.
+        key: String,
+    },
+}
+
+struct Source {
+    file: String,
+    entries: Vec<Entry>,
+    helpers: Vec<Scope>,
+    store: Option<String>,
+}
+
+struct Entry {
+    scope: Scope,
+    secret: Secret,
+}
+
+/// A key of a credential file: as it was written, and as `host` or `host/path`.
+struct Scope {
+    key: String,
+    place: String,
+}
+
+impl Credentials {
+    /// Adds the content of one more file. What earlier files say about a registry goes before what this one says.
+    pub fn add(&mut self, file: &str, bytes: &[u8]) -> Result<(), Error> {
+        self.sources.push(Source::parse(file, bytes)?);
+        Ok(())
+    }
+
+    /// The entries for `repository`, longest path first. They are all of one file, the first that knows the repository
+    /// or its registry: a wrong password in a file that was named on purpose is not papered over by another file.
+    #[must_use]
+    pub fn for_repository(&self, repository: &Repository) -> Vec<Match<'_>> {
+        let name = place_of(repository);
+        for source in &self.sources {
+            let mut found: Vec<_> = source
+                .entries
+                .iter()
+                .filter(|entry| entry.scope.covers(&name))
+                .map(|entry| Match {
+                    file: &source.file,
+                    entry,
+                })
+                .collect();
+            if !found.is_empty() {
+                found.sort_by_key(|found| {
+                    let scope = &found.entry.scope;
+                    (std::cmp::Reverse(scope.place.len()), scope.key != HUB_KEY)
+                });
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// What people should know when no entry was found for `repository`: that a file leaves it to a credential helper.
+    #[must_use]
+    pub fn notes(&self, repository: &Repository) -> Vec<String> {
+        let name = place_of(repository);
+        let mut notes = Vec::new();
+        for Source {
+            file,
+            helpers,
+            store,
+            ..
+        } in &self.sources
+        {
+            if let Some(helper) = helpers.iter().find(|helper| helper.covers(&name)) {
+                notes.push(format!(
+                    "{file} names a credential helper for {:?}; helpers are not run, put an \"auths\" entry there instead",
+                    helper.key
+                ));
+            } else if store.is_some() {
+                notes.push(format!(
+                    "{file} keeps its passwords in a credential store (\"credsStore\"); stores are not asked, put an \"auths\" entry there instead"
+                ));
+            }
+        }
+        notes
+    }
+}
+
+/// Names of files and keys only.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.sources.iter().map(|source| {
+                let keys: Vec<_> = source
+                    .entries
+                    .iter()
+                    .map(|entry| &entry.scope.key)
+                    .collect();
+                (&source.file, keys)
+            }))
+            .finish()
+    }
+}
+
+impl Match<'_> {
+    /// The key as the file writes it.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.entry.scope.key
+    }
+
+    /// The name of the file.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        self.file
+    }
+
+    /// What to tell the registry.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.entry.secret
+    }
+}
+
+/// The key and the file: `key "quay.io/org" in /creds/config.json`.
+impl fmt::Display for Match<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "key {:?} in {}", self.key(), self.file)
+    }
+}
+
+impl Secret {
+    /// User name and password, if there are any.
+    #[must_use]
+    pub fn basic(&self) -> Option<(&str, &str)> {
+        if self.username.is_empty() && self.password.is_empty() {
+            return None;
+        }
+        Some((&self.username, &self.password))
+    }
+
+    /// A refresh token to be exchanged at the registry's token server.
+    #[must_use]
+    pub fn identity_token(&self) -> Option<&str> {
+        Some(self.identity_token.as_str()).filter(|token| !token.is_empty())
+    }
+
+    /// A token that is shown to the registry as it is.
+    #[must_use]
+    pub fn registry_token(&self) -> Option<&str> {
+        Some(self.registry_token.as_str()).filter(|token| !token.is_empty())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.basic().is_none() && self.identity_token().is_none() && self.registry_token().is_none()
+    }
+}
+
+/// Where credential files may be, most deliberate first, as far as the environment tells. All that exist are to be added
+/// in this order; an explicitly named file goes before them.
+///
+/// `env` looks up an environment variable.
+#[must_use]
+pub fn candidates(env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
+    let env = |name| {
+        env(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let below = |folder: Option<PathBuf>, file: &str| folder.map(|folder| folder.join(file));
+    let files = [
+        env("REGISTRY_AUTH_FILE"),
+        below(env("DOCKER_CONFIG"), "config.json"),
+        below(env("DOCKER_CONFIG"), ".dockerconfigjson"),
+        below(env("HOME"), ".docker/config.json"),
+        below(env("XDG_RUNTIME_DIR"), "containers/auth.json"),
+        Some(Path::new("/tekton/creds/.docker/config.json").to_owned()),
+    ];
+    let mut known = Vec::new();
+    for file in files.into_iter().flatten() {
+        if !known.contains(&file) {
+            known.push(file);
+        }
+    }
+    known
+}
+
+#[derive(Deserialize)]
+struct ConfigJson {
+    #[serde(default)]
+    auths: Option<BTreeMap<String, Option<AuthJson>>>,
+    #[serde(default, rename = "credHelpers")]
+    helpers: Option<BTreeMap<String, String>>,
+    #[serde(default, rename = "credsStore")]
+    store: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct AuthJson {
+    #[serde(default)]
+    auth: Option<String>,
+    #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
+    password: Option<String>,
+    #[serde(default, rename = "identitytoken")]
+    identity_token: Option<String>,
+    #[serde(default, rename = "registrytoken")]
+    registry_token: Option<String>,
+}
+
+/// A value of the old format; a file of the new one without any credentials looks like the old one with odd entries.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OldJson {
+    Auth(AuthJson),
+    Other(serde::de::IgnoredAny),
+}
+
+impl Source {
+    fn parse(file: &str, bytes: &[u8]) -> Result<Self, Error> {
+        let mut source = Self {
+            file: file.to_owned(),
+            entries: Vec::new(),
+            helpers: Vec::new(),
+            store: None,
+        };
+        // An empty file is what a secret without content becomes.
+        if bytes.trim_ascii().is_empty() {
+            return Ok(source);
+        }
+        // serde_json quotes what it did not expect, which may be a password: only the place is told.
+        let malformed = |error: serde_json::Error| Error::Json {
+            file: file.to_owned(),
+            line: error.line(),
+            column: error.column(),
+        };
+        let config: ConfigJson = serde_json::from_slice(bytes).map_err(malformed)?;
+        let is_new = config.auths.is_some() || config.helpers.is_some() || config.store.is_some();
+        let auths = if is_new {
+            config.auths.unwrap_or_default()
+        } else {
+            let old: BTreeMap<String, OldJson> =
+                serde_json::from_slice(bytes).map_err(malformed)?;
+            old.into_iter()
+                .map(|(key, value)| (key, value.into_auth()))
+                .collect()
+        };
+        for (key, auth) in auths {
+            let Some(auth) = auth else { continue };
+            let Ok(secret) = auth.into_secret() else {
+                return Err(Error::Auth {
+                    file: file.to_owned(),
+                    key,
+                });
+            };
+            // docker leaves empty entries behind for what is in its credential store.
+            if !secret.is_empty() {
+                source.entries.push(Entry {
+                    scope: Scope::new(key),
+                    secret,
+                });
+            }
+        }
+        source.helpers = config
+            .helpers
+            .unwrap_or_default()
+            .into_keys()
+            .map(Scope::new)
+            .collect();
+        source.store = config.store.filter(|store| !store.is_empty());
+        Ok(source)
+    }
+}
+
+impl OldJson {
+    fn into_auth(self) -> Option<AuthJson> {
+        match self {
+            Self::Auth(auth) => Some(auth),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+struct NotBase64;
+
+impl AuthJson {
+    /// `auth` goes before `username` and `password`, as docker has it.
+    fn into_secret(self) -> Result<Secret, NotBase64> {
+        let mut secret = Secret {
+            username: self.username.unwrap_or_default(),
+            password: Zeroizing::new(self.password.unwrap_or_default()),
+            identity_token: Zeroizing::new(self.identity_token.unwrap_or_default()),
+            registry_token: Zeroizing::new(self.registry_token.unwrap_or_default()),
+        };
+        let auth = Zeroizing::new(self.auth.unwrap_or_default());
+        if auth.trim().is_empty() {
+            return Ok(secret);
+        }
+        let decoded = Zeroizing::new(LENIENT.decode(auth.trim()).map_err(|_| NotBase64)?);
+        let text = std::str::from_utf8(&decoded).map_err(|_| NotBase64)?;
+        let (username, password) = text.split_once(':').ok_or(NotBase64)?;
+        secret.username = username.to_owned();
+        secret.password = Zeroizing::new(password.trim_end_matches('\0').to_owned());
+        Ok(secret)
+    }
+}
+
+impl Scope {
+    fn new(key: String) -> Self {
+        let bare = key
+            .strip_prefix("https://")
+            .or_else(|| key.strip_prefix("http://"))
+            .unwrap_or(&key);
+        let bare = bare.trim_end_matches('/');
+        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+        let host = hub(&host.to_ascii_lowercase()).to_owned();
+        let place = match path {
+            "" | "v1" | "v2" => host,
+            path => format!("{host}/{path}"),
+        };
+        Self { key, place }
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        name.strip_prefix(&self.place)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+fn place_of(repository: &Repository) -> String {
+    format!(
+        "{}/{}",
+        hub(&repository.registry().to_ascii_lowercase()),
+        repository.path()
+    )
+}
+
+/// Docker Hub has many names.
+fn hub(host: &str) -> &str {
+    match host {
+        "docker.io" | "registry-1.docker.io" | "registry.hub.docker.com" => "index.docker.io",
+        host => host,
+    }
+}
+
+/// The name under which docker itself stores its login; it goes before other spellings.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// Padding is often lost when people make secrets by hand.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(files: &[(&str, &str)]) -> Credentials {
+        let mut credentials = Credentials::default();
+        for (name, text) in files {
+            credentials
+                .add(name, text.as_bytes())
+                .expect("the file is well formed");
+        }
+        credentials
+    }
+
+    fn repository(name: &str) -> Repository {
+        Repository::parse(name).expect("the name is well formed")
+    }
+
+    fn users(credentials: &Credentials, name: &str) -> Vec<String> {
+        credentials
+            .for_repository(&repository(name))
+            .iter()
+            .map(|found| {
+                found
+                    .secret()
+                    .basic()
+                    .expect("a user and a password")
+                    .0
+                    .to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_longest_path_goes_first() {
+        let all = credentials(&[(
+            "f",
+            r#"{"auths":{"registry.example":{"username":"host"},"registry.example/org/team":{"username":"team"},
+               "registry.example/org":{"username":"org"},"registry.example/organic":{"username":"other"}}}"#,
+        )]);
+        assert_eq!(
+            users(&all, "registry.example/org/team/app"),
+            ["team", "org", "host"]
+        );
+        assert_eq!(
+            users(&all, "registry.example/org/team"),
+            ["team", "org", "host"]
+        );
+        assert_eq!(users(&all, "registry.example/org/teams"), ["org", "host"]);
+        assert_eq!(users(&all, "registry.example/else"), ["host"]);
+        assert!(users(&all, "registry.example:5000/org").is_empty());
+    }
+
+    #[test]
+    fn every_spelling_of_docker_hub_is_known_and_the_login_of_docker_goes_first() {
+        for key in [
+            "https://index.docker.io/v1/",
+            "index.docker.io",
+            "docker.io",
+            "https://index.docker.io/v2/",
+        ] {
+            let all = credentials(&[(
+                "f",
+                &format!(r#"{{"auths":{{"{key}":{{"username":"u","password":"p"}}}}}}"#),
+            )]);
+            assert_eq!(users(&all, "busybox"), ["u"], "{key}");
+        }
+        let all = credentials(&[(
+            "f",
+            r#"{"auths":{"docker.io":{"username":"short"},"https://index.docker.io/v1/":{"username":"login"}}}"#,
+        )]);
+        assert_eq!(users(&all, "docker.io/a/b"), ["login", "short"]);
+    }
+
+    #[test]
+    fn keys_with_scheme_and_api_version_are_hosts() {
+        for key in [
+            "https://R.example",
+            "http://r.example/",
+            "r.example/v2/",
+            "https://r.example/v1/",
+        ] {
+            let all = credentials(&[(
+                "f",
+                &format!(r#"{{"auths":{{"{key}":{{"username":"u"}}}}}}"#),
+            )]);
+            assert_eq!(users(&all, "r.example/org/app"), ["u"], "{key}");
+        }
+    }
+
+    #[test]
+    fn auth_is_decoded_with_and_without_padding_and_goes_before_username() {
+        for auth in ["dXNlcjpwYTpzcw==", "dXNlcjpwYTpzcw", " dXNlcjpwYTpzcwA= "] {
+            let text = format!(
+                r#"{{"auths":{{"r.example":{{"auth":"{auth}","username":"no","password":"no"}}}}}}"#
+            );
+            let all = credentials(&[("f", &text)]);
+            let found = all.for_repository(&repository("r.example/app"));
+            assert_eq!(found[0].secret().basic(), Some(("user", "pa:ss")), "{auth}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_read() {
+        let all = credentials(&[(
+            "f",
+            r#"{"auths":{"a.example":{"identitytoken":"id","auth":""},"b.example":{"registrytoken":"reg"}}}"#,
+        )]);
+        let found = all.for_repository(&repository("a.example/app"));
+        assert_eq!(found[0].secret().identity_token(), Some("id"));
+        assert_eq!(found[0].secret().basic(), None);
+        let found = all.for_repository(&repository("b.example/app"));
+        assert_eq!(found[0].secret().registry_token(), Some("reg"));
+    }
+
+    #[test]
+    fn the_old_format_is_read_and_a_file_without_credentials_is_no_error() {
+        let old = r#"{"https://r.example/v1/":{"auth":"dTpw","email":"e"},"x":true}"#;
+        assert_eq!(users(&credentials(&[("f", old)]), "r.example/app"), ["u"]);
+        for text in [
+            "",
+            " \n",
+            "{}",
+            r#"{"auths":{}}"#,
+            r#"{"auths":{"r.example":{}}}"#,
+            r#"{"HttpHeaders":{"a":"b"}}"#,
+        ] {
+            assert!(
+                users(&credentials(&[("f", text)]), "r.example/app").is_empty(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_earlier_file_wins_and_later_ones_add_registries() {
+        let all = credentials(&[
+            ("first", r#"{"auths":{"r.example":{"username":"first"}}}"#),
+            (
+                "second",
+                r#"{"auths":{"r.example/org":{"username":"second"},"q.example":{"username":"q"}}}"#,
+            ),
+        ]);
+        assert_eq!(users(&all, "r.example/org/app"), ["first"]);
+        assert_eq!(users(&all, "q.example/org/app"), ["q"]);
+        let found = all.for_repository(&repository("q.example/a/b"));
+        assert_eq!(found[0].to_string(), "key \"q.example\" in second");
+    }
+
+    #[test]
+    fn malformed_files_are_refused_without_telling_their_content() {
+        for text in [
+            r#"{"auths":{"r.example":"hunter2"}}"#,
+            r#"{"auths":{"r.example":{"password":["hunter2"]}}}"#,
+            r#"{"auths":{"r.example":{"auth":"hunter2!"}}}"#,
+            r#"{"auths":{"r.example":{"auth":"aHVudGVyMg=="}}}"#,
+            "hunter2",
+            r#"["hunter2"]"#,
+        ] {
+            let error = Credentials::default()
+                .add("some/file", text.as_bytes())
+                .expect_err(text);
+            let shown = format!("{error} {error:?}");
+            assert!(shown.contains("some/file"), "{shown}");
+            assert!(
+                !shown.contains("hunter2") && !shown.contains("aHVu"),
+                "{shown}"
+            );
+        }
+        let error = Credentials::default()
+            .add("f", b"{\n \"auths\": 7}")
+            .expect_err("a number is no map");
+        assert_eq!(
+            error,
+            Error::Json {
+                file: "f".to_owned(),
+                line: 2,
+                column: 11
+            }
+        );
+    }
+
+    #[test]
+    fn helpers_that_would_be_needed_are_noted() {
+        let all = credentials(&[
+            ("one", r#"{"credHelpers":{"r.example":"ecr-login"}}"#),
+            (
+                "two",
+                r#"{"credsStore":"desktop","auths":{"r.example":{}}}"#,
+            ),
+        ]);
+        assert!(users(&all, "r.example/app").is_empty());
+        let notes = all.notes(&repository("r.example/app"));
+        assert_eq!(notes.len(), 2);
+        assert!(
+            notes[0].starts_with("one names a credential helper"),
+            "{notes:?}"
+        );
+        assert!(notes[1].starts_with("two keeps its passwords"), "{notes:?}");
+        assert_eq!(all.notes(&repository("q.example/app")).len(), 1);
+    }
+
+    #[test]
+    fn nothing_secret_is_in_the_debug_text() {
+        let all = credentials(&[(
+            "f",
+            r#"{"auths":{"r.example":{"username":"u","password":"hunter2"}}}"#,
+        )]);
+        assert_eq!(format!("{all:?}"), r#"{"f": ["r.example"]}"#);
+    }
+
+    #[test]
+    fn candidates_follow_the_documented_order() {
+        let env = |name: &str| {
+            let value = match name {
+                "REGISTRY_AUTH_FILE" => "/auth.json",
+                "DOCKER_CONFIG" => "/docker",
+                "HOME" => "/home/u",
+                "XDG_RUNTIME_DIR" => "",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let expected = [
+            "/auth.json",
+            "/docker/config.json",
+            "/docker/.dockerconfigjson",
+            "/home/u/.docker/config.json",
+            "/tekton/creds/.docker/config.json",
+        ];
+        assert_eq!(candidates(&env), expected.map(PathBuf::from));
+        let env = |name: &str| (name == "HOME").then(|| "/tekton/creds".to_owned());
+        assert_eq!(
+            candidates(&env),
+            [PathBuf::from("/tekton/creds/.docker/config.json")]
+        );
+    }
+}

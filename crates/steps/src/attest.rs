@@ -1,0 +1,44 @@
+//! `tekseal-attest`: format, sign and store in one process, for a step that wants all of it.
+
+use tekseal_attest::Item;
+
+use crate::Failure;
+use crate::key_args::SigningKeyArgs;
+use crate::log;
+use crate::provenance::SourceArgs;
+use crate::registry_args::{Access, RegistryArgs};
+use crate::upload;
+
+/// Make the payloads of a completed TaskRun, sign them, and store them beside the images.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    key: SigningKeyArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// Nothing is stored unless everything was made and signed.
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    let payloads = args.source.payloads()?;
+    let (registry, _) = args.registry.open(Access::PullPush)?;
+    let signer = args.key.open()?;
+    let signed = tekseal_attest::sign(&signer, &payloads).map_err(|e| Failure::no(e).context("signing"))?;
+    let key = signer.public_key().clone();
+    log::info("signed", &[("payloads", &signed.len()), ("key", &key.fingerprint())]);
+    drop(signer);
+    let items = signed
+        .into_iter()
+        .zip(&payloads)
+        .map(|(signed, payload)| Item {
+            signed: signed.into_signed(),
+            kind: payload.kind().clone(),
+            subjects: payload.subjects().to_vec(),
+        })
+        .collect();
+    let stored = tekseal_attest::store(&registry, items, key).await.map_err(|f| upload::store_failed(*f))?;
+    upload::report(&stored);
+    upload::something_stored(&stored)
+}

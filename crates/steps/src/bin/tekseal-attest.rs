@@ -1,0 +1,15 @@
+//! `tekseal-attest`: see `tekseal_steps::attest`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::attest::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run_async("tekseal-attest", tekseal_steps::attest::run(&cli.args))
+}

@@ -1,0 +1,15 @@
+//! `tekseal-provenance`: see `tekseal_steps::provenance`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::provenance::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run("tekseal-provenance", || tekseal_steps::provenance::run(&cli.args))
+}

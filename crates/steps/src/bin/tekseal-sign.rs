@@ -1,0 +1,15 @@
+//! `tekseal-sign`: see `tekseal_steps::sign`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::sign::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run("tekseal-sign", || tekseal_steps::sign::run(&cli.args))
+}

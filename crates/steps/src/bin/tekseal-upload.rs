@@ -1,0 +1,15 @@
+//! `tekseal-upload`: see `tekseal_steps::upload`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::upload::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run_async("tekseal-upload", tekseal_steps::upload::run(&cli.args))
+}

@@ -1,0 +1,15 @@
+//! `tekseal-verify`: see `tekseal_steps::verify`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::verify::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run_async("tekseal-verify", tekseal_steps::verify::run(&cli.args))
+}

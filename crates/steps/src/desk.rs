@@ -1,0 +1,61 @@
+//! `tekseal`: the desk program, every tool as a subcommand, and shell completions.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::{attest, buildah_push, keygen, provenance, sign, tree, upload, verify};
+
+/// Build, prove, sign, publish and verify container images on Tekton.
+#[derive(Debug, Parser)]
+#[command(name = "tekseal", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    tool: Tool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Tool {
+    /// Build and push an image with buildah, and write the type-hint results
+    BuildahPush(Box<buildah_push::Args>),
+    /// Make the payloads to sign from a completed TaskRun
+    Provenance(provenance::Args),
+    /// Sign the payloads of a folder
+    Sign(sign::Args),
+    /// Store the signed payloads of a folder beside their images
+    Upload(upload::Args),
+    /// Make, sign and store in one process
+    Attest(attest::Args),
+    /// Verify the signature and the attestations of images
+    Verify(verify::Args),
+    /// Make a key pair
+    Keygen(keygen::Args),
+    /// Draw what hangs on an image
+    Tree(tree::Args),
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the tool of the command line.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().tool {
+        Tool::BuildahPush(args) => crate::run_async("tekseal-buildah-push", buildah_push::run(&args)),
+        Tool::Provenance(args) => crate::run("tekseal-provenance", || provenance::run(&args)),
+        Tool::Sign(args) => crate::run("tekseal-sign", || sign::run(&args)),
+        Tool::Upload(args) => crate::run_async("tekseal-upload", upload::run(&args)),
+        Tool::Attest(args) => crate::run_async("tekseal-attest", attest::run(&args)),
+        Tool::Verify(args) => crate::run_async("tekseal-verify", verify::run(&args)),
+        Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
+        Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
+        Tool::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "tekseal", &mut io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Exit codes, and how a failure is told to people: the only place that turns an error into a status and into text.
+//!
+//! | exit | meaning | what a Task author does |
+//! |---|---|---|
+//! | 0 | done; for `verify`: verified | go on |
+//! | 1 | the tool did its work and the answer is no: not signed, wrong key, build failed, run not completed | look at the artifact |
+//! | 2 | misuse: bad flag, bad config, unreadable key, malformed input, wrong credentials | change the YAML |
+//! | 3 | the outside failed: registry down, time-out, full disk | `retries:` helps |
+//! | 130, 143 | ended by SIGINT, SIGTERM | |
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use tekseal_remote::registry::Blame;
+
+/// The tool did its work and the answer is no.
+pub const NO: u8 = 1;
+/// Somebody must change something: flags, configuration, keys, credentials.
+pub const MISUSE: u8 = 2;
+/// The outside failed; trying again later may help.
+pub const OUTSIDE: u8 = 3;
+/// Ended by SIGINT.
+pub const INTERRUPTED: u8 = 130;
+/// Ended by SIGTERM.
+pub const TERMINATED: u8 = 143;
+
+/// A failure with its exit code and hints. The error chain is printed on one line, each hint on a line of its own.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    error: anyhow::Error,
+    hints: Vec<String>,
+}
+
+impl Failure {
+    /// Exit 1: the answer is no.
+    pub fn no(error: impl Into<anyhow::Error>) -> Self {
+        Self::with_code(NO, error)
+    }
+
+    /// Exit 2: somebody must change something.
+    pub fn misuse(error: impl Into<anyhow::Error>) -> Self {
+        Self::with_code(MISUSE, error)
+    }
+
+    /// Exit 3: the outside failed.
+    pub fn outside(error: impl Into<anyhow::Error>) -> Self {
+        Self::with_code(OUTSIDE, error)
+    }
+
+    /// A failure with this exit code.
+    pub fn with_code(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into(), hints: Vec::new() }
+    }
+
+    /// A failure of talking to a registry: who must act decides the code.
+    pub fn blamed(blame: Blame, error: impl Into<anyhow::Error>) -> Self {
+        let code = match blame {
+            Blame::Artifact => NO,
+            Blame::Setting => MISUSE,
+            Blame::Outside => OUTSIDE,
+        };
+        Self::with_code(code, error)
+    }
+
+    /// Says what was being done when it failed.
+    #[must_use]
+    pub fn context(mut self, what: impl Display + Send + Sync + 'static) -> Self {
+        self.error = self.error.context(what);
+        self
+    }
+
+    /// Adds the next action.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The error chain on one line.
+    #[must_use]
+    pub fn message(&self) -> String {
+        one_line(&format!("{:#}", self.error))
+    }
+
+    /// Prints the error chain and the hints to stderr and gives the exit code.
+    #[must_use]
+    pub fn report(&self, tool: &str) -> ExitCode {
+        eprintln!("{tool}: error: {}", self.message());
+        for hint in &self.hints {
+            eprintln!("{tool}: hint: {}", one_line(hint));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+/// Control characters could forge log lines or move a terminal's cursor; much of an error's text comes from outside.
+fn one_line(text: &str) -> String {
+    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_from_outside_cannot_forge_a_line() {
+        let failure = Failure::no(anyhow::anyhow!("bad\ntekseal-verify: verified\u{1b}[2J")).context("reading x");
+        assert_eq!(failure.message(), "reading x: bad tekseal-verify: verified [2J");
+    }
+}

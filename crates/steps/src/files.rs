@@ -1,0 +1,87 @@
+//! Files written whole or not at all, and files read with a limit.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use crate::Failure;
+
+/// Who may read a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// 0644.
+    Public,
+    /// 0600.
+    Secret,
+}
+
+/// Writes `bytes` to `path` by a temporary file in the same folder, sync and rename.
+///
+/// # Errors
+/// The operating system's, with the old content of `path` untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".tekseal-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    let bits = if mode == Mode::Secret { 0o600 } else { 0o644 };
+    file.as_file().set_permissions(fs::Permissions::from_mode(bits))?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Like [`write_atomically`], with the failure as a tool reports it: a folder that cannot be written is exit 3, since nothing was lost and
+/// another try with more room may work.
+pub fn write(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failure> {
+    write_atomically(path, bytes, mode).map_err(|e| {
+        Failure::outside(e)
+            .context(format!("writing {}", path.display()))
+            .hint("check that the folder exists, is writable and has room; nothing was left half-written")
+    })
+}
+
+/// Reads a file, or stdin for `-`, of at most `limit` bytes. A missing or unreadable file is misuse.
+pub fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let result = if path == Path::new("-") {
+        io::stdin().lock().take(limit + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes))
+    };
+    result.map_err(|e| Failure::misuse(e).context(format!("reading {what} {}", path.display())))?;
+    if bytes.len() as u64 > limit {
+        return Err(Failure::misuse(anyhow!("{what} {} is larger than {} KiB", path.display(), limit / 1024))
+            .hint(format!("no valid {what} is that large; check that the right file was given")));
+    }
+    Ok(bytes)
+}
+
+/// Makes a folder (and those above it) if it is not there.
+pub fn make_folder(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(|e| Failure::outside(e).context(format!("making the folder {}", path.display())))
+}
+
+/// Removes a file that may be absent; used to take back the index of an earlier run before new files are written.
+pub fn remove_if_there(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(Failure::outside(e).context(format!("removing {}", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Joins a file name from an index to its folder. A name that leads out of the folder is refused: indexes may come from another step.
+pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
+    if !plain {
+        return Err(Failure::misuse(anyhow!("file name {name:?} leads out of the folder {}", folder.display())));
+    }
+    Ok(folder.join(name))
+}

@@ -1,0 +1,96 @@
+//! Keys and passwords from the command line, the environment or a terminal.
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use tekseal_signing::{KeyRef, PublicKey, Signer, signer};
+use zeroize::Zeroizing;
+
+use crate::Failure;
+use crate::files;
+
+/// Key files are a few kilobytes at most.
+const MAX_KEY: u64 = 64 * 1024;
+
+/// The private key to sign with.
+#[derive(Debug, clap::Args)]
+pub struct SigningKeyArgs {
+    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM) or env://NAME
+    #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
+    key: String,
+    #[command(flatten)]
+    password: PasswordArgs,
+}
+
+/// Where a password comes from.
+#[derive(Debug, clap::Args)]
+pub struct PasswordArgs {
+    /// File with the password of an encrypted key; else COSIGN_PASSWORD, else a prompt on a terminal
+    #[arg(long, env = "TEKSEAL_PASSWORD_FILE", value_name = "FILE")]
+    password_file: Option<PathBuf>,
+}
+
+impl SigningKeyArgs {
+    /// Opens the key. The password is only asked for if the key is encrypted.
+    pub fn open(&self) -> Result<Signer, Failure> {
+        let pem = Zeroizing::new(read_key(&self.key)?);
+        let mut asked = None;
+        let signer = Signer::from_pem(&pem, || self.password.get("Password for private key: ").map_err(|f| asked = Some(f)).ok());
+        if let Some(failure) = asked {
+            return Err(failure);
+        }
+        signer.map_err(|e| {
+            let hint = self.hint(&e);
+            let failure = Failure::misuse(e).context(format!("opening the private key {}", self.key));
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })
+    }
+}
+
+impl PasswordArgs {
+    /// The password: from the file, from `COSIGN_PASSWORD` (even if empty), or from the terminal.
+    pub fn get(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        if let Some(path) = &self.password_file {
+            return Ok(Zeroizing::new(files::read(path, MAX_KEY, "password file")?));
+        }
+        if let Some(password) = std::env::var_os("COSIGN_PASSWORD") {
+            return Ok(Zeroizing::new(password.into_encoded_bytes()));
+        }
+        if !io::stdin().is_terminal() {
+            return Err(Failure::misuse(anyhow!("the key is encrypted and no password was given"))
+                .hint("set COSIGN_PASSWORD (it may be empty), or give --password-file"));
+        }
+        rpassword::prompt_password(prompt)
+            .map(|text| Zeroizing::new(text.into_bytes()))
+            .map_err(|e| Failure::misuse(e).context("reading the password from the terminal"))
+    }
+
+    /// Like [`Self::get`] for a new key: a prompt asks twice.
+    pub fn get_new(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let first = self.get("Enter password for private key: ")?;
+        let is_prompted = self.password_file.is_none() && std::env::var_os("COSIGN_PASSWORD").is_none();
+        if is_prompted && *self.get("Enter password for private key again: ")? != *first {
+            return Err(Failure::misuse(anyhow!("the two passwords differ")));
+        }
+        Ok(first)
+    }
+}
+
+/// Reads a public key from a file or `env://NAME`.
+pub fn public_key(reference: &str) -> Result<PublicKey, Failure> {
+    PublicKey::from_pem(&read_key(reference)?)
+        .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
+}
+
+fn read_key(reference: &str) -> Result<Vec<u8>, Failure> {
+    match KeyRef::parse(reference).map_err(Failure::misuse)? {
+        KeyRef::File(path) => files::read(path.as_ref(), MAX_KEY, "key"),
+        KeyRef::Env(name) => std::env::var_os(&name)
+            .map(std::ffi::OsString::into_encoded_bytes)
+            .ok_or_else(|| Failure::misuse(anyhow!("the environment variable {name} is not set")).context("reading the key")),
+    }
+}

@@ -1,0 +1,58 @@
+//! `tekseal-sign`: signs the payloads of a folder, each with one key, opened once.
+
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tekseal_signing::SignedPayload;
+
+use crate::Failure;
+use crate::files::{self, Mode};
+use crate::handover::{self, Kind, PayloadEntry, SignedEntry};
+use crate::key_args::SigningKeyArgs;
+use crate::log;
+
+/// Sign the payloads of a folder that tekseal-provenance wrote.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder with payloads.json and the payload files
+    #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    key: SigningKeyArgs,
+}
+
+/// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let folder = &args.folder;
+    let entries: Vec<PayloadEntry> = handover::read_index(folder, handover::PAYLOADS, "tekseal-provenance")?;
+    let payloads = entries.iter().map(|entry| entry.load(folder)).collect::<Result<Vec<_>, _>>()?;
+    handover::invalidate(folder, &[handover::SIGNED, handover::STORED])?;
+    let signer = args.key.open()?;
+    let keyid = signer.public_key().fingerprint();
+    let public_key = signer.public_key().to_pem();
+    let mut index = Vec::with_capacity(entries.len());
+    for (entry, payload) in entries.into_iter().zip(&payloads) {
+        let signed = signer
+            .sign_payload(payload)
+            .map_err(|e| Failure::no(e).context(format!("signing {}", entry.file)))?;
+        index.push(write(args, entry, &signed, &keyid, &public_key)?);
+    }
+    handover::write_index(folder, handover::SIGNED, &index)?;
+    log::info("signed", &[("payloads", &index.len()), ("key", &keyid)]);
+    Ok(())
+}
+
+/// Writes the signature or the envelope beside the payload.
+fn write(args: &Args, entry: PayloadEntry, signed: &SignedPayload, keyid: &str, public_key: &str) -> Result<SignedEntry, Failure> {
+    let (name, bytes) = match entry.kind {
+        Kind::Provenance => (format!("{}.dsse.json", entry.file), signed.signed().layer().to_vec()),
+        Kind::SimpleSigning => (format!("{}.sig", entry.file), STANDARD.encode(signed.signature()).into_bytes()),
+    };
+    files::write(&files::inside(&args.folder, &name)?, &bytes, Mode::Public)?;
+    let (signature, envelope) = match entry.kind {
+        Kind::Provenance => (None, Some(name)),
+        Kind::SimpleSigning => (Some(name), None),
+    };
+    Ok(SignedEntry { payload: entry, signature, envelope, keyid: keyid.to_owned(), public_key: public_key.to_owned() })
+}

@@ -1,0 +1,127 @@
+//! `tekseal-upload`: stores the signed payloads of a folder beside their images.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tekseal_attest::{Item, Place, StoreFailure, Stored};
+use tekseal_core::Signed;
+use tekseal_signing::PublicKey;
+
+use crate::Failure;
+use crate::handover::{self, Kind, SignedEntry, StoredEntry};
+use crate::log;
+use crate::registry_args::{Access, RegistryArgs};
+
+/// Store the signed payloads of a folder that tekseal-sign wrote.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Folder with signed.json and the files that it names
+    #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
+    folder: PathBuf,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// Checks every signature against the public key beside it, stores, and writes `stored.json` when all is confirmed.
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    let folder = &args.folder;
+    let entries: Vec<SignedEntry> = handover::read_index(folder, handover::SIGNED, "tekseal-sign")?;
+    let Some(first) = entries.first() else {
+        return Err(Failure::no(anyhow!("{} lists nothing to store", handover::SIGNED)));
+    };
+    let key = PublicKey::from_pem(first.public_key.as_bytes())
+        .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
+    let items = entries.iter().map(|entry| load(args, entry, &key)).collect::<Result<Vec<_>, _>>()?;
+    handover::invalidate(folder, &[handover::STORED])?;
+    let (registry, _) = args.registry.open(Access::PullPush)?;
+    let stored = tekseal_attest::store(&registry, items, key).await.map_err(|f| store_failed(*f))?;
+    report(&stored);
+    let index: Vec<_> = stored.iter().map(|s| entry_of(s, &entries[s.item])).collect();
+    handover::write_index(folder, handover::STORED, &index)?;
+    something_stored(&stored)
+}
+
+/// Reads one signed payload back and checks that it is what `tekseal-sign` made: a changed file is never stored.
+fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failure> {
+    let changed = || {
+        Failure::no(anyhow!("{} is not signed by the key of {}", entry.payload.file, handover::SIGNED))
+            .hint("a file was changed after signing: run tekseal-sign again")
+    };
+    if entry.public_key.as_bytes() != key.to_pem().as_bytes() {
+        return Err(Failure::misuse(anyhow!("{} names more than one key", handover::SIGNED)));
+    }
+    let payload = entry.payload.load(&args.folder)?;
+    let bytes = entry.signature_bytes(&args.folder)?;
+    let signed = match entry.payload.kind {
+        Kind::Provenance => {
+            Signed::attestation_of_bytes(bytes, entry.payload.predicate_type.as_deref().unwrap_or_default())
+        }
+        Kind::SimpleSigning => {
+            Signed::image_signature(payload.bytes().to_vec(), &STANDARD.decode(&bytes).map_err(|_| changed())?)
+        }
+    };
+    if !tekseal_signing::signs(&signed, payload.bytes(), key) {
+        return Err(changed());
+    }
+    Ok(Item { signed, kind: payload.kind().clone(), subjects: payload.subjects().to_vec() })
+}
+
+fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
+    let mut line = StoredEntry {
+        file: entry.payload.file.clone(),
+        kind: entry.payload.kind,
+        place: handover::Place::Nothing,
+        image: None,
+        tag: None,
+        digest: None,
+        added: None,
+        reason: None,
+    };
+    match &stored.place {
+        Place::Tag { image, tag, digest, added } => {
+            line.place = handover::Place::Tag;
+            line.image = Some(image.to_string());
+            line.tag = Some(tag.clone());
+            line.digest = Some(digest.clone());
+            line.added = Some(*added);
+        }
+        Place::Nothing(reason) => line.reason = Some(reason.clone()),
+    }
+    line
+}
+
+/// One line for each place.
+pub(crate) fn report(stored: &[Stored]) {
+    for one in stored {
+        match &one.place {
+            Place::Tag { image, tag, digest, added } => {
+                let what = if *added { "stored" } else { "already stored" };
+                log::info(what, &[("image", image), ("tag", tag), ("digest", digest)]);
+            }
+            Place::Nothing(reason) => log::warn("not stored", &[("reason", reason)]),
+        }
+    }
+}
+
+/// Exit 1 when not a single thing was stored: a step that publishes nothing has not done its work.
+pub(crate) fn something_stored(stored: &[Stored]) -> Result<(), Failure> {
+    if stored.iter().any(|s| matches!(s.place, Place::Tag { .. })) {
+        return Ok(());
+    }
+    Err(Failure::no(anyhow!("nothing was stored: no payload speaks of an image"))
+        .hint("the build must write the results IMAGE_URL and IMAGE_DIGEST (or IMAGES); tekseal-provenance names the hints that it could not use"))
+}
+
+/// What was stored stays; says so, and says what failed.
+pub(crate) fn store_failed(failure: StoreFailure) -> Failure {
+    report(&failure.stored);
+    let hint = failure.error.hint();
+    let blame = failure.error.blame();
+    let told = Failure::blamed(blame, failure.error).context(format!("storing at {}", failure.place));
+    match hint {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
