@@ -7,38 +7,24 @@
 //!
 //! There is no ping: the first real request brings the challenge. What was agreed is kept per repository until it
 //! expires or is refused; requests that run at the same time share one token. Several fitting credentials are tried from
-//! the longest path to the host alone. Specification: <https://distribution.github.io/distribution/spec/auth/token/>
-//! and <https://distribution.github.io/distribution/spec/auth/oauth/>.
+//! the longest path to the host alone.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response, Url};
-use serde::Deserialize;
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderValue};
 use tekseal_core::Repository;
-use tekseal_core::docker_config::{Credentials, Match, Secret};
+use tekseal_core::docker_config::{Credentials, Match};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
 use crate::challenge::{Challenge, challenge};
-use crate::error::{Cause, Detail, shown};
-use crate::http::{self, Line};
+use crate::error::{Cause, Detail};
+use crate::http::Line;
 use crate::registry::Access;
-use crate::retry::retry_after;
-
-/// What a token server may answer at most.
-const TOKEN_LIMIT: u64 = 1 << 20;
-
-/// How long a token is good for when its server does not say.
-const TOKEN_LIFE: u64 = 60;
-
-/// How our name appears in the logs of token servers.
-const CLIENT_ID: &str = "tekseal";
+use crate::token::Asked;
 
 /// Credentials, and what was agreed with each registry.
 #[derive(Debug)]
@@ -80,7 +66,10 @@ struct State {
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("State").field("version", &self.version).field("choice", &self.choice).finish_non_exhaustive()
+        f.debug_struct("State")
+            .field("version", &self.version)
+            .field("choice", &self.choice)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,36 +100,65 @@ pub(crate) enum Next {
 
 impl Keyring {
     pub(crate) fn new(credentials: Credentials, access: Access) -> Self {
-        Self { credentials, access, doors: Mutex::default(), known: Mutex::default() }
+        Self {
+            credentials,
+            access,
+            doors: Mutex::default(),
+            known: Mutex::default(),
+        }
     }
 
     /// Key and file of the credentials shown to `registry` last.
     pub(crate) fn credential_used(&self, registry: &str) -> Option<String> {
-        lock(&self.known).get(registry).and_then(|known| known.credential.clone())
+        lock(&self.known)
+            .get(registry)
+            .and_then(|known| known.credential.clone())
     }
 
     /// Leave to send a request about `repository`: with what was agreed before, renewed if its time is over.
     pub(crate) async fn enter(&self, line: &Line, repository: &Repository) -> Result<Pass, Cause> {
         let door = Arc::clone(lock(&self.doors).entry(repository.clone()).or_default());
         let mut state = Arc::clone(&door.state).lock_owned().await;
-        let is_over = state.expires.is_some_and(|expires| expires <= Instant::now());
+        let is_over = state
+            .expires
+            .is_some_and(|expires| expires <= Instant::now());
         if (state.header.is_none() || is_over) && !state.open {
             let anonymous = self.credentials.for_repository(repository).is_empty();
-            let known = lock(&self.known).get(repository.registry()).and_then(|known| known.challenge.clone());
+            let known = lock(&self.known)
+                .get(repository.registry())
+                .and_then(|known| known.challenge.clone());
             match known {
                 Some((Challenge::Basic, _)) if anonymous => {}
                 Some((challenge, base)) => {
-                    self.establish(line, repository, &challenge, &base, &mut state, Detail::default()).await?;
+                    self.establish(
+                        line,
+                        repository,
+                        &challenge,
+                        &base,
+                        &mut state,
+                        Detail::default(),
+                    )
+                    .await?;
                 }
                 None if anonymous => {}
                 None => {
                     let version = state.version;
-                    return Ok(Pass { door, header: None, version, first: Some(state) });
+                    return Ok(Pass {
+                        door,
+                        header: None,
+                        version,
+                        first: Some(state),
+                    });
                 }
             }
         }
         let (header, version) = (state.header.clone(), state.version);
-        Ok(Pass { door, header, version, first: None })
+        Ok(Pass {
+            door,
+            header,
+            version,
+            first: None,
+        })
     }
 
     /// The request was answered with neither 401 nor 403.
@@ -149,7 +167,9 @@ impl Keyring {
             state.open = true;
         }
         if pass.header.is_some() {
-            pass.door.accepted.fetch_max(pass.version, Ordering::Relaxed);
+            pass.door
+                .accepted
+                .fetch_max(pass.version, Ordering::Relaxed);
         }
     }
 
@@ -183,14 +203,31 @@ impl Keyring {
             state.forget();
             return Err(self.refused(repository, tried, refusal.detail));
         }
-        lock(&self.known).entry(repository.registry().to_owned()).or_default().challenge =
-            Some((challenge.clone(), base.clone()));
-        self.establish(line, repository, &challenge, base, &mut state, refusal.detail).await
+        lock(&self.known)
+            .entry(repository.registry().to_owned())
+            .or_default()
+            .challenge = Some((challenge.for_any_repository(), base.clone()));
+        self.establish(
+            line,
+            repository,
+            &challenge,
+            base,
+            &mut state,
+            refusal.detail,
+        )
+        .await
     }
 
     /// The registry answered 403: perhaps other credentials may do it.
-    pub(crate) async fn denied(&self, line: &Line, repository: &Repository, pass: Pass) -> Result<Next, Cause> {
-        let known = lock(&self.known).get(repository.registry()).and_then(|known| known.challenge.clone());
+    pub(crate) async fn denied(
+        &self,
+        line: &Line,
+        repository: &Repository,
+        pass: Pass,
+    ) -> Result<Next, Cause> {
+        let known = lock(&self.known)
+            .get(repository.registry())
+            .and_then(|known| known.challenge.clone());
         let (Some((challenge, base)), Some(_)) = (known, &pass.header) else {
             return Ok(Next::GiveUp);
         };
@@ -202,7 +239,15 @@ impl Keyring {
             return Ok(Next::GiveUp);
         }
         state.choice += 1;
-        self.establish(line, repository, &challenge, &base, &mut state, Detail::default()).await?;
+        self.establish(
+            line,
+            repository,
+            &challenge,
+            &base,
+            &mut state,
+            Detail::default(),
+        )
+        .await?;
         Ok(Next::Again)
     }
 
@@ -226,18 +271,30 @@ impl Keyring {
                 return Err(self.refused(repository, tried, detail));
             }
             if let Some(choice) = choice {
-                lock(&self.known).entry(repository.registry().to_owned()).or_default().credential =
-                    Some(choice.to_string());
+                lock(&self.known)
+                    .entry(repository.registry().to_owned())
+                    .or_default()
+                    .credential = Some(choice.to_string());
             }
-            let asked = Asked { line, repository, access: self.access, base };
-            match asked.authorization(challenge, choice.map(Match::secret)).await {
+            let asked = Asked {
+                line,
+                repository,
+                access: self.access,
+                base,
+            };
+            match asked
+                .authorization(challenge, choice.map(Match::secret))
+                .await
+            {
                 Ok(granted) => {
                     state.version += 1;
                     state.header = Some(granted.header);
                     state.expires = granted.expires;
                     return Ok(());
                 }
-                Err(Cause::Token { source, .. }) if matches!(source.status(), Some(400 | 401 | 403)) => {
+                Err(Cause::Token { source, .. })
+                    if matches!(source.status(), Some(400 | 401 | 403)) =>
+                {
                     if let Cause::Status { detail: said, .. } = *source {
                         detail = said;
                     }
@@ -255,16 +312,27 @@ impl Keyring {
 
     fn tried(&self, repository: &Repository, state: &State) -> Vec<String> {
         let choices = self.credentials.for_repository(repository);
-        choices.iter().take(state.choice.max(1)).map(Match::to_string).collect()
+        choices
+            .iter()
+            .take(state.choice.max(1))
+            .map(Match::to_string)
+            .collect()
     }
 
     fn refused(&self, repository: &Repository, tried: Vec<String>, detail: Detail) -> Cause {
-        let registry = repository.registry().to_owned();
         if tried.is_empty() {
             let notes = self.credentials.notes(repository);
-            return Cause::NoCredentials { registry, repository: repository.clone(), detail, notes };
+            return Cause::NoCredentials {
+                repository: repository.clone(),
+                detail,
+                notes,
+            };
         }
-        Cause::Unauthorized { registry, tried, detail }
+        Cause::Unauthorized {
+            registry: repository.registry().to_owned(),
+            tried,
+            detail,
+        }
     }
 }
 
@@ -279,164 +347,11 @@ pub(crate) struct Refusal {
 impl State {
     /// A later request begins anew, perhaps with credentials that work again.
     fn forget(&mut self) {
-        *self = Self { version: self.version + 1, ..Self::default() };
-    }
-}
-
-struct Granted {
-    header: HeaderValue,
-    expires: Option<Instant>,
-}
-
-/// One question for an authorization.
-struct Asked<'a> {
-    line: &'a Line,
-    repository: &'a Repository,
-    access: Access,
-    base: &'a Url,
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    #[serde(default)]
-    token: String,
-    #[serde(default)]
-    access_token: String,
-    #[serde(default)]
-    expires_in: Option<u64>,
-}
-
-impl Asked<'_> {
-    async fn authorization(&self, challenge: &Challenge, secret: Option<&Secret>) -> Result<Granted, Cause> {
-        if let Some(token) = secret.and_then(Secret::registry_token) {
-            return Ok(Granted { header: self.header(&format!("Bearer {token}"))?, expires: None });
-        }
-        match challenge {
-            Challenge::Basic => {
-                let (user, password) = secret.and_then(Secret::basic).unwrap_or_default();
-                Ok(Granted { header: self.header(&basic(user, password))?, expires: None })
-            }
-            Challenge::Bearer { realm, service, scope } => {
-                let mut parameters = Vec::new();
-                if let Some(service) = service {
-                    parameters.push(("service", service.clone()));
-                }
-                let scopes = self.scopes(scope.as_deref());
-                self.token(realm, &parameters, &scopes, secret).await.map_err(|source| Cause::Token {
-                    registry: self.repository.registry().to_owned(),
-                    source: Box::new(source),
-                })
-            }
-        }
-    }
-
-    /// What we need, asked for at once so that the first write is no second challenge, and what the registry wants
-    /// beside that.
-    fn scopes(&self, wanted: Option<&str>) -> Vec<String> {
-        let resource = format!("repository:{}:", self.repository.path());
-        let actions = match self.access {
-            Access::Pull => "pull",
-            Access::PullPush => "pull,push",
+        *self = Self {
+            version: self.version + 1,
+            ..Self::default()
         };
-        let others = wanted.unwrap_or_default().split_ascii_whitespace().filter(|scope| !scope.starts_with(&resource));
-        std::iter::once(format!("{resource}{actions}")).chain(others.map(str::to_owned)).collect()
     }
-
-    async fn token(
-        &self,
-        realm: &str,
-        parameters: &[(&str, String)],
-        scopes: &[String],
-        secret: Option<&Secret>,
-    ) -> Result<Granted, Cause> {
-        let refuse = || Cause::Realm { realm: Url::parse(realm).map_or_else(|_| "a malformed URL".to_owned(), |url| shown(&url)) };
-        let mut realm = Url::parse(realm).map_err(|_| refuse())?;
-        if !self.line.may_ask(&realm, self.base) {
-            return Err(refuse());
-        }
-        // A URL's own user would go before ours.
-        let _ = realm.set_username("");
-        let _ = realm.set_password(None);
-        if let Some(refresh) = secret.and_then(Secret::identity_token) {
-            let response = self.exchange(&realm, parameters, scopes, refresh).await?;
-            // Token servers without the OAuth2 form know the other one only.
-            if !matches!(response.status().as_u16(), 401 | 404 | 405) {
-                return self.granted(&realm, response).await;
-            }
-        }
-        let mut url = realm.clone();
-        url.query_pairs_mut().extend_pairs(parameters).extend_pairs(scopes.iter().map(|scope| ("scope", scope)));
-        let mut request = self.line.request(Method::GET, &url)?;
-        if let Some((user, password)) = secret.and_then(login) {
-            request = request.header(AUTHORIZATION, self.header(&basic(user, password))?);
-        }
-        let response = http::send(&url, request).await?;
-        self.granted(&realm, response).await
-    }
-
-    /// Turns a refresh token into one for the registry (OAuth2, `grant_type=refresh_token`).
-    async fn exchange(
-        &self,
-        realm: &Url,
-        parameters: &[(&str, String)],
-        scopes: &[String],
-        refresh: &str,
-    ) -> Result<Response, Cause> {
-        // A URL's query is written like a form.
-        let mut form = realm.clone();
-        form.set_query(None);
-        form.query_pairs_mut()
-            .extend_pairs([("grant_type", "refresh_token"), ("client_id", CLIENT_ID), ("refresh_token", refresh)])
-            .extend_pairs(parameters)
-            .append_pair("scope", &scopes.join(" "));
-        let request: RequestBuilder = self
-            .line
-            .request(Method::POST, realm)?
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form.query().unwrap_or_default().to_owned());
-        http::send(realm, request).await
-    }
-
-    async fn granted(&self, realm: &Url, response: Response) -> Result<Granted, Cause> {
-        let status = response.status();
-        if !status.is_success() {
-            let retry_after = retry_after(response.headers());
-            let detail = Detail::parse(&http::read_refusal(response).await);
-            return Err(Cause::Status { url: shown(realm), status: status.as_u16(), detail, retry_after });
-        }
-        let body = http::read(realm, response, TOKEN_LIMIT).await?;
-        // The error of the JSON reader might quote the token.
-        let answer: TokenAnswer =
-            serde_json::from_slice(&body).map_err(|_| Cause::NoToken { url: shown(realm) })?;
-        let token = if answer.token.is_empty() { answer.access_token } else { answer.token };
-        if token.is_empty() {
-            return Err(Cause::NoToken { url: shown(realm) });
-        }
-        // A little early, so that it does not end on its way.
-        let life = answer.expires_in.unwrap_or(TOKEN_LIFE).min(24 * 3600);
-        let life = Duration::from_secs(life - (life / 5).min(10));
-        Ok(Granted { header: self.header(&format!("Bearer {token}"))?, expires: Some(Instant::now() + life) })
-    }
-
-    fn header(&self, text: &str) -> Result<HeaderValue, Cause> {
-        let mut header =
-            HeaderValue::from_str(text).map_err(|_| Cause::NoToken { url: shown(self.base) })?;
-        header.set_sensitive(true);
-        Ok(header)
-    }
-}
-
-/// What goes into a token request that is not OAuth2. Some servers take an identity token as the password.
-fn login(secret: &Secret) -> Option<(&str, &str)> {
-    match (secret.basic(), secret.identity_token()) {
-        (Some((user, "")), Some(token)) => Some((user, token)),
-        (None, Some(token)) => Some(("<token>", token)),
-        (login, _) => login,
-    }
-}
-
-fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

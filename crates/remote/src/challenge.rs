@@ -18,17 +18,43 @@ pub(crate) enum Challenge {
     },
 }
 
+impl Challenge {
+    /// The same without the scope, which is about one repository.
+    pub(crate) fn for_any_repository(&self) -> Self {
+        match self {
+            Self::Basic => Self::Basic,
+            Self::Bearer {
+                realm,
+                service,
+                scope: _,
+            } => Self::Bearer {
+                realm: realm.clone(),
+                service: service.clone(),
+                scope: None,
+            },
+        }
+    }
+}
+
 /// The challenge to answer: Bearer before Basic, as docker does.
 pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let mut basic = None;
     for header in headers.get_all(WWW_AUTHENTICATE) {
         for (scheme, parameters) in parse(header.to_str().ok()?) {
             let get = |name: &str| {
-                let found = parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                let found = parameters
+                    .iter()
+                    .find(|(key, _)| key.eq_ignore_ascii_case(name));
                 found.map(|(_, value)| value.clone())
             };
-            if scheme.eq_ignore_ascii_case("bearer") && let Some(realm) = get("realm") {
-                return Some(Challenge::Bearer { realm, service: get("service"), scope: get("scope") });
+            if scheme.eq_ignore_ascii_case("bearer")
+                && let Some(realm) = get("realm")
+            {
+                return Some(Challenge::Bearer {
+                    realm,
+                    service: get("service"),
+                    scope: get("scope"),
+                });
             }
             if scheme.eq_ignore_ascii_case("basic") {
                 basic = Some(Challenge::Basic);
@@ -46,7 +72,8 @@ fn parse(text: &str) -> Vec<(String, Parameters)> {
     let mut rest = text;
     loop {
         rest = rest.trim_start_matches([' ', '\t', ',']);
-        let (name, after) = rest.split_at(rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len()));
+        let (name, after) =
+            rest.split_at(rest.find([' ', '\t', ',', '=', '"']).unwrap_or(rest.len()));
         if name.is_empty() {
             // Nothing left, or nothing that could be understood.
             return challenges;
@@ -101,38 +128,79 @@ mod tests {
 
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Some(Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
+        Some(Challenge::Bearer {
+            realm: realm.to_owned(),
+            service: owned(service),
+            scope: owned(scope),
+        })
     }
 
     #[test]
     fn the_usual_challenges_are_read() {
         assert_eq!(
-            of(&[r#"Bearer realm="https://auth.example/token",service="r.example",scope="repository:a/b:pull,push""#]),
-            bearer("https://auth.example/token", Some("r.example"), Some("repository:a/b:pull,push"))
+            of(&[
+                r#"Bearer realm="https://auth.example/token",service="r.example",scope="repository:a/b:pull,push""#
+            ]),
+            bearer(
+                "https://auth.example/token",
+                Some("r.example"),
+                Some("repository:a/b:pull,push")
+            )
         );
-        assert_eq!(of(&[r#"bearer realm = "https://a.example/t" , service=plain"#]), bearer("https://a.example/t", Some("plain"), None));
-        assert_eq!(of(&[r#"Basic realm="Registry Realm""#]), Some(Challenge::Basic));
+        assert_eq!(
+            of(&[r#"bearer realm = "https://a.example/t" , service=plain"#]),
+            bearer("https://a.example/t", Some("plain"), None)
+        );
+        assert_eq!(
+            of(&[r#"Basic realm="Registry Realm""#]),
+            Some(Challenge::Basic)
+        );
         assert_eq!(of(&["BASIC"]), Some(Challenge::Basic));
     }
 
     #[test]
     fn bearer_goes_before_basic_in_one_header_or_two() {
         let expected = bearer("https://a.example/", None, None);
-        assert_eq!(of(&[r#"Basic realm="x", Bearer realm="https://a.example/""#]), expected);
-        assert_eq!(of(&[r#"Basic realm="x""#, r#"Bearer realm="https://a.example/""#]), expected);
+        assert_eq!(
+            of(&[r#"Basic realm="x", Bearer realm="https://a.example/""#]),
+            expected
+        );
+        assert_eq!(
+            of(&[r#"Basic realm="x""#, r#"Bearer realm="https://a.example/""#]),
+            expected
+        );
     }
 
     #[test]
     fn quoted_values_may_hold_escapes_and_commas() {
-        assert_eq!(of(&[r#"Bearer realm="a\"b, Basic c",scope="x""#]), bearer("a\"b, Basic c", None, Some("x")));
+        assert_eq!(
+            of(&[r#"Bearer realm="a\"b, Basic c",scope="x""#]),
+            bearer("a\"b, Basic c", None, Some("x"))
+        );
     }
 
     #[test]
     fn nonsense_is_no_challenge() {
-        for text in ["", ",,,", "=", "\"", "Negotiate abc==", "Bearer", "Bearer service=\"x\"", "realm=\"x\"", "Bearer realm"] {
+        for text in [
+            "",
+            ",,,",
+            "=",
+            "\"",
+            "Negotiate abc==",
+            "Bearer",
+            "Bearer service=\"x\"",
+            "realm=\"x\"",
+            "Bearer realm",
+        ] {
             assert_eq!(of(&[text]), None, "{text}");
         }
-        assert_eq!(of(&["Bearer realm=\"unfinished"]), bearer("unfinished", None, None));
-        assert_eq!(of(&["Bearer realm=\"unfinished\\"]), bearer("unfinished", None, None));
+        assert_eq!(
+            of(&["Bearer realm=\"unfinished"]),
+            bearer("unfinished", None, None)
+        );
+        assert_eq!(
+            of(&["Bearer realm=\"unfinished\\"]),
+            bearer("unfinished", None, None)
+        );
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use serde::Deserialize;
 use tekseal_core::{Digest, Repository};
 
+pub use crate::detail::Detail;
 use crate::tls;
 
 /// Who must act on an error; `steps` turns it into an exit code.
@@ -150,10 +150,8 @@ pub enum Cause {
         source: reqwest::Error,
     },
     /// The registry wants credentials and there are none for it.
-    #[error("{registry} asks for credentials and none was found for {repository}{detail}")]
+    #[error("{} asks for credentials and none was found for {repository}{detail}", repository.registry())]
     NoCredentials {
-        /// The registry.
-        registry: String,
         /// For what credentials were looked up.
         repository: Repository,
         /// What the registry said.
@@ -216,7 +214,9 @@ pub enum Cause {
         url: String,
     },
     /// A token server to which credentials must not be sent.
-    #[error("refusing to ask {realm} for a token: it is neither https nor the plain-http registry itself")]
+    #[error(
+        "refusing to ask {realm} for a token: it is neither https nor the plain-http registry itself"
+    )]
     Realm {
         /// The token server.
         realm: String,
@@ -269,13 +269,6 @@ pub enum Cause {
     },
 }
 
-/// The error codes and messages of a refusal (distribution-spec, «Error Codes»), made fit to be printed.
-#[derive(Debug, Default)]
-pub struct Detail {
-    codes: Vec<String>,
-    text: String,
-}
-
 impl Error {
     /// Who must act.
     #[must_use]
@@ -283,12 +276,12 @@ impl Error {
         match self {
             Self::InsecureRegistry { .. } => Blame::Setting,
             // Nothing is read here: a repository that is not there must be made.
-            Self::PutManifest { source, .. } | Self::StartUpload { source, .. } | Self::PutBlob { source, .. } => {
-                match source.blame() {
-                    Blame::Artifact => Blame::Setting,
-                    blame => blame,
-                }
-            }
+            Self::PutManifest { source, .. }
+            | Self::StartUpload { source, .. }
+            | Self::PutBlob { source, .. } => match source.blame() {
+                Blame::Artifact => Blame::Setting,
+                blame => blame,
+            },
             Self::HeadManifest { source, .. }
             | Self::GetManifest { source, .. }
             | Self::HeadBlob { source, .. }
@@ -304,10 +297,15 @@ impl Error {
             Self::InsecureRegistry { .. } => {
                 Some("write it like registry.example:5000, without scheme and path".to_owned())
             }
-            Self::PutManifest { source, .. } | Self::StartUpload { source, .. } | Self::PutBlob { source, .. }
+            Self::PutManifest { source, .. }
+            | Self::StartUpload { source, .. }
+            | Self::PutBlob { source, .. }
                 if matches!(**source, Cause::Absent { .. }) =>
             {
-                Some("this registry may want the repository to be created before the first push".to_owned())
+                Some(
+                    "this registry may want the repository to be created before the first push"
+                        .to_owned(),
+                )
             }
             error => error.cause().and_then(Cause::hint),
         }
@@ -322,7 +320,9 @@ impl Error {
     /// Whether the registry gave this error code, such as `MANIFEST_BLOB_UNKNOWN`.
     #[must_use]
     pub fn has_code(&self, code: &str) -> bool {
-        self.cause().and_then(Cause::detail).is_some_and(|detail| detail.has_code(code))
+        self.cause()
+            .and_then(Cause::detail)
+            .is_some_and(|detail| detail.has_code(code))
     }
 
     /// Why the operation failed; nothing for errors of the settings.
@@ -376,21 +376,30 @@ impl Cause {
             Self::Certificate { .. } => {
                 "give the certificate authority of the registry as a CA file, or add it to SSL_CERT_DIR"
             }
-            Self::Trust { source: tls::Error::NoAuthority, .. } => {
-                "install the system's CA certificates, set SSL_CERT_FILE, or give a CA file"
+            Self::Trust {
+                source: tls::Error::NoAuthority,
+                ..
+            } => "install the system's CA certificates, set SSL_CERT_FILE, or give a CA file",
+            Self::Handshake {
+                source: rustls::Error::InvalidMessage(_),
+                ..
+            } => "if the registry speaks plain http, name it as an insecure registry",
+            Self::Handshake { .. } => {
+                "the registry may want a client certificate: give a folder with its *.cert and *.key"
             }
-            Self::Handshake { source: rustls::Error::InvalidMessage(_), .. } => {
-                "if the registry speaks plain http, name it as an insecure registry"
+            Self::NoCredentials { notes, .. } if !notes.is_empty() => {
+                return Some(notes.join("; "));
             }
-            Self::Handshake { .. } => "the registry may want a client certificate: give a folder with its *.cert and *.key",
-            Self::NoCredentials { notes, .. } if !notes.is_empty() => return Some(notes.join("; ")),
-            Self::NoCredentials { registry, .. } => {
+            Self::NoCredentials { repository, .. } => {
+                let registry = repository.registry();
                 return Some(format!(
                     "add an \"auths\" entry for {registry} to a docker config.json that this step can read, and check the image name"
                 ));
             }
             Self::Unauthorized { .. } => "renew the user name and password or token of that entry",
-            Self::Denied { .. } => "give that account permission on the repository, or add an entry for the repository's path",
+            Self::Denied { .. } => {
+                "give that account permission on the repository, or add an entry for the repository's path"
+            }
             Self::Token { source, .. } => return source.hint(),
             Self::Name(_)
             | Self::Trust { .. }
@@ -451,57 +460,6 @@ impl Cause {
     }
 }
 
-#[derive(Deserialize)]
-struct Refusal {
-    errors: Vec<RefusalError>,
-}
-
-#[derive(Deserialize)]
-struct RefusalError {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: Option<String>,
-}
-
-impl Detail {
-    /// Reads the body of a refusal; anything that is not the specified JSON is not shown at all.
-    pub(crate) fn parse(body: &[u8]) -> Self {
-        let Ok(refusal) = serde_json::from_slice::<Refusal>(body) else {
-            return Self::default();
-        };
-        let mut detail = Self::default();
-        for error in refusal.errors.into_iter().take(3) {
-            let code = printable(&error.code, 64);
-            let message = printable(&error.message.unwrap_or_default(), 200);
-            detail.text.push_str(if detail.text.is_empty() { ": " } else { "; " });
-            detail.text.push_str(&code);
-            if !message.is_empty() {
-                detail.text.push(' ');
-                detail.text.push_str(&message);
-            }
-            detail.codes.push(code);
-        }
-        detail
-    }
-
-    pub(crate) fn has_code(&self, code: &str) -> bool {
-        self.codes.iter().any(|known| known == code)
-    }
-}
-
-impl std::fmt::Display for Detail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// At most `longest` characters, none of which moves the cursor, colours the log or turns the line around.
-fn printable(text: &str, longest: usize) -> String {
-    let is_plain = |c: &char| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().filter(is_plain).take(longest).collect::<String>().trim().to_owned()
-}
-
 /// A URL for people: without user information, query and fragment, which may hold secrets.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
@@ -518,18 +476,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_codes_and_messages_of_a_refusal_are_shown_without_control_characters() {
-        let detail = Detail::parse(br#"{"errors":[{"code":"DENIED","message":"no\u001b[31m\n way\u202e","detail":"x"},{"code":"B"}]}"#);
-        assert_eq!(detail.to_string(), ": DENIED no[31m way; B");
-        assert!(detail.has_code("B") && !detail.has_code("C"));
-        for body in ["", "<html>secret</html>", "{}", r#"{"errors":"x"}"#] {
-            assert_eq!(Detail::parse(body.as_bytes()).to_string(), "", "{body}");
-        }
-    }
-
-    #[test]
     fn shown_urls_have_no_user_and_no_query() {
-        let url = Url::parse("https://u:p@r.example/v2/a?token=secret#f").expect("the URL is well formed");
+        let url = Url::parse("https://u:p@r.example/v2/a?token=secret#f")
+            .expect("the URL is well formed");
         assert_eq!(shown(&url), "https://r.example/v2/a");
     }
 }

@@ -45,10 +45,19 @@ struct Places {
 }
 
 impl Line {
-    pub(crate) fn new(insecure: Vec<String>, files: Files, timeout: Duration) -> Result<Self, Error> {
+    pub(crate) fn new(
+        insecure: Vec<String>,
+        files: Files,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let verified_loopback = !files.ca.is_empty() || !files.cert_dirs.is_empty();
         let places = Places::new(insecure, verified_loopback)?;
-        Ok(Self { clients: Mutex::default(), places, files, timeout })
+        Ok(Self {
+            clients: Mutex::default(),
+            places,
+            files,
+            timeout,
+        })
     }
 
     /// The URLs under which `registry` may be, in the order in which to try them.
@@ -75,13 +84,19 @@ impl Line {
             "https" => Trust::Authorities,
             _ => Trust::Nobody,
         };
-        let way = if is_loopback(url) { Way::Direct } else { Way::PerhapsProxy };
+        let way = if is_loopback(url) {
+            Way::Direct
+        } else {
+            Way::PerhapsProxy
+        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&(trust, way)) {
             return Ok(client.request(method, url.clone()));
         }
-        let config = tls::client_config(trust, &self.files)
-            .map_err(|source| Cause::Trust { url: shown(url), source })?;
+        let config = tls::client_config(trust, &self.files).map_err(|source| Cause::Trust {
+            url: shown(url),
+            source,
+        })?;
         let builder = Client::builder()
             .tls_backend_preconfigured(config)
             .http1_only()
@@ -89,7 +104,8 @@ impl Line {
             .retry(retry::never())
             .referer(false)
             .user_agent(concat!("tekseal/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.timeout)
+            // Less than for an answer, which is waited for from the start of the request.
+            .connect_timeout(self.timeout / 3)
             .read_timeout(self.timeout)
             .timeout(self.timeout * LONGEST_REQUEST);
         let builder = match way {
@@ -109,9 +125,16 @@ pub(crate) async fn send(url: &Url, request: RequestBuilder) -> Result<Response,
 /// The whole body if it has at most `limit` bytes; not one byte more is kept.
 pub(crate) async fn read(url: &Url, mut response: Response, limit: u64) -> Result<Vec<u8>, Cause> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| transport(url, error))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| transport(url, error))?
+    {
         if (body.len() + chunk.len()) as u64 > limit {
-            return Err(Cause::TooLarge { url: shown(url), limit });
+            return Err(Cause::TooLarge {
+                url: shown(url),
+                limit,
+            });
         }
         body.extend_from_slice(&chunk);
     }
@@ -153,7 +176,9 @@ fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
     let mut next = error.source();
     while let Some(error) = next {
         // `io::Error` does not count what it wraps as its source.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
         let inner = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
         if let Some(found) = inner.or_else(|| error.downcast_ref()) {
             return Some(found.clone());
@@ -175,22 +200,31 @@ impl Places {
                 _ => Err(Error::InsecureRegistry { text }),
             }
         });
-        Ok(Self { insecure: insecure.collect::<Result<_, _>>()?, verified_loopback })
+        Ok(Self {
+            insecure: insecure.collect::<Result<_, _>>()?,
+            verified_loopback,
+        })
     }
 
     fn bases(&self, registry: &str) -> Result<Vec<Url>, Cause> {
-        let host = if registry == DOCKER_HUB { DOCKER_HUB_API } else { registry };
+        let host = if registry == DOCKER_HUB {
+            DOCKER_HUB_API
+        } else {
+            registry
+        };
         let (Some(https), Some(http)) = (url("https", host), url("http", host)) else {
             return Err(Cause::Name(registry.to_owned()));
         };
         let loopback = is_loopback(&http);
-        Ok(if self.is_insecure(&authority(&https)) || loopback && self.verified_loopback {
-            vec![https, http]
-        } else if loopback {
-            vec![http]
-        } else {
-            vec![https]
-        })
+        Ok(
+            if self.is_insecure(&authority(&https)) || loopback && self.verified_loopback {
+                vec![https, http]
+            } else if loopback {
+                vec![http]
+            } else {
+                vec![https]
+            },
+        )
     }
 
     fn is_insecure(&self, authority: &str) -> bool {
@@ -202,18 +236,23 @@ impl Places {
 fn url(scheme: &str, authority: &str) -> Option<Url> {
     let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    (bare && url.username().is_empty() && url.password().is_none() && !authority.ends_with(':')).then_some(url)
+    (bare && url.username().is_empty() && url.password().is_none() && !authority.ends_with(':'))
+        .then_some(url)
 }
 
 /// `host` or `host:port`, the latter if the port is not the scheme's own.
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    url.port()
+        .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
+    let bare = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .trim_end_matches('.');
     match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => bare == "localhost" || bare.ends_with(".localhost"),
@@ -225,7 +264,9 @@ mod tests {
     use super::*;
 
     fn bases(places: &Places, registry: &str) -> Vec<String> {
-        let bases = places.bases(registry).expect("the registry can be part of a URL");
+        let bases = places
+            .bases(registry)
+            .expect("the registry can be part of a URL");
         bases.into_iter().map(String::from).collect()
     }
 
@@ -237,37 +278,75 @@ mod tests {
     #[test]
     fn loopback_is_plain_http_and_everything_else_is_https() {
         let places = places(&[], false);
-        for registry in ["localhost:5000", "127.0.0.1:5000", "127.9.9.9", "[::1]:5000", "kind.localhost:5000"] {
+        for registry in [
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "127.9.9.9",
+            "[::1]:5000",
+            "kind.localhost:5000",
+        ] {
             assert_eq!(bases(&places, registry), [format!("http://{registry}/")]);
         }
-        for registry in ["quay.io", "10.0.0.1:5000", "localhost.example", "[2001:db8::1]:5000"] {
+        for registry in [
+            "quay.io",
+            "10.0.0.1:5000",
+            "localhost.example",
+            "[2001:db8::1]:5000",
+        ] {
             assert_eq!(bases(&places, registry), [format!("https://{registry}/")]);
         }
-        assert_eq!(bases(&places, "index.docker.io"), ["https://registry-1.docker.io/"]);
+        assert_eq!(
+            bases(&places, "index.docker.io"),
+            ["https://registry-1.docker.io/"]
+        );
     }
 
     #[test]
     fn insecure_registries_and_loopback_with_an_authority_try_https_first() {
         let insecure = places(&["Reg.local:5000"], false);
-        assert_eq!(bases(&insecure, "reg.local:5000"), ["https://reg.local:5000/", "http://reg.local:5000/"]);
+        assert_eq!(
+            bases(&insecure, "reg.local:5000"),
+            ["https://reg.local:5000/", "http://reg.local:5000/"]
+        );
         assert_eq!(bases(&insecure, "reg.local"), ["https://reg.local/"]);
-        assert_eq!(bases(&places(&[], true), "localhost:5000"), ["https://localhost:5000/", "http://localhost:5000/"]);
+        assert_eq!(
+            bases(&places(&[], true), "localhost:5000"),
+            ["https://localhost:5000/", "http://localhost:5000/"]
+        );
     }
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["https://reg.local", "reg.local/path", "u@reg.local", "reg.local:", "", "a b", "reg?x"] {
+        for text in [
+            "https://reg.local",
+            "reg.local/path",
+            "u@reg.local",
+            "reg.local:",
+            "",
+            "a b",
+            "reg?x",
+        ] {
             let refused = Places::new(vec![text.to_owned()], false);
-            assert!(matches!(refused, Err(Error::InsecureRegistry { .. })), "{text}");
+            assert!(
+                matches!(refused, Err(Error::InsecureRegistry { .. })),
+                "{text}"
+            );
         }
         for registry in ["https:", "a b", "u:p@h", "reg?x"] {
-            assert!(matches!(places(&[], false).bases(registry), Err(Cause::Name(_))), "{registry}");
+            assert!(
+                matches!(places(&[], false).bases(registry), Err(Cause::Name(_))),
+                "{registry}"
+            );
         }
     }
 
     #[test]
     fn tokens_come_over_https_or_from_the_plain_registry_itself() {
-        let line = Line::new(vec!["auth.local".to_owned()], Files::default(), Duration::from_secs(1));
+        let line = Line::new(
+            vec!["auth.local".to_owned()],
+            Files::default(),
+            Duration::from_secs(1),
+        );
         let line = line.expect("the name is well formed");
         let may_ask = |realm: &str, base: &str| {
             let parse = |text: &str| Url::parse(text).expect("the URL is well formed");

@@ -1,12 +1,27 @@
 //! Puts signed artifacts where cosign and Chains put them and finds them there again.
 //!
+//! ```text
+//!  store ─▶ registry ─▶ exchange ─┬▶ auth ─▶ token, challenge   (401: who are we?)
+//!             (one call each)     ├▶ retry                      (5xx: when again?)
+//!                                 └▶ http ─▶ tls                (one request)
+//! ```
+//!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
 //! `store` knows cosign's layout and appends to it without losing what others wrote.
 //! No Kubernetes and no private key: credentials come in as data.
 
-pub mod auth;
+mod auth;
+mod challenge;
+mod detail;
+mod error;
+mod exchange;
+mod http;
+mod options;
+mod referrers;
 pub mod registry;
+mod retry;
 pub mod store;
 pub mod tls;
+mod token;
 
 pub use registry::{Options, Registry};

@@ -1,58 +1,38 @@
 //! The OCI distribution protocol, as far as signing needs it.
 //!
-//! Specification: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>.
+//! Specification: <https://github.com/opencontainers/distribution-spec/blob/main/spec.md>. There is no ping and no
+//! existence check nobody asked for; a blob costs POST and PUT. What a registry sends is limited in size, and checked
+//! against its digest wherever there is one.
 
-use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tekseal_core::docker_config::Credentials;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use reqwest::{Method, Url};
 use tekseal_core::{Digest, Repository};
 
-/// What the caller will do, which decides the scope of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Reading only.
-    Pull,
-    /// Reading and writing.
-    PullPush,
-}
+use crate::auth::Keyring;
+pub use crate::error::{Blame, Cause, Detail, Error};
+use crate::exchange::{Answer, Call, Exchange, Target, upload_location};
+use crate::http::Line;
+pub use crate::options::{Access, Options};
+use crate::referrers;
+use crate::retry::Patience;
+use crate::tls::Files;
 
-/// How to talk to registries.
-#[derive(Debug)]
-pub struct Options {
-    /// What to answer when a registry asks who we are.
-    pub credentials: Credentials,
-    /// What the caller will do.
-    pub access: Access,
-    /// Extra certificate authorities: PEM files, or folders of them, beside the system's.
-    pub ca: Vec<PathBuf>,
-    /// Folders as buildah reads them: `*.crt` are certificate authorities, `*.cert` with `*.key` is a client's pair.
-    pub cert_dirs: Vec<PathBuf>,
-    /// Registries (`host` or `host:port`) to which plain http and unverified TLS are allowed. Loopback is plain http anyway.
-    pub insecure_registries: Vec<String>,
-    /// For how long one operation may be tried again after 5xx, 429 and connection errors.
-    pub retry_for: Duration,
-    /// How long to wait for a connection, and for each piece of an answer.
-    pub timeout: Duration,
-}
+/// Manifests and lists of referrers may have at most so many bytes, which the specification wants registries to take.
+pub(crate) const MANIFEST_LIMIT: u64 = 4 << 20;
 
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            credentials: Credentials::default(),
-            access: Access::Pull,
-            ca: Vec::new(),
-            cert_dirs: Vec::new(),
-            insecure_registries: Vec::new(),
-            retry_for: Duration::from_secs(30),
-            timeout: Duration::from_secs(30),
-        }
-    }
-}
+const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
+
+const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// Registries over one connection pool. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Registry {}
+pub struct Registry {
+    exchange: Arc<Exchange>,
+}
 
 /// A manifest is asked for by tag or by digest.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +48,7 @@ pub enum Reference<'a> {
 pub struct Manifest {
     /// Exact bytes.
     pub bytes: Vec<u8>,
-    /// Content type the registry gave.
+    /// Content type the registry gave, without parameters; empty if it gave none.
     pub media_type: String,
     /// Digest of `bytes`.
     pub digest: Digest,
@@ -77,9 +57,9 @@ pub struct Manifest {
 /// What a HEAD of a manifest says.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The registry's `Docker-Content-Digest`.
+    /// The registry's `Docker-Content-Digest`; computed from the content where the registry gives none.
     pub digest: Digest,
-    /// Content type the registry gave.
+    /// Content type the registry gave, without parameters; empty if it gave none.
     pub media_type: String,
     /// Content length the registry gave.
     pub size: u64,
@@ -87,96 +67,448 @@ pub struct Head {
 
 /// An upload that was started and waits for its bytes.
 #[derive(Debug)]
-pub struct Upload {}
-
-/// Who must act on an error; `steps` turns it into an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Absent or malformed content: look at the artifact (exit 1).
-    Artifact,
-    /// Credentials or settings: somebody must change something (exit 2).
-    Setting,
-    /// Network, time-out, 5xx: trying again later may help (exit 3).
-    Outside,
+pub struct Upload {
+    location: Url,
 }
 
-/// (being written)
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// (being written)
-    #[error("being written")]
-    Unwritten,
-}
-
-impl Error {
-    /// Who must act.
-    #[must_use]
-    pub fn blame(&self) -> Blame {
-        unimplemented!()
-    }
-    /// What people can do about it.
-    #[must_use]
-    pub fn hint(&self) -> Option<String> {
-        unimplemented!()
-    }
-    /// The HTTP status the registry refused with, if it did.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        unimplemented!()
-    }
-    /// Whether the registry said with this error code (`MANIFEST_BLOB_UNKNOWN`) why it refused.
-    #[must_use]
-    pub fn has_code(&self, _code: &str) -> bool {
-        unimplemented!()
+impl std::fmt::Display for Reference<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
     }
 }
 
 impl Registry {
-    /// Registries as `options` say.
-    pub fn new(_options: Options) -> Result<Self, Error> {
-        unimplemented!()
+    /// Registries as `options` say. Nothing is connected to and no certificate read yet.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let files = Files {
+            ca: options.ca,
+            cert_dirs: options.cert_dirs,
+        };
+        let exchange = Exchange {
+            line: Line::new(options.insecure_registries, files, options.timeout)?,
+            keyring: Keyring::new(options.credentials, options.access),
+            retry_for: options.retry_for,
+            bases: Mutex::default(),
+        };
+        Ok(Self {
+            exchange: Arc::new(exchange),
+        })
     }
+
     /// Asks for a manifest's digest; `None` when it is absent.
-    pub async fn head_manifest(&self, _repository: &Repository, _reference: Reference<'_>) -> Result<Option<Head>, Error> {
-        unimplemented!()
+    pub async fn head_manifest(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+    ) -> Result<Option<Head>, Error> {
+        self.head(repository, reference)
+            .await
+            .map_err(|cause| Error::HeadManifest {
+                repository: repository.clone(),
+                reference: reference.to_string(),
+                source: Box::new(cause),
+            })
     }
+
     /// Reads a manifest; `None` when it is absent.
-    pub async fn get_manifest(&self, _repository: &Repository, _reference: Reference<'_>) -> Result<Option<Manifest>, Error> {
-        unimplemented!()
+    ///
+    /// # Errors
+    /// [`Cause::Digest`] if it is another one than was asked for, or than the registry says it is.
+    pub async fn get_manifest(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+    ) -> Result<Option<Manifest>, Error> {
+        self.get(repository, reference)
+            .await
+            .map_err(|cause| Error::GetManifest {
+                repository: repository.clone(),
+                reference: reference.to_string(),
+                source: Box::new(cause),
+            })
     }
-    /// Writes a manifest.
+
+    /// Writes a manifest, byte for byte. The blobs it names must be there.
     pub async fn put_manifest(
         &self,
-        _repository: &Repository,
-        _reference: Reference<'_>,
-        _media_type: &str,
-        _bytes: &[u8],
+        repository: &Repository,
+        reference: Reference<'_>,
+        media_type: &str,
+        bytes: &[u8],
     ) -> Result<(), Error> {
-        unimplemented!()
+        let mut patience = Patience::new(self.exchange.retry_for);
+        self.put(repository, reference, media_type, bytes, &mut patience)
+            .await
+            .map_err(|cause| Error::PutManifest {
+                repository: repository.clone(),
+                reference: reference.to_string(),
+                source: Box::new(cause),
+            })
     }
-    /// Starts the upload of a blob.
-    pub async fn start_upload(&self, _repository: &Repository) -> Result<Upload, Error> {
-        unimplemented!()
+
+    /// Writes a manifest with a single attempt: for tags that others write too, where a second attempt must not be made
+    /// before the tag was read again.
+    pub async fn put_manifest_once(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        let mut patience = Patience::new(Duration::ZERO);
+        self.put(repository, reference, media_type, bytes, &mut patience)
+            .await
+            .map_err(|cause| Error::PutManifest {
+                repository: repository.clone(),
+                reference: reference.to_string(),
+                source: Box::new(cause),
+            })
     }
-    /// Sends the bytes of a started upload.
-    pub async fn finish_upload(&self, _repository: &Repository, _upload: Upload, _digest: &Digest, _bytes: &[u8]) -> Result<(), Error> {
-        unimplemented!()
-    }
-    /// Whether the repository has the blob.
-    pub async fn blob_exists(&self, _repository: &Repository, _digest: &Digest) -> Result<bool, Error> {
-        unimplemented!()
-    }
-    /// Reads a blob of at most `limit` bytes and checks its digest.
-    pub async fn get_blob(&self, _repository: &Repository, _digest: &Digest, _limit: u64) -> Result<Vec<u8>, Error> {
-        unimplemented!()
-    }
-    /// The raw index of referrers when the registry has the API, else `None`.
-    pub async fn referrers(&self, _repository: &Repository, _digest: &Digest) -> Result<Option<Vec<u8>>, Error> {
-        unimplemented!()
-    }
-    /// Which file and key matched for `registry`, never the secret.
+
+    /// For how long one operation may be tried again.
     #[must_use]
-    pub fn credential_used(&self, _registry: &str) -> Option<String> {
-        unimplemented!()
+    pub fn retry_for(&self) -> Duration {
+        self.exchange.retry_for
+    }
+
+    /// Starts the upload of a blob, which may be decided later.
+    pub async fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
+        let mut patience = Patience::new(self.exchange.retry_for);
+        self.open(repository, &mut patience)
+            .await
+            .map_err(|cause| Error::StartUpload {
+                repository: repository.clone(),
+                source: Box::new(cause),
+            })
+    }
+
+    /// Sends the bytes of a started upload. If that was lost, another one is started.
+    pub async fn finish_upload(
+        &self,
+        repository: &Repository,
+        upload: Upload,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), Error> {
+        self.fill(repository, upload, digest, bytes)
+            .await
+            .map_err(|cause| Error::PutBlob {
+                repository: repository.clone(),
+                digest: digest.clone(),
+                source: Box::new(cause),
+            })
+    }
+
+    /// Whether the repository has the blob.
+    pub async fn blob_exists(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let found = async {
+            let path = path(repository, &format!("blobs/{digest}"))?;
+            let mut call = Call::new(Method::HEAD, Target::Path(path));
+            call.answers = &[404];
+            let answer = self.exchange.perform(repository, &call).await?;
+            Ok(answer.status != 404)
+        };
+        found.await.map_err(|cause| Error::HeadBlob {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            source: Box::new(cause),
+        })
+    }
+
+    /// Reads a blob of at most `limit` bytes and checks its digest.
+    pub async fn get_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let read = async {
+            let path = path(repository, &format!("blobs/{digest}"))?;
+            let mut call = Call::new(Method::GET, Target::Path(path));
+            call.limit = limit;
+            let answer = self.exchange.perform(repository, &call).await?;
+            check(&answer.url, digest, Digest::of(&answer.body))?;
+            Ok(answer.body)
+        };
+        read.await.map_err(|cause| Error::GetBlob {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            source: Box::new(cause),
+        })
+    }
+
+    /// The index of what refers to `digest`, when the registry has the referrers API, else `None`. The bytes are the
+    /// registry's own unless it gave the list in pages, which are then made one index.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let read = async {
+            let path = path(repository, &format!("referrers/{digest}"))?;
+            referrers::read(&self.exchange, repository, path).await
+        };
+        read.await.map_err(|cause| Error::Referrers {
+            repository: repository.clone(),
+            digest: digest.clone(),
+            source: Box::new(cause),
+        })
+    }
+
+    /// Key and file of the credentials that were shown to `registry` last, for the log; never the secret.
+    #[must_use]
+    pub fn credential_used(&self, registry: &str) -> Option<String> {
+        self.exchange.keyring.credential_used(registry)
+    }
+
+    async fn head(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+    ) -> Result<Option<Head>, Cause> {
+        let mut call = manifest_call(Method::HEAD, repository, reference)?;
+        call.answers = &[404];
+        let answer = self.exchange.perform(repository, &call).await?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        let size = answer
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|size| size.to_str().ok()?.parse().ok());
+        let (Some(digest), Some(size)) = (content_digest(&answer.headers), size) else {
+            let manifest = self.get(repository, reference).await?;
+            return Ok(manifest.map(
+                |Manifest {
+                     bytes,
+                     media_type,
+                     digest,
+                 }| Head {
+                    digest,
+                    media_type,
+                    size: bytes.len() as u64,
+                },
+            ));
+        };
+        if let Reference::Digest(wanted) = reference {
+            check(&answer.url, wanted, digest.clone())?;
+        }
+        Ok(Some(Head {
+            digest,
+            media_type: media_type(&answer.headers),
+            size,
+        }))
+    }
+
+    async fn get(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+    ) -> Result<Option<Manifest>, Cause> {
+        let mut call = manifest_call(Method::GET, repository, reference)?;
+        call.answers = &[404];
+        call.limit = MANIFEST_LIMIT;
+        let Answer {
+            status,
+            headers,
+            body,
+            url,
+        } = self.exchange.perform(repository, &call).await?;
+        if status == 404 {
+            return Ok(None);
+        }
+        let digest = Digest::of(&body);
+        if let Reference::Digest(wanted) = reference {
+            check(&url, wanted, digest.clone())?;
+        }
+        if let Some(said) = content_digest(&headers) {
+            check(&url, &said, digest.clone())?;
+        }
+        Ok(Some(Manifest {
+            media_type: media_type(&headers),
+            bytes: body,
+            digest,
+        }))
+    }
+
+    async fn put(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+        media_type: &str,
+        bytes: &[u8],
+        patience: &mut Patience,
+    ) -> Result<(), Cause> {
+        let mut call = manifest_call(Method::PUT, repository, reference)?;
+        call.content = Some((media_type.to_owned(), bytes.to_owned()));
+        let answer = self.exchange.persist(repository, &call, patience).await?;
+        match content_digest(&answer.headers) {
+            Some(stored) => check(&answer.url, &Digest::of(bytes), stored),
+            None => Ok(()),
+        }
+    }
+
+    async fn open(
+        &self,
+        repository: &Repository,
+        patience: &mut Patience,
+    ) -> Result<Upload, Cause> {
+        let call = Call::new(
+            Method::POST,
+            Target::Path(path(repository, "blobs/uploads/")?),
+        );
+        let answer = self.exchange.persist(repository, &call, patience).await?;
+        Ok(Upload {
+            location: upload_location(&answer.headers, &answer.url)?,
+        })
+    }
+
+    async fn fill(
+        &self,
+        repository: &Repository,
+        upload: Upload,
+        digest: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), Cause> {
+        let mut patience = Patience::new(self.exchange.retry_for);
+        let mut upload = upload;
+        loop {
+            let mut url = upload.location;
+            url.query_pairs_mut().append_pair("digest", digest.as_str());
+            let mut call = Call::new(Method::PUT, Target::Url(url));
+            call.content = Some(("application/octet-stream".to_owned(), bytes.to_owned()));
+            match self.exchange.attempt(repository, &call).await {
+                Ok(answer) if answer.status != 202 => return Ok(()),
+                Ok(answer) => {
+                    // More bytes are expected, but there are none: this is another protocol.
+                    return Err(Cause::Location {
+                        url: crate::error::shown(&answer.url),
+                    });
+                }
+                Err(cause) if is_lost(&cause) => patience.wait_for(cause).await?,
+                Err(cause) => patience.wait(cause).await?,
+            }
+            upload = self.open(repository, &mut patience).await?;
+        }
+    }
+}
+
+/// Whether a PUT failed for what happened to its upload, not to its content: the session is gone, or several clients
+/// sent the same blob at the same time and one moved the other's bytes away.
+fn is_lost(cause: &Cause) -> bool {
+    let session = matches!(
+        cause,
+        Cause::Absent { .. } | Cause::Status { status: 416, .. }
+    );
+    let codes = [
+        "DIGEST_INVALID",
+        "BLOB_UPLOAD_INVALID",
+        "BLOB_UPLOAD_UNKNOWN",
+    ];
+    session
+        || cause
+            .detail()
+            .is_some_and(|detail| codes.iter().any(|code| detail.has_code(code)))
+}
+
+fn manifest_call(
+    method: Method,
+    repository: &Repository,
+    reference: Reference<'_>,
+) -> Result<Call, Cause> {
+    if let Reference::Tag(tag) = reference
+        && !is_tag(tag)
+    {
+        return Err(Cause::Name(tag.to_owned()));
+    }
+    let mut call = Call::new(
+        method,
+        Target::Path(path(repository, &format!("manifests/{reference}"))?),
+    );
+    call.accept = Some(MANIFEST_TYPES);
+    Ok(call)
+}
+
+/// The path of something in a repository. Steps out of it are refused: credentials are chosen by the path.
+fn path(repository: &Repository, rest: &str) -> Result<String, Cause> {
+    if repository
+        .path()
+        .split('/')
+        .any(|part| matches!(part, "" | "." | ".."))
+    {
+        return Err(Cause::Name(repository.to_string()));
+    }
+    Ok(format!("/v2/{}/{rest}", repository.path()))
+}
+
+/// distribution-spec, «Pulling manifests»: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+fn is_tag(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+fn check(url: &Url, wanted: &Digest, found: Digest) -> Result<(), Cause> {
+    if *wanted == found {
+        return Ok(());
+    }
+    Err(Cause::Digest {
+        url: crate::error::shown(url),
+        wanted: wanted.clone(),
+        found,
+    })
+}
+
+/// Digests of other algorithms say nothing to us.
+fn content_digest(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(CONTENT_DIGEST)?.to_str().ok()?.parse().ok()
+}
+
+/// The content type without its parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> String {
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+        shared(&Registry::new(Options::default()).expect("the defaults are fine"));
+    }
+
+    #[test]
+    fn tags_and_paths_that_would_leave_the_repository_are_refused() {
+        for tag in ["", ".", "..", "a/b", "-x", "a?b", "a#b", "%2e%2e"] {
+            assert!(!is_tag(tag), "{tag}");
+        }
+        assert!(is_tag("sha256-0abc.sig") && is_tag("_v1.2-3"));
+        for name in [
+            "r.example/a/../b",
+            "r.example/../b",
+            "r.example/a//b",
+            "r.example/a/.",
+        ] {
+            let repository = Repository::parse(name).expect("the reference is well formed");
+            assert!(
+                matches!(path(&repository, "x"), Err(Cause::Name(_))),
+                "{name}"
+            );
+        }
     }
 }

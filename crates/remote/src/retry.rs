@@ -21,7 +21,10 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Patience {
     pub(crate) fn new(budget: Duration) -> Self {
-        Self { deadline: Instant::now() + budget, next: FIRST_WAIT }
+        Self {
+            deadline: Instant::now() + budget,
+            next: FIRST_WAIT,
+        }
     }
 
     /// Waits if `cause` may pass by itself and there is time left; hands `cause` back otherwise.
@@ -64,20 +67,26 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Seconds since year 0 of `Sun, 06 Nov 1994 08:49:37 GMT`; only differences of two mean anything.
 fn seconds_of(date: &str) -> Option<u64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let mut fields = date.split_once(", ")?.1.split([' ', ':']);
     let mut field = || fields.next();
     let day: u64 = field()?.parse().ok()?;
     let name = field()?;
     let month = MONTHS.iter().position(|month| *month == name)? as u64;
     let year: u64 = field()?.parse().ok()?;
-    let [hour, minute, second] = [field()?, field()?, field()?].map(|text| text.parse::<u64>().ok());
+    let [hour, minute, second] =
+        [field()?, field()?, field()?].map(|text| text.parse::<u64>().ok());
     if field() != Some("GMT") || year > 9999 || day > 31 {
         return None;
     }
     // Years begin in March here, so that the leap day is the last one of a year.
-    let (year, month) = if month < 2 { (year.checked_sub(1)?, month + 10) } else { (year, month - 2) };
+    let (year, month) = if month < 2 {
+        (year.checked_sub(1)?, month + 10)
+    } else {
+        (year, month - 2)
+    };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day;
     Some(((days * 24 + hour?.min(23)) * 60 + minute?.min(59)) * 60 + second?.min(60))
 }
@@ -99,17 +108,45 @@ mod tests {
     fn retry_after_is_seconds_or_a_date_after_the_servers_own() {
         let cases = [
             ("7", "", Some(7)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:07 GMT", Some(30)),
-            ("Tue, 01 Mar 2016 00:00:01 GMT", "Sun, 28 Feb 2016 23:59:59 GMT", Some(86_402)),
-            ("Wed, 01 Mar 2017 00:00:01 GMT", "Tue, 28 Feb 2017 23:59:59 GMT", Some(2)),
-            ("Thu, 01 Jan 2026 00:00:00 GMT", "Wed, 31 Dec 2025 23:59:00 GMT", Some(60)),
-            ("Sun, 06 Nov 1994 08:49:07 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
+            (
+                "Sun, 06 Nov 1994 08:49:37 GMT",
+                "Sun, 06 Nov 1994 08:49:07 GMT",
+                Some(30),
+            ),
+            (
+                "Tue, 01 Mar 2016 00:00:01 GMT",
+                "Sun, 28 Feb 2016 23:59:59 GMT",
+                Some(86_402),
+            ),
+            (
+                "Wed, 01 Mar 2017 00:00:01 GMT",
+                "Tue, 28 Feb 2017 23:59:59 GMT",
+                Some(2),
+            ),
+            (
+                "Thu, 01 Jan 2026 00:00:00 GMT",
+                "Wed, 31 Dec 2025 23:59:00 GMT",
+                Some(60),
+            ),
+            (
+                "Sun, 06 Nov 1994 08:49:07 GMT",
+                "Sun, 06 Nov 1994 08:49:37 GMT",
+                Some(0),
+            ),
             ("Sun, 06 Nov 1994 08:49:37 GMT", "", None),
-            ("Sun, 99 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:07 GMT", None),
+            (
+                "Sun, 99 Foo 1994 08:49:37 GMT",
+                "Sun, 06 Nov 1994 08:49:07 GMT",
+                None,
+            ),
             ("soon", "Sun, 06 Nov 1994 08:49:07 GMT", None),
         ];
         for (asked, date, seconds) in cases {
-            assert_eq!(retry_after(&headers(asked, date)), seconds.map(Duration::from_secs), "{asked}");
+            assert_eq!(
+                retry_after(&headers(asked, date)),
+                seconds.map(Duration::from_secs),
+                "{asked}"
+            );
         }
     }
 
@@ -117,7 +154,10 @@ mod tests {
     fn jitter_takes_away_at_most_half() {
         for _ in 0..100 {
             let wait = jittered(Duration::from_secs(1));
-            assert!(wait >= Duration::from_millis(500) && wait <= Duration::from_secs(1), "{wait:?}");
+            assert!(
+                wait >= Duration::from_millis(500) && wait <= Duration::from_secs(1),
+                "{wait:?}"
+            );
         }
     }
 }

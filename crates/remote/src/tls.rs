@@ -69,7 +69,9 @@ pub enum Error {
         source: rustls::Error,
     },
     /// Neither the system nor the settings give any authority.
-    #[error("no certificate authority is installed and none was given, so no https server can be trusted")]
+    #[error(
+        "no certificate authority is installed and none was given, so no https server can be trusted"
+    )]
     NoAuthority,
     /// A client certificate and its key do not work together.
     #[error("client certificate {} does not work with its key", path.display())]
@@ -92,9 +94,15 @@ pub(crate) fn client_config(trust: Trust, files: &Files) -> Result<ClientConfig,
         .map_err(Error::Versions)?;
     let builder = match trust {
         Trust::Nobody => {
-            return Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth());
+            return Ok(builder
+                .with_root_certificates(RootCertStore::empty())
+                .with_no_client_auth());
         }
-        Trust::Authorities => builder.with_root_certificates(authorities(files)?),
+        Trust::Authorities => {
+            // What the system has and cannot be read is the system's business: one usable authority is enough.
+            let system = rustls_native_certs::load_native_certs().certs;
+            builder.with_root_certificates(authorities(system, files)?)
+        }
         Trust::DangerAnybody => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(DangerAnybody { provider })),
@@ -104,13 +112,18 @@ pub(crate) fn client_config(trust: Trust, files: &Files) -> Result<ClientConfig,
     };
     builder
         .with_client_auth_cert(pair.chain, pair.key)
-        .map_err(|source| Error::ClientPair { path: pair.path, source })
+        .map_err(|source| Error::ClientPair {
+            path: pair.path,
+            source,
+        })
 }
 
-fn authorities(files: &Files) -> Result<RootCertStore, Error> {
+fn authorities(
+    system: Vec<CertificateDer<'static>>,
+    files: &Files,
+) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
-    // What the system has and cannot be read is the system's business: one usable authority is enough to go on.
-    store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    store.add_parsable_certificates(system);
     for path in &files.ca {
         if path.is_dir() {
             for path in listed(path, &["pem", "crt"])? {
@@ -133,9 +146,10 @@ fn authorities(files: &Files) -> Result<RootCertStore, Error> {
 
 fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), Error> {
     for certificate in certificates(path)? {
-        store
-            .add(certificate)
-            .map_err(|source| Error::Authority { path: path.to_owned(), source })?;
+        store.add(certificate).map_err(|source| Error::Authority {
+            path: path.to_owned(),
+            source,
+        })?;
     }
     Ok(())
 }
@@ -143,9 +157,14 @@ fn add_file(store: &mut RootCertStore, path: &Path) -> Result<(), Error> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let bytes = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = certificates.map_err(|source| Error::Pem { path: path.to_owned(), source })?;
+    let certificates = certificates.map_err(|source| Error::Pem {
+        path: path.to_owned(),
+        source,
+    })?;
     if certificates.is_empty() {
-        return Err(Error::NoCertificate { path: path.to_owned() });
+        return Err(Error::NoCertificate {
+            path: path.to_owned(),
+        });
     }
     Ok(certificates)
 }
@@ -161,21 +180,34 @@ fn client_pair(folders: &[PathBuf]) -> Result<Option<ClientPair>, Error> {
     for folder in folders {
         if let Some(path) = listed(folder, &["cert"])?.into_iter().next() {
             let key_path = path.with_extension("key");
-            let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?)
-                .map_err(|source| Error::Pem { path: key_path, source })?;
-            return Ok(Some(ClientPair { chain: certificates(&path)?, key, path }));
+            let key =
+                PrivateKeyDer::from_pem_slice(&read(&key_path)?).map_err(|source| Error::Pem {
+                    path: key_path,
+                    source,
+                })?;
+            return Ok(Some(ClientPair {
+                chain: certificates(&path)?,
+                key,
+                path,
+            }));
         }
     }
     Ok(None)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The files in `folder` with one of these extensions, ordered. Links are followed: mounted ConfigMaps consist of them.
 fn listed(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Error> {
-    let unreadable = |source| Error::Read { path: folder.to_owned(), source };
+    let unreadable = |source| Error::Read {
+        path: folder.to_owned(),
+        source,
+    };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -227,6 +259,39 @@ impl ServerCertVerifier for DangerAnybody {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_without_any_authority_is_an_error_and_plain_http_reads_none() {
+        let none = authorities(Vec::new(), &Files::default());
+        assert!(matches!(none, Err(Error::NoAuthority)));
+        let absent = Files {
+            ca: vec![PathBuf::from("/absent/ca.pem")],
+            cert_dirs: Vec::new(),
+        };
+        assert!(matches!(
+            authorities(Vec::new(), &absent),
+            Err(Error::Read { .. })
+        ));
+        assert!(client_config(Trust::Nobody, &absent).is_ok());
+    }
+
+    #[test]
+    fn a_given_authority_is_enough() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ca.pem");
+        let given = Files {
+            ca: vec![path],
+            cert_dirs: Vec::new(),
+        };
+        let store = authorities(Vec::new(), &given).expect("the file is an authority");
+        assert_eq!(store.len(), 1);
     }
 }

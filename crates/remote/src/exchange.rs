@@ -1,0 +1,437 @@
+//! Carries out one call: finds the registry, follows redirects, answers challenges and tries again what may pass.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
+};
+use reqwest::{Method, Response, StatusCode, Url};
+use tekseal_core::Repository;
+
+use crate::auth::{Keyring, Next, Refusal};
+use crate::error::{Cause, Detail, shown};
+use crate::http::{self, Line};
+use crate::retry::{Patience, retry_after};
+
+/// How often one request may be sent elsewhere.
+const MOST_REDIRECTS: usize = 5;
+
+/// Everything that calls share.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) line: Line,
+    pub(crate) keyring: Keyring,
+    pub(crate) retry_for: Duration,
+    /// The URL under which each registry has answered.
+    pub(crate) bases: Mutex<HashMap<String, Url>>,
+}
+
+/// One request as the specification words it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) target: Target,
+    /// Media types that may come back.
+    pub(crate) accept: Option<&'static str>,
+    /// Media type and bytes to send.
+    pub(crate) content: Option<(String, Vec<u8>)>,
+    /// How much may come back.
+    pub(crate) limit: u64,
+    /// Statuses of 400 and more that are answers here and no failures.
+    pub(crate) answers: &'static [u16],
+}
+
+/// Where a call goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A path below the registry's URL, which may still have to be found out.
+    Path(String),
+    /// Where the registry sent us.
+    Url(Url),
+}
+
+/// What came back, with the whole body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    /// The URL that was asked, before redirects.
+    pub(crate) url: Url,
+}
+
+/// An answer whose body is still to come.
+struct Arrived {
+    response: Response,
+    /// The URL that was asked.
+    asked: Url,
+    /// The URL that answered.
+    url: Url,
+    place: Place,
+}
+
+/// Whose answer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The registry's own: it may know who we are.
+    Registry,
+    /// Another server's, to which the registry sent us.
+    Elsewhere,
+}
+
+impl Call {
+    pub(crate) fn new(method: Method, target: Target) -> Self {
+        Self {
+            method,
+            target,
+            accept: None,
+            content: None,
+            limit: 8 << 10,
+            answers: &[],
+        }
+    }
+}
+
+impl Exchange {
+    /// The answer to `call`; what may pass is tried again as long as there is time.
+    pub(crate) async fn perform(
+        &self,
+        repository: &Repository,
+        call: &Call,
+    ) -> Result<Answer, Cause> {
+        let mut patience = Patience::new(self.retry_for);
+        self.persist(repository, call, &mut patience).await
+    }
+
+    /// The same with patience that other calls have partly used up.
+    pub(crate) async fn persist(
+        &self,
+        repository: &Repository,
+        call: &Call,
+        patience: &mut Patience,
+    ) -> Result<Answer, Cause> {
+        loop {
+            match self.attempt(repository, call).await {
+                Ok(answer) => return Ok(answer),
+                Err(cause) => patience.wait(cause).await?,
+            }
+        }
+    }
+
+    /// One attempt, with as many credentials as there are to try.
+    pub(crate) async fn attempt(
+        &self,
+        repository: &Repository,
+        call: &Call,
+    ) -> Result<Answer, Cause> {
+        if let Target::Url(url) = &call.target
+            && !self.is_own(repository, url)
+        {
+            let arrived = self.follow(call, url.clone(), None).await?;
+            return finish(call, arrived).await;
+        }
+        loop {
+            let pass = self.keyring.enter(&self.line, repository).await?;
+            let arrived = self.reach(repository, call, pass.header()).await?;
+            let status = arrived.response.status();
+            if arrived.place == Place::Elsewhere {
+                self.keyring.accepted(pass);
+                return finish(call, arrived).await;
+            }
+            match status {
+                StatusCode::UNAUTHORIZED => {
+                    let base = base_of(&arrived.asked);
+                    let headers = arrived.response.headers().clone();
+                    let detail = Detail::parse(&http::read_refusal(arrived.response).await);
+                    let refusal = Refusal { headers, detail };
+                    self.keyring
+                        .challenged(&self.line, repository, &base, pass, refusal)
+                        .await?;
+                }
+                StatusCode::FORBIDDEN => {
+                    let who = self.keyring.credential_used(repository.registry());
+                    let who = pass
+                        .header()
+                        .and(who)
+                        .unwrap_or_else(|| "everybody".to_owned());
+                    if self.keyring.denied(&self.line, repository, pass).await? == Next::GiveUp {
+                        let detail = Detail::parse(&http::read_refusal(arrived.response).await);
+                        return Err(Cause::Denied {
+                            url: shown(&arrived.url),
+                            who,
+                            detail,
+                        });
+                    }
+                }
+                status => {
+                    // A server in trouble has not looked at the credentials.
+                    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+                        drop(pass);
+                    } else {
+                        self.keyring.accepted(pass);
+                    }
+                    return finish(call, arrived).await;
+                }
+            }
+        }
+    }
+
+    /// Sends `call` to where its registry is, which may first have to be found out.
+    async fn reach(
+        &self,
+        repository: &Repository,
+        call: &Call,
+        header: Option<&HeaderValue>,
+    ) -> Result<Arrived, Cause> {
+        let path = match &call.target {
+            Target::Path(path) => path,
+            Target::Url(url) => return self.follow(call, url.clone(), header).await,
+        };
+        let registry = repository.registry();
+        let settled = self.bases().get(registry).cloned();
+        let bases = match settled {
+            Some(base) => vec![base],
+            None => self.line.bases(registry)?,
+        };
+        let mut bases = bases.into_iter().peekable();
+        while let Some(base) = bases.next() {
+            let url = base.join(path).map_err(|_| Cause::Name(path.clone()))?;
+            match self.follow(call, url, header).await {
+                Err(cause) if bases.peek().is_some() && http::may_speak_otherwise(&cause) => {}
+                outcome => {
+                    if outcome.is_ok() {
+                        self.bases().insert(registry.to_owned(), base);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        Err(Cause::Name(registry.to_owned()))
+    }
+
+    /// Sends `call` to `url` and, if it only reads, follows redirects. `header` never leaves the origin of `url`.
+    async fn follow(
+        &self,
+        call: &Call,
+        url: Url,
+        header: Option<&HeaderValue>,
+    ) -> Result<Arrived, Cause> {
+        let asked = url.clone();
+        let mut url = url;
+        let mut place = Place::Registry;
+        let reads = matches!(call.method, Method::GET | Method::HEAD);
+        for _ in 0..=MOST_REDIRECTS {
+            let mut request = self.line.request(call.method.clone(), &url)?;
+            if let Some(accept) = call.accept {
+                request = request.header(ACCEPT, accept);
+            }
+            if let (Some(header), Place::Registry) = (header, place) {
+                request = request.header(AUTHORIZATION, header.clone());
+            }
+            if let Some((media_type, bytes)) = &call.content {
+                request = request.header(CONTENT_TYPE, media_type).body(bytes.clone());
+            } else if !reads {
+                request = request.header(CONTENT_LENGTH, 0);
+            }
+            let response = http::send(&url, request).await?;
+            let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+            if !reads || !redirects {
+                return Ok(Arrived {
+                    response,
+                    asked,
+                    url,
+                    place,
+                });
+            }
+            let next = location(response.headers(), &url)?;
+            if url.scheme() == "https" && next.scheme() != "https" {
+                return Err(Cause::Downgrade {
+                    url: shown(&url),
+                    target: shown(&next),
+                });
+            }
+            if next.origin() != asked.origin() {
+                place = Place::Elsewhere;
+            }
+            url = next;
+        }
+        Err(Cause::Redirects { url: shown(&asked) })
+    }
+
+    fn is_own(&self, repository: &Repository, url: &Url) -> bool {
+        self.bases()
+            .get(repository.registry())
+            .is_some_and(|base| base.origin() == url.origin())
+    }
+
+    fn bases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Url>> {
+        self.bases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads what is left of an answer, or says what it refused.
+async fn finish(call: &Call, arrived: Arrived) -> Result<Answer, Cause> {
+    let Arrived {
+        response,
+        asked,
+        url,
+        place: _,
+    } = arrived;
+    let status = response.status().as_u16();
+    if response.status().is_success() {
+        let headers = response.headers().clone();
+        let body = http::read(&url, response, call.limit).await?;
+        return Ok(Answer {
+            status,
+            headers,
+            body,
+            url: asked,
+        });
+    }
+    if call.answers.contains(&status) {
+        let headers = response.headers().clone();
+        // Read to its end, it leaves a connection that can be used again.
+        http::read_refusal(response).await;
+        return Ok(Answer {
+            status,
+            headers,
+            body: Vec::new(),
+            url: asked,
+        });
+    }
+    let retry_after = retry_after(response.headers());
+    let detail = Detail::parse(&http::read_refusal(response).await);
+    let url = shown(&url);
+    Err(match status {
+        404 => Cause::Absent { url, detail },
+        status => Cause::Status {
+            url,
+            status,
+            detail,
+            retry_after,
+        },
+    })
+}
+
+/// Where an answer of `url` sends us. What a user or password in it would do is not for the server to decide.
+pub(crate) fn location(headers: &HeaderMap, url: &Url) -> Result<Url, Cause> {
+    let refuse = || Cause::Location { url: shown(url) };
+    let text = headers
+        .get(LOCATION)
+        .and_then(|location| location.to_str().ok())
+        .ok_or_else(refuse)?;
+    let mut next = url.join(text).map_err(|_| refuse())?;
+    if !matches!(next.scheme(), "http" | "https") || next.host_str().is_none() {
+        return Err(refuse());
+    }
+    let _ = next.set_username("");
+    let _ = next.set_password(None);
+    Ok(next)
+}
+
+/// The place for an upload. A registry behind a proxy that ends TLS often believes that it speaks http; as long as it
+/// names itself, it is asked the way it was reached.
+pub(crate) fn upload_location(headers: &HeaderMap, url: &Url) -> Result<Url, Cause> {
+    let mut next = location(headers, url)?;
+    if url.scheme() != "https" || next.scheme() == "https" {
+        return Ok(next);
+    }
+    let same_port = next.port() == url.port() || next.port().is_none();
+    if next.host_str() != url.host_str() || !same_port {
+        return Err(Cause::Downgrade {
+            url: shown(url),
+            target: shown(&next),
+        });
+    }
+    let port = url.port();
+    let changed = next.set_scheme("https").and_then(|()| next.set_port(port));
+    changed.map_err(|()| Cause::Location { url: shown(url) })?;
+    Ok(next)
+}
+
+fn base_of(url: &Url) -> Url {
+    let mut base = url.clone();
+    base.set_path("/");
+    base.set_query(None);
+    base
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upload(from: &str, location: &str) -> Result<String, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            LOCATION,
+            HeaderValue::from_str(location).expect("the value is well formed"),
+        );
+        let url = Url::parse(from).expect("the URL is well formed");
+        upload_location(&headers, &url)
+            .map(String::from)
+            .map_err(|cause| cause.to_string())
+    }
+
+    #[test]
+    fn locations_are_relative_absolute_or_corrected_to_the_way_the_registry_was_reached() {
+        for (from, location, expected) in [
+            (
+                "http://r.local:5000/v2/a/blobs/uploads/",
+                "/up/1?s=2",
+                "http://r.local:5000/up/1?s=2",
+            ),
+            (
+                "http://r.local:5000/v2/a/blobs/uploads/",
+                "1",
+                "http://r.local:5000/v2/a/blobs/uploads/1",
+            ),
+            (
+                "https://r.example/v2/",
+                "https://s.example/up",
+                "https://s.example/up",
+            ),
+            (
+                "https://r.example/v2/",
+                "http://r.example/up",
+                "https://r.example/up",
+            ),
+            (
+                "https://r.example:8443/v2/",
+                "http://r.example/up",
+                "https://r.example:8443/up",
+            ),
+            (
+                "https://r.example:8443/v2/",
+                "http://r.example:8443/up",
+                "https://r.example:8443/up",
+            ),
+            (
+                "https://r.example/v2/",
+                "https://u:p@r.example/up",
+                "https://r.example/up",
+            ),
+        ] {
+            assert_eq!(
+                upload(from, location),
+                Ok(expected.to_owned()),
+                "{location}"
+            );
+        }
+    }
+
+    #[test]
+    fn locations_without_tls_after_tls_and_of_other_schemes_are_refused() {
+        for location in [
+            "http://evil.example/up",
+            "http://r.example:81/up",
+            "file:///etc/passwd",
+            "https://",
+            "data:,x",
+        ] {
+            let refused = upload("https://r.example/v2/", location);
+            assert!(refused.is_err(), "{location}: {refused:?}");
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! Appends to a tag that others append to as well, so that nobody's layer is lost.
+//!
+//! A tag is a register that anybody may overwrite: registries have no compare-and-swap. Every writer reads the manifest
+//! under the tag (a *look*), adds its layers and writes the whole. Whoever writes over a manifest that it has not looked at
+//! takes away what others added in between; cosign does, and loses signatures. Three rules prevent it.
+//!
+//! ```text
+//!   writer A    look ───────────── write ──── settle ──── look back: mine ──▶ confirmed
+//!                │◀── window ≤ T ──▶│◀── longer than any window ──▶│
+//!   writer B       look ─────────────── write                     ┊
+//!                   │  B did not see A's write: it takes it away …┊
+//!                   └───── but not later than here ──────▶│       ┊ … so A sees it, looks, merges, writes again
+//!
+//!   writer C         look ─── slow uploads ───┬─ window > T ─▶ look again: changed ─▶ merge with what is there now
+//! ```
+//!
+//! 1. *Window.* Nobody writes on an old look. If more than T = max(20 ms, 3 × the shortest round trip seen) has passed
+//!    between the start of the last look and the write, the tag is asked for again (HEAD), and if it has changed, read and
+//!    merged again. The same holds for that second look, as often as it takes.
+//! 2. *Settle.* A write counts only when, S = 1.5 × (T + the time the write itself took) later, the tag still has
+//!    that digest. A writer that looked before our write was in effect has written by then (rule 1: T, plus the time
+//!    its write takes), so that we see it; one that looked later has our layers.
+//! 3. *Contention.* If the tag has another digest, it is read. With all our layers in it, another and longer look back
+//!    must find them too; without, they are merged in and written again, always after a fresh look, with waits that grow
+//!    and differ from writer to writer. Whoever overwrote us has looked and written; in every round at least one writer
+//!    is done, so all of them get there.
+//!
+//! An answer of 5xx, or none, to a write says nothing about the tag. Such a write is not simply sent again, for others may
+//! have looked in between: the tag is read first.
+//!
+//! *What remains:* a write that is under way for longer than S of another writer beyond its own window (held up between
+//! the client and the registry's storage) and takes effect after the other's look back. Nobody can see that from outside. S
+//! follows the registry's speed as this writer measures it; a writer many times slower than the others is the dangerous one.
+//! Writers that do not follow the rules (cosign) are seen when they overwrite within S, and not afterwards.
+//!
+//! Cost without contention: {GET tag, POST layer, POST configuration}, {PUT layer, PUT configuration}, PUT manifest and
+//! one HEAD: three latencies, the settling time and one latency.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tekseal_core::{Digest, DigestRef, Signed, cosign};
+use tokio::time::{Instant, sleep};
+
+use crate::Registry;
+use crate::registry::{self, Cause, Manifest, Reference, Upload};
+
+use super::concurrent::concurrently;
+use super::error::Error;
+use super::manifest::{Encoded, ImageManifest};
+use super::merge::{Merged, Merger, Same};
+use super::pace::{Pace, jitter};
+use super::{Outcome, Stored, place};
+
+/// For how long [`append`] contends with other writers.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How many blobs are uploaded side by side.
+const WIDTH: usize = 32;
+
+/// Puts all of `new` under one tag beside `image`, in one write, and confirms that they stayed there.
+///
+/// `image` names the repository to write to and the digest that the tag is made of; its repository may be another one than
+/// the image's own. `tag` is the one of signatures or of attestations. `same(existing, new)` decides whether a layer that
+/// is there makes a new one superfluous though its signature differs; it gets unverified content.
+///
+/// Several calls may run side by side, on the same tag too: see the module for how nothing gets lost.
+///
+/// # Errors
+/// [`Error::Manifest`] if something else is under the tag or it is full; it is left untouched then. [`Error::Lost`] after a minute
+/// of contention. [`Error::Registry`] and [`Error::Unconfirmed`] for what the registry does.
+pub async fn append(
+    registry: &Registry,
+    image: &DigestRef,
+    tag: cosign::Tag,
+    new: &[Signed],
+    same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
+) -> Result<Stored, Error> {
+    append_within(registry, image, tag, new, same, PATIENCE).await
+}
+
+/// [`append`] with another time to contend with other writers.
+///
+/// # Errors
+/// As [`append`].
+pub async fn append_within(
+    registry: &Registry,
+    image: &DigestRef,
+    tag: cosign::Tag,
+    new: &[Signed],
+    same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
+    patience: Duration,
+) -> Result<Stored, Error> {
+    let place = place(image, tag);
+    match tag {
+        cosign::Tag::Signatures | cosign::Tag::Attestations => {}
+        cosign::Tag::Sbom | cosign::Tag::Referrers => return Err(Error::Tag { place }),
+    }
+    if new.is_empty() {
+        return Err(Error::Empty { place });
+    }
+    let writer = Writer {
+        registry,
+        image,
+        new,
+        tag: tag.of(&image.digest),
+        place,
+        merger: Merger::new(registry, &image.repository, new, same as &Same<'_>),
+        pace: Pace::default(),
+        started: Instant::now(),
+        patience,
+        uploads: Uploads::default(),
+        contention: Contention::default(),
+        written: vec![false; new.len()],
+    };
+    writer.run().await
+}
+
+/// One call of [`append`].
+struct Writer<'a> {
+    registry: &'a Registry,
+    image: &'a DigestRef,
+    new: &'a [Signed],
+    tag: String,
+    place: String,
+    merger: Merger<'a>,
+    pace: Pace,
+    started: Instant,
+    patience: Duration,
+    uploads: Uploads,
+    contention: Contention,
+    /// Which items were ever part of a write.
+    written: Vec<bool>,
+}
+
+/// Uploads that were started before it was known what has to be uploaded, and blobs that are there.
+#[derive(Default)]
+struct Uploads {
+    started: Vec<Result<Upload, registry::Error>>,
+    done: Vec<Digest>,
+}
+
+/// How badly others are in the way.
+#[derive(Default)]
+struct Contention {
+    /// Whether anybody was: then nothing is believed at first sight.
+    seen: bool,
+    /// How often the tag was written.
+    writes: u32,
+    /// How often we waited for others.
+    rounds: u32,
+    /// When the first of the writes without a clear answer was.
+    unclear_since: Option<Instant>,
+}
+
+/// What was under the tag at one time.
+struct Look {
+    manifest: ImageManifest,
+    digest: Option<Digest>,
+    /// When the question was sent: the answer may be as old as that.
+    since: Instant,
+}
+
+impl Writer<'_> {
+    async fn run(mut self) -> Result<Stored, Error> {
+        let mut look = self.first_look().await?;
+        loop {
+            let merged = self.merger.merge(&look.manifest, &self.place).await?;
+            let confirmed = match (&merged.next, look.digest.clone()) {
+                (Some(next), _) => {
+                    self.upload(&merged, next, &look).await?;
+                    if let Some(newer) = self.look_again(&look).await? {
+                        look = newer;
+                        continue;
+                    }
+                    match self.write(&merged, next).await? {
+                        Some(settle) => self.confirm(&merged, next.digest.clone(), settle).await?,
+                        None => None,
+                    }
+                }
+                (None, Some(digest)) if self.contention.writes > 0 => {
+                    let settle = self.pace.settle(Duration::ZERO);
+                    self.confirm(&merged, digest, settle).await?
+                }
+                (None, digest) => digest,
+            };
+            if let Some(digest) = confirmed {
+                return Ok(self.stored(&merged, digest));
+            }
+            self.give_way().await?;
+            look = self.look().await?;
+        }
+    }
+
+    /// Reads the tag and starts the uploads that will probably be needed, all at once.
+    async fn first_look(&mut self) -> Result<Look, Error> {
+        let mut blobs: Vec<Digest> = self.new.iter().map(Signed::layer_digest).collect();
+        blobs.sort();
+        blobs.dedup();
+        let (registry, repository) = (self.registry, &self.image.repository);
+        let starts = (0..=blobs.len()).map(|_| timed(registry.start_upload(repository)));
+        let starts = concurrently(WIDTH, starts);
+        let (look, started) = tokio::join!(look(self.registry, self.image, &self.tag, &self.place), starts);
+        for (started, trip) in started {
+            self.pace.saw(trip);
+            self.uploads.started.push(started);
+        }
+        let (look, trip) = look?;
+        self.pace.saw(trip);
+        Ok(look)
+    }
+
+    async fn look(&mut self) -> Result<Look, Error> {
+        let (look, trip) = look(self.registry, self.image, &self.tag, &self.place).await?;
+        self.pace.saw(trip);
+        Ok(look)
+    }
+
+    /// Rule 1: a newer look if the tag is not what it was; nothing if it may be written now.
+    async fn look_again(&mut self, look: &Look) -> Result<Option<Look>, Error> {
+        let mut since = look.since;
+        // Among other writers a look is too old as soon as anything was uploaded.
+        let mut is_fresh = !self.contention.seen;
+        let mut late = 0;
+        while !is_fresh || since.elapsed() > self.pace.window(late) {
+            self.check_patience()?;
+            since = Instant::now();
+            let digest = self.head().await?;
+            if digest != look.digest {
+                self.contention.seen = true;
+                return self.look().await.map(Some);
+            }
+            late += u32::from(is_fresh);
+            is_fresh = true;
+        }
+        Ok(None)
+    }
+
+    async fn head(&mut self) -> Result<Option<Digest>, registry::Error> {
+        let head = self.registry.head_manifest(&self.image.repository, Reference::Tag(&self.tag));
+        let (head, trip) = timed(head).await;
+        let digest = head?.map(|head| head.digest);
+        self.pace.saw(trip);
+        Ok(digest)
+    }
+
+    /// Uploads what the next manifest names and the repository does not have yet.
+    async fn upload(&mut self, merged: &Merged, next: &Encoded, look: &Look) -> Result<(), Error> {
+        let mut blobs: HashMap<Digest, &[u8]> = HashMap::from([(next.config_digest.clone(), next.config.as_slice())]);
+        for &at in &merged.missing {
+            let digest = self.new[at].layer_digest();
+            if look.manifest.layers().iter().all(|layer| layer.digest() != digest.as_str()) {
+                blobs.insert(digest, self.new[at].layer());
+            }
+        }
+        blobs.retain(|digest, _| !self.uploads.done.contains(digest));
+        let (registry, repository) = (self.registry, &self.image.repository);
+        let transfers = blobs.iter().map(|(digest, bytes)| {
+            let started = self.uploads.started.pop();
+            async move {
+                let upload = match started {
+                    Some(started) => started?,
+                    None => registry.start_upload(repository).await?,
+                };
+                let (finished, trip) = timed(registry.finish_upload(repository, upload, digest, bytes)).await;
+                finished.map(|()| trip)
+            }
+        });
+        let transfers: Vec<_> = transfers.collect();
+        for transfer in concurrently(WIDTH, transfers).await {
+            self.pace.saw(transfer?);
+        }
+        self.uploads.done.extend(blobs.into_keys());
+        Ok(())
+    }
+
+    /// Writes the tag once. How long to wait before looking back; nothing if nobody knows whether it was written.
+    async fn write(&mut self, merged: &Merged, next: &Encoded) -> Result<Option<Duration>, Error> {
+        self.check_patience()?;
+        for &at in &merged.missing {
+            self.written[at] = true;
+        }
+        self.contention.writes += 1;
+        let tag = Reference::Tag(&self.tag);
+        let write = self.registry.put_manifest_once(&self.image.repository, tag, next.media_type, &next.manifest);
+        let (written, trip) = timed(write).await;
+        let Err(error) = written else {
+            self.contention.unclear_since = None;
+            return Ok(Some(self.pace.settle(trip)));
+        };
+        let since = *self.contention.unclear_since.get_or_insert_with(Instant::now);
+        let is_unclear = error.cause().is_some_and(Cause::may_pass);
+        if !is_unclear || since.elapsed() >= self.registry.retry_for() {
+            return Err(error.into());
+        }
+        self.contention.seen = true;
+        if let Some(wait) = error.cause().and_then(Cause::retry_after) {
+            sleep(wait.min(self.patience_left())).await;
+        }
+        Ok(None)
+    }
+
+    /// Rules 2 and 3: the digest under the tag when it holds everything and stays so; nothing if something is gone.
+    async fn confirm(&mut self, merged: &Merged, written: Digest, settle: Duration) -> Result<Option<Digest>, Error> {
+        let place = self.place.clone();
+        let unconfirmed = |error: Error| match error {
+            Error::Registry(source) => Error::Unconfirmed { place: place.clone(), source },
+            other => other,
+        };
+        let (mut known, mut calm, mut wait) = (written, 0, settle);
+        loop {
+            sleep(wait).await;
+            let digest = self.head().await.map_err(|source| unconfirmed(source.into()))?;
+            if digest.as_ref() != Some(&known) {
+                self.contention.seen = true;
+                let look = self.look().await.map_err(&unconfirmed)?;
+                match look.digest {
+                    Some(digest) if merged.is_in(&look.manifest) => known = digest,
+                    _ => return Ok(None),
+                }
+            }
+            calm += 1;
+            if calm == if self.contention.seen { 2 } else { 1 } {
+                return Ok(Some(known));
+            }
+            wait = self.pause(settle)?;
+        }
+    }
+
+    /// Lets others finish before the next try.
+    async fn give_way(&mut self) -> Result<(), Error> {
+        self.check_patience()?;
+        let longest = self.pause(Duration::ZERO)?;
+        sleep(jitter(longest)).await;
+        Ok(())
+    }
+
+    fn pause(&mut self, least: Duration) -> Result<Duration, Error> {
+        self.check_patience()?;
+        self.contention.rounds += 1;
+        Ok(Pace::pause(self.contention.rounds - 1, least))
+    }
+
+    fn patience_left(&self) -> Duration {
+        self.patience.saturating_sub(self.started.elapsed())
+    }
+
+    fn check_patience(&self) -> Result<(), Error> {
+        if !self.patience_left().is_zero() {
+            return Ok(());
+        }
+        let after = self.started.elapsed();
+        Err(Error::Lost { place: self.place.clone(), writes: self.contention.writes, after })
+    }
+
+    fn stored(&self, merged: &Merged, manifest_digest: Digest) -> Stored {
+        let outcome = |at: usize| {
+            if self.written[at] && self.merger.is_own(merged, at) { Outcome::Added } else { Outcome::AlreadyThere }
+        };
+        let outcomes = (0..self.new.len()).map(outcome).collect();
+        Stored { tag: self.tag.clone(), manifest_digest, outcomes }
+    }
+}
+
+async fn look(
+    registry: &Registry,
+    image: &DigestRef,
+    tag: &str,
+    place: &str,
+) -> Result<(Look, Duration), Error> {
+    let since = Instant::now();
+    let (found, trip) = timed(registry.get_manifest(&image.repository, Reference::Tag(tag))).await;
+    let parse = |found: &Manifest| {
+        ImageManifest::parse(found).map_err(|source| Error::Manifest { place: place.to_owned(), source })
+    };
+    let look = match found? {
+        Some(found) => Look { manifest: parse(&found)?, digest: Some(found.digest), since },
+        None => Look { manifest: ImageManifest::default(), digest: None, since },
+    };
+    Ok((look, trip))
+}
+
+async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let start = Instant::now();
+    let output = future.await;
+    (output, start.elapsed())
+}

@@ -1,0 +1,85 @@
+//! What can go wrong between us and a tag beside an image.
+
+use std::time::Duration;
+
+use crate::registry::{self, Blame};
+
+use super::manifest;
+
+/// Why something could not be stored, read or listed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry refused or failed; its error names the operation.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    /// There is nothing to append.
+    #[error("nothing to store at {place}")]
+    Empty {
+        /// Repository and tag.
+        place: String,
+    },
+    /// Only signatures and attestations are appended to.
+    #[error("{place} is no tag of signatures or attestations")]
+    Tag {
+        /// Repository and tag.
+        place: String,
+    },
+    /// What is under the tag cannot be used, or cannot take more. It was left as it is.
+    #[error("the manifest at {place} cannot be used")]
+    Manifest {
+        /// Repository and tag.
+        place: String,
+        /// What is wrong with it.
+        source: manifest::Error,
+    },
+    /// It was written, but whether it stayed could not be seen.
+    #[error("what was written to {place} could not be read back")]
+    Unconfirmed {
+        /// Repository and tag.
+        place: String,
+        /// Why not.
+        source: registry::Error,
+    },
+    /// Others overwrote the tag again and again.
+    #[error("lost against other writers of {place}: {writes} writes in {} seconds", after.as_secs())]
+    Lost {
+        /// Repository and tag.
+        place: String,
+        /// How often it was written.
+        writes: u32,
+        /// For how long it was tried.
+        after: Duration,
+    },
+}
+
+impl Error {
+    /// Who must act.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Registry(source) | Self::Unconfirmed { source, .. } => source.blame(),
+            Self::Empty { .. } | Self::Tag { .. } => Blame::Setting,
+            Self::Manifest { .. } => Blame::Artifact,
+            Self::Lost { .. } => Blame::Outside,
+        }
+    }
+
+    /// What people can do about it: one sentence, the next action.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry(source) => source.hint(),
+            Self::Unconfirmed { source, .. } => source.hint().or_else(|| {
+                Some("run it again: what is already there is not written a second time".to_owned())
+            }),
+            Self::Manifest { place, source: manifest::Error::Layers { .. } | manifest::Error::Size { .. } } => Some(
+                format!("no reader accepts more; remove signatures nobody needs, or delete the tag {place} and sign again"),
+            ),
+            Self::Manifest { place, .. } => {
+                Some(format!("look who wrote {place}; delete that tag if nobody needs what it holds"))
+            }
+            Self::Lost { .. } => Some("another program rewrites this tag all the time; run again when it is done".to_owned()),
+            Self::Empty { .. } | Self::Tag { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Knows cosign's layout in a registry: appends signatures and attestations, reads them back, lists what hangs on an image.
+//!
+//! ```text
+//!            ┌ append ─▶ merge ─▶ manifest        what is there + what is new = what is written
+//!  [Signed] ─┤    └────▶ pace                     when to look again, how long to wait
+//!            │                   ┌──────────────▶ Stored { tag, manifest_digest, outcomes }
+//!            └ fetch ◀─ manifest ┴ tree ────────▶ Tree
+//! ```
+//!
+//! Nothing that comes from here is verified; that is the work of `tekseal-signing`.
+
+use tekseal_core::{Digest, cosign};
+
+mod append;
+mod concurrent;
+mod error;
+pub mod fetch;
+pub mod manifest;
+mod merge;
+mod pace;
+pub mod tree;
+
+pub use append::{append, append_within};
+pub use error::Error;
+pub use fetch::{Fetched, LayerError, Layers, attestations, signatures};
+pub use tree::{Tree, tree};
+
+/// What a registry was seen to hold in the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The tag beside the image.
+    pub tag: String,
+    /// Digest of the manifest under that tag that was confirmed to hold every item.
+    pub manifest_digest: Digest,
+    /// For each item what became of it, in the order of the items.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// What became of one item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was written by this call.
+    Added,
+    /// An equal one, or one of the same signer over the same payload, was there before; nothing was written for it.
+    AlreadyThere,
+}
+
+/// How a tag beside `image` is called in messages.
+fn place(image: &tekseal_core::DigestRef, tag: cosign::Tag) -> String {
+    format!("{}:{}", image.repository, tag.of(&image.digest))
+}
