@@ -1,7 +1,7 @@
 //! The chain itself: format, sign, store one completed run, in order.
 //!
 //! ```text
-//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [SignedPayload] ─ store ─▶ [Stored]
+//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Signed] ─ store ─▶ [Stored]
 //! ```
 //!
 //! Knows no files and no Kubernetes: the step tools put files between the stages, a controller runs them in one process.
@@ -14,7 +14,8 @@ use tekseal_core::cosign::Tag;
 use tekseal_core::{Digest, DigestRef, PayloadKind, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store;
-use tekseal_signing::{PublicKey, SignedPayload, Signer, same_signer, signer};
+use tekseal_signing::signer::FaultySignature;
+use tekseal_signing::{PublicKey, Signer, same_signer};
 use tokio::task::JoinSet;
 
 /// How many tags are written side by side. More only makes a registry queue.
@@ -62,7 +63,7 @@ pub struct StoreFailure {
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.
-pub fn sign(signer: &Signer, payloads: &[tekseal_core::Payload]) -> Result<Vec<SignedPayload>, signer::Error> {
+pub fn sign(signer: &Signer, payloads: &[tekseal_core::Payload]) -> Result<Vec<Signed>, FaultySignature> {
     payloads.iter().map(|payload| signer.sign_payload(payload)).collect()
 }
 

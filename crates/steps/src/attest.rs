@@ -23,7 +23,7 @@ pub struct Args {
 /// Nothing is stored unless everything was made and signed.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let payloads = args.source.payloads()?;
-    let (registry, _) = args.registry.open(Access::PullPush)?;
+    let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open()?;
     let signed = tekseal_attest::sign(&signer, &payloads).map_err(|e| Failure::no(e).context("signing"))?;
     let key = signer.public_key().clone();
@@ -33,7 +33,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .into_iter()
         .zip(&payloads)
         .map(|(signed, payload)| Item {
-            signed: signed.into_signed(),
+            signed,
             kind: payload.kind().clone(),
             subjects: payload.subjects().to_vec(),
         })

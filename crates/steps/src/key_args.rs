@@ -4,8 +4,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use tekseal_signing::{KeyRef, PublicKey, Signer, signer};
-use zeroize::Zeroizing;
+use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
 
 use crate::Failure;
 use crate::files;
@@ -35,19 +34,19 @@ impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted.
     pub fn open(&self) -> Result<Signer, Failure> {
         let pem = Zeroizing::new(read_key(&self.key)?);
-        let mut asked = None;
-        let signer = Signer::from_pem(&pem, || self.password.get("Password for private key: ").map_err(|f| asked = Some(f)).ok());
-        if let Some(failure) = asked {
-            return Err(failure);
+        Signer::from_pem(&pem, || self.password.get("Password for private key: "))
+            .map_err(|failure: Failure| failure.context(format!("opening the private key {}", self.key)))
+    }
+}
+
+impl From<signer::Error> for Failure {
+    fn from(error: signer::Error) -> Self {
+        let is_password = matches!(error, signer::Error::File(cosign_key::Error::Password));
+        let failure = Self::misuse(error);
+        if is_password {
+            return failure.hint("the password counts to the last byte: a password file that ends with a newline has it in the password");
         }
-        signer.map_err(|e| {
-            let hint = self.hint(&e);
-            let failure = Failure::misuse(e).context(format!("opening the private key {}", self.key));
-            match hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })
+        failure
     }
 }
 
@@ -88,7 +87,7 @@ pub fn public_key(reference: &str) -> Result<PublicKey, Failure> {
 
 fn read_key(reference: &str) -> Result<Vec<u8>, Failure> {
     match KeyRef::parse(reference).map_err(Failure::misuse)? {
-        KeyRef::File(path) => files::read(path.as_ref(), MAX_KEY, "key"),
+        KeyRef::Path(path) => files::read(&path, MAX_KEY, "key"),
         KeyRef::Env(name) => std::env::var_os(&name)
             .map(std::ffi::OsString::into_encoded_bytes)
             .ok_or_else(|| Failure::misuse(anyhow!("the environment variable {name} is not set")).context("reading the key")),

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_signing::Signer;
+use tekseal_signing::{Signer, random};
 
 use crate::Failure;
 use crate::key_args::PasswordArgs;
@@ -32,8 +32,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let password = args.password.get_new()?;
-    let signer = Signer::generate().map_err(|e| Failure::outside(e).context("making a key"))?;
-    let pem = signer.to_cosign_key(&password).map_err(|e| Failure::outside(e).context("encrypting the key"))?;
+    let signer = Signer::generate(&mut random::system).map_err(|e| Failure::outside(e).context("making a key"))?;
+    let pem = signer
+        .to_encrypted_pem(&password, &mut random::system)
+        .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
     write_new(&key_path, pem.as_bytes(), 0o600)?;
     if let Err(failure) = write_new(&public_path, signer.public_key().to_pem().as_bytes(), 0o644) {
         crate::files::remove_if_there(&key_path)?;

@@ -45,7 +45,7 @@ fn print(prefix: &str, what: &str, pairs: &[(&str, &dyn Display)]) {
 }
 
 /// A value with blanks or control characters is quoted, so that a line stays a line and pairs stay pairs.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     if !value.is_empty() && value.chars().all(|c| !c.is_control() && !c.is_whitespace() && c != '"') {
         return value.to_owned();
     }

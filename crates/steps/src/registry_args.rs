@@ -40,14 +40,10 @@ pub struct RegistryArgs {
 }
 
 impl RegistryArgs {
-    /// Opens the registries; also gives back the notes on credentials that could not be used.
-    pub fn open(&self, access: Access) -> Result<(Registry, Vec<String>), Failure> {
+    /// Opens the registries.
+    pub fn open(&self, access: Access) -> Result<Registry, Failure> {
         let credentials = self.credentials()?;
-        let notes = credentials.notes();
-        for note in &notes {
-            log::warn(note, &[]);
-        }
-        let registry = Registry::new(Options {
+        Registry::new(Options {
             credentials,
             access,
             ca: self.ca.clone(),
@@ -56,8 +52,7 @@ impl RegistryArgs {
             retry_for: Duration::from_secs(self.retry_for),
             ..Options::default()
         })
-        .map_err(|e| Failure::misuse(e).context("preparing the registry client"))?;
-        Ok((registry, notes))
+        .map_err(|e| Failure::misuse(e).context("preparing the registry client"))
     }
 
     /// Reads the credentials: the file of the flag, then what the environment and the usual places have. A file of a flag must be

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use tekseal_signing::SignedPayload;
+use tekseal_core::{Signed, cosign};
 
 use crate::Failure;
 use crate::files::{self, Mode};
@@ -44,10 +42,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Writes the signature or the envelope beside the payload.
-fn write(args: &Args, entry: PayloadEntry, signed: &SignedPayload, keyid: &str, public_key: &str) -> Result<SignedEntry, Failure> {
+fn write(args: &Args, entry: PayloadEntry, signed: &Signed, keyid: &str, public_key: &str) -> Result<SignedEntry, Failure> {
     let (name, bytes) = match entry.kind {
-        Kind::Provenance => (format!("{}.dsse.json", entry.file), signed.signed().layer().to_vec()),
-        Kind::SimpleSigning => (format!("{}.sig", entry.file), STANDARD.encode(signed.signature()).into_bytes()),
+        Kind::Provenance => (format!("{}.dsse.json", entry.file), signed.layer().to_vec()),
+        Kind::SimpleSigning => (format!("{}.sig", entry.file), signed.annotations()[cosign::SIGNATURE_ANNOTATION].clone().into_bytes()),
     };
     files::write(&files::inside(&args.folder, &name)?, &bytes, Mode::Public)?;
     let (signature, envelope) = match entry.kind {

@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tekseal_attest::{Item, Place, StoreFailure, Stored};
-use tekseal_core::Signed;
-use tekseal_signing::PublicKey;
+use tekseal_core::{Envelope, Signed};
+use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
 use crate::handover::{self, Kind, SignedEntry, StoredEntry};
@@ -35,7 +35,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
     let items = entries.iter().map(|entry| load(args, entry, &key)).collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::STORED])?;
-    let (registry, _) = args.registry.open(Access::PullPush)?;
+    let registry = args.registry.open(Access::PullPush)?;
     let stored = tekseal_attest::store(&registry, items, key).await.map_err(|f| store_failed(*f))?;
     report(&stored);
     let index: Vec<_> = stored.iter().map(|s| entry_of(s, &entries[s.item])).collect();
@@ -56,13 +56,17 @@ fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failu
     let bytes = entry.signature_bytes(&args.folder)?;
     let signed = match entry.payload.kind {
         Kind::Provenance => {
+            let inside = Envelope::parse(&bytes).and_then(|envelope| envelope.unverified_payload());
+            if inside.map_err(|_| changed())? != payload.bytes() {
+                return Err(changed());
+            }
             Signed::attestation_of_bytes(bytes, entry.payload.predicate_type.as_deref().unwrap_or_default())
         }
         Kind::SimpleSigning => {
             Signed::image_signature(payload.bytes().to_vec(), &STANDARD.decode(&bytes).map_err(|_| changed())?)
         }
     };
-    if !tekseal_signing::signs(&signed, payload.bytes(), key) {
+    if !same_signer(&signed, &signed, key) {
         return Err(changed());
     }
     Ok(Item { signed, kind: payload.kind().clone(), subjects: payload.subjects().to_vec() })

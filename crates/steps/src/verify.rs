@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tekseal_core::{DigestRef, ImageRef, SimpleSigning, Statement, cosign};
+use tekseal_core::{DigestRef, ImageRef, Signed, SimpleSigning, Statement, cosign};
 use tekseal_remote::Registry;
-use tekseal_remote::registry::Reference;
-use tekseal_remote::store::{self, Fetched};
-use tekseal_signing::{HashAlgorithm, Verified, Verifier};
+use tekseal_remote::registry::{Blame, Reference};
+use tekseal_remote::store::{self, Layers};
+use tekseal_signing::{HashAlgorithm, Rejection, Verified, Verifier};
 
 use crate::Failure;
 use crate::key_args;
-use crate::log;
+use crate::log::{self, quoted};
 use crate::registry_args::{Access, RegistryArgs};
 
 /// Verify the signature and the attestations of images.
@@ -92,7 +92,7 @@ struct AttestationReport {
     predicate_type: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     builder_id: Option<String>,
-    statement: Box<RawValue>,
+    statement: Option<Box<RawValue>>,
 }
 
 /// What the verdict rests on.
@@ -116,7 +116,7 @@ struct Demands {
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let demands = args.demands()?;
     let images = args.images.iter().map(|text| parse_image(text)).collect::<Result<Vec<_>, _>>()?;
-    let (registry, _) = args.registry.open(Access::Pull)?;
+    let registry = args.registry.open(Access::Pull)?;
     let mut reports = Vec::with_capacity(images.len());
     for image in images {
         let image = resolve(&registry, image).await?;
@@ -130,7 +130,9 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
 
 impl Args {
     fn demands(&self) -> Result<Demands, Failure> {
-        let hash = HashAlgorithm::parse(&self.signature_digest_algorithm)
+        let hash = self
+            .signature_digest_algorithm
+            .parse::<HashAlgorithm>()
             .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
         let key = key_args::public_key(&self.key)?;
         let types = self.types.iter().map(|name| {
@@ -184,86 +186,116 @@ impl Demands {
     }
 
     async fn signatures(&self, registry: &Registry, image: &DigestRef) -> Result<Vec<SignatureReport>, Failure> {
-        let fetched = store::signatures(registry, image).await.map_err(fetch_failed)?;
-        let (good, reasons) = judge(&fetched, |signed| {
-            self.verifier.image_signature(signed, &image.digest, &self.annotations).map_err(|e| e.to_string())
-        });
-        if good.is_empty() {
-            return Err(none_good("signature", reasons)
-                .hint("the image is unsigned, was signed with another key, or was changed; tekseal-tree shows what hangs on it"));
+        let layers = Layers::open(registry, image, cosign::Tag::Signatures).await.map_err(fetch_failed)?;
+        let judged = judge(layers, |signed, layer| {
+            let verified = self.verifier.image_signature(signed, &image.digest, &self.annotations)?;
+            Ok(signature_report(layer, &verified))
+        })
+        .await;
+        if judged.good.is_empty() {
+            return Err(judged.none_good("signature").hint(
+                "the image is unsigned, was signed with another key, or was changed; tekseal-tree shows what hangs on it",
+            ));
         }
-        Ok(good.into_iter().map(|(layer, verified)| signature_report(layer, &verified)).collect())
+        Ok(judged.good)
     }
 
     async fn attestations(&self, registry: &Registry, image: &DigestRef) -> Result<Vec<AttestationReport>, Failure> {
-        let fetched = store::attestations(registry, image).await.map_err(fetch_failed)?;
-        let (good, reasons) = judge(&fetched, |signed| {
-            self.verifier.attestation(signed, &image.digest, &self.types).map_err(|e| e.to_string())
-        });
-        let reports = good
-            .into_iter()
-            .map(|(layer, verified)| attestation_report(layer, &verified))
-            .collect::<Result<Vec<_>, _>>()?;
-        if reports.is_empty() {
-            return Err(none_good("attestation", reasons)
-                .hint("the image has no provenance by this key; --only signature checks the image signature alone"));
+        let layers = Layers::open(registry, image, cosign::Tag::Attestations).await.map_err(fetch_failed)?;
+        let judged = judge(layers, |signed, layer| {
+            let verified = self.verifier.attestation(signed, &image.digest, &self.types)?;
+            Ok(attestation_report(layer, &verified))
+        })
+        .await;
+        if judged.good.is_empty() {
+            return Err(judged
+                .none_good("attestation")
+                .hint("the image has no such provenance by this key; --only signature checks the image signature alone"));
         }
-        if let Some(missing) = self.types.iter().find(|t| reports.iter().all(|r| r.predicate_type != **t)) {
-            return Err(none_good(&format!("attestation of type {missing}"), reasons));
+        if let Some(missing) = self.types.iter().find(|t| judged.good.iter().all(|r| r.predicate_type != **t)) {
+            return Err(judged.none_good(&format!("attestation of type {missing}")));
         }
-        Ok(reports)
+        Ok(judged.good)
     }
 }
 
+/// What came of trying every layer.
+struct Judged<T> {
+    good: Vec<T>,
+    reasons: Vec<String>,
+    /// Some layer could not be read for now, so «no» would be said without having looked.
+    is_outside: bool,
+}
+
 /// Tries every layer: any success is a success, and all of them are told.
-fn judge<T>(
-    fetched: &[Fetched],
-    check: impl Fn(&tekseal_core::Signed) -> Result<Verified<T>, String>,
-) -> (Vec<(String, Verified<T>)>, Vec<String>) {
-    let mut good = Vec::new();
-    let mut reasons = Vec::new();
-    for layer in fetched {
-        let verdict = match &layer.signed {
-            Ok(signed) => check(signed),
-            Err(error) => Err(error.to_string()),
+async fn judge<T>(
+    mut layers: Layers<'_>,
+    check: impl Fn(&Signed, &str) -> Result<T, Rejection>,
+) -> Judged<T> {
+    let mut judged = Judged { good: Vec::new(), reasons: Vec::new(), is_outside: false };
+    while let Some(layer) = layers.next().await {
+        let reason = match &layer.signed {
+            Ok(signed) => match check(signed, &layer.digest) {
+                Ok(report) => {
+                    judged.good.push(report);
+                    continue;
+                }
+                Err(rejection) => format!("{:#}", anyhow::Error::from(rejection)),
+            },
+            Err(error) => {
+                judged.is_outside |= error.blame() == Blame::Outside;
+                chain(error)
+            }
         };
-        match verdict {
-            Ok(verified) => good.push((layer.digest.to_string(), verified)),
-            Err(reason) => reasons.push(format!("layer {}: {reason}", layer.digest)),
-        }
+        judged.reasons.push(format!("layer {}: {reason}", layer.digest));
     }
-    (good, reasons)
+    judged
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
 }
 
 /// How many reasons are told before the rest is only counted.
 const MAX_REASONS: usize = 5;
 
-fn none_good(what: &str, reasons: Vec<String>) -> Failure {
-    if reasons.is_empty() {
-        return Failure::no(anyhow!("no {what} found"));
+impl<T> Judged<T> {
+    fn none_good(&self, what: &str) -> Failure {
+        if self.reasons.is_empty() {
+            return Failure::no(anyhow!("no {what} found"));
+        }
+        let mut text = self.reasons.iter().take(MAX_REASONS).map(String::as_str).collect::<Vec<_>>().join("; ");
+        if self.reasons.len() > MAX_REASONS {
+            text.push_str(&format!("; and {} more", self.reasons.len() - MAX_REASONS));
+        }
+        if self.is_outside {
+            return Failure::outside(anyhow!("no valid {what}, but not everything could be read: {text}"));
+        }
+        Failure::no(anyhow!("no valid {what}: {text}"))
     }
-    let count = reasons.len();
-    let mut text = reasons.into_iter().take(MAX_REASONS).collect::<Vec<_>>().join("; ");
-    if count > MAX_REASONS {
-        text.push_str(&format!("; and {} more", count - MAX_REASONS));
-    }
-    Failure::no(anyhow!("no valid {what}: {text}"))
 }
 
-fn signature_report(layer: String, verified: &Verified<SimpleSigning>) -> SignatureReport {
-    SignatureReport { key: verified.key().to_owned(), layer, payload: verified.value().clone() }
+fn signature_report(layer: &str, verified: &Verified<SimpleSigning>) -> SignatureReport {
+    SignatureReport { key: verified.key_fingerprint(), layer: layer.to_owned(), payload: verified.value().clone() }
 }
 
-fn attestation_report(layer: String, verified: &Verified<Statement>) -> Result<AttestationReport, Failure> {
+fn attestation_report(layer: &str, verified: &Verified<Statement>) -> AttestationReport {
     let statement = verified.value();
-    let text = String::from_utf8_lossy(verified.payload()).into_owned();
-    Ok(AttestationReport {
-        key: verified.key().to_owned(),
-        layer,
+    AttestationReport {
+        key: verified.key_fingerprint(),
+        layer: layer.to_owned(),
         predicate_type: statement.predicate_type.clone(),
         builder_id: builder_id(statement),
-        statement: RawValue::from_string(text).map_err(|e| Failure::no(e).context("reading a verified statement"))?,
-    })
+        // The statement was parsed from these bytes, so they are JSON; null would only say that they are not UTF-8.
+        statement: String::from_utf8(verified.payload().to_vec()).ok().and_then(|t| RawValue::from_string(t).ok()),
+    }
 }
 
 /// The builder id of provenance v0.2 or v1.
@@ -295,7 +327,7 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
         writeln!(
             out,
             "verified attestation image={} type={} builder={builder:?} key={}",
-            report.image, one.predicate_type, one.key
+            report.image, quoted(&one.predicate_type), one.key
         )?;
     }
     Ok(())

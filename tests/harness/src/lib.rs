@@ -1,1 +1,40 @@
-//! placeholder
+//! Everything that tests and the benchmark need from outside the programs, as real processes and real protocols on loopback.
+//!
+//! ```text
+//!   Run ──▶ program under test ──▶ Proxy ──▶ Registry (the real docker-registry)
+//!                                    │
+//!                    records, delays, gates, faults, bearer tokens
+//!   Cosign, buildah: the peers whose verdict counts
+//! ```
+//!
+//! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
+//! code for tests, and a panic with the whole story is the best answer there.
+
+mod cosign;
+mod http;
+mod image;
+mod peers;
+mod proxy;
+mod registry;
+mod run;
+mod tls;
+
+pub use cosign::{Cosign, Layout, cosign};
+pub use http::{Answer, Request, request};
+pub use image::{Image, Index};
+pub use peers::{buildah, fixtures, peer_folder};
+pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen};
+pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
+pub use run::{Output, Run, Running, program};
+pub use tls::Certificates;
+
+/// SHA-256 of these bytes as registries write it, `sha256:` and 64 hex digits.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+    let hex: String = sha2::Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+}

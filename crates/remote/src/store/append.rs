@@ -199,7 +199,10 @@ impl Writer<'_> {
         let (registry, repository) = (self.registry, &self.image.repository);
         let starts = (0..=blobs.len()).map(|_| timed(registry.start_upload(repository)));
         let starts = concurrently(WIDTH, starts);
-        let (look, started) = tokio::join!(look(self.registry, self.image, &self.tag, &self.place), starts);
+        let (look, started) = tokio::join!(
+            look(self.registry, self.image, &self.tag, &self.place),
+            starts
+        );
         for (started, trip) in started {
             self.pace.saw(trip);
             self.uploads.started.push(started);
@@ -229,14 +232,16 @@ impl Writer<'_> {
                 self.contention.seen = true;
                 return self.look().await.map(Some);
             }
-            late += u32::from(is_fresh);
+            late += 1;
             is_fresh = true;
         }
         Ok(None)
     }
 
     async fn head(&mut self) -> Result<Option<Digest>, registry::Error> {
-        let head = self.registry.head_manifest(&self.image.repository, Reference::Tag(&self.tag));
+        let head = self
+            .registry
+            .head_manifest(&self.image.repository, Reference::Tag(&self.tag));
         let (head, trip) = timed(head).await;
         let digest = head?.map(|head| head.digest);
         self.pace.saw(trip);
@@ -245,10 +250,16 @@ impl Writer<'_> {
 
     /// Uploads what the next manifest names and the repository does not have yet.
     async fn upload(&mut self, merged: &Merged, next: &Encoded, look: &Look) -> Result<(), Error> {
-        let mut blobs: HashMap<Digest, &[u8]> = HashMap::from([(next.config_digest.clone(), next.config.as_slice())]);
+        let mut blobs: HashMap<Digest, &[u8]> =
+            HashMap::from([(next.config_digest.clone(), next.config.as_slice())]);
         for &at in &merged.missing {
             let digest = self.new[at].layer_digest();
-            if look.manifest.layers().iter().all(|layer| layer.digest() != digest.as_str()) {
+            if look
+                .manifest
+                .layers()
+                .iter()
+                .all(|layer| layer.digest() != digest.as_str())
+            {
                 blobs.insert(digest, self.new[at].layer());
             }
         }
@@ -261,7 +272,8 @@ impl Writer<'_> {
                     Some(started) => started?,
                     None => registry.start_upload(repository).await?,
                 };
-                let (finished, trip) = timed(registry.finish_upload(repository, upload, digest, bytes)).await;
+                let (finished, trip) =
+                    timed(registry.finish_upload(repository, upload, digest, bytes)).await;
                 finished.map(|()| trip)
             }
         });
@@ -281,13 +293,21 @@ impl Writer<'_> {
         }
         self.contention.writes += 1;
         let tag = Reference::Tag(&self.tag);
-        let write = self.registry.put_manifest_once(&self.image.repository, tag, next.media_type, &next.manifest);
+        let write = self.registry.put_manifest_once(
+            &self.image.repository,
+            tag,
+            next.media_type,
+            &next.manifest,
+        );
         let (written, trip) = timed(write).await;
         let Err(error) = written else {
             self.contention.unclear_since = None;
             return Ok(Some(self.pace.settle(trip)));
         };
-        let since = *self.contention.unclear_since.get_or_insert_with(Instant::now);
+        let since = *self
+            .contention
+            .unclear_since
+            .get_or_insert_with(Instant::now);
         let is_unclear = error.cause().is_some_and(Cause::may_pass);
         if !is_unclear || since.elapsed() >= self.registry.retry_for() {
             return Err(error.into());
@@ -300,16 +320,27 @@ impl Writer<'_> {
     }
 
     /// Rules 2 and 3: the digest under the tag when it holds everything and stays so; nothing if something is gone.
-    async fn confirm(&mut self, merged: &Merged, written: Digest, settle: Duration) -> Result<Option<Digest>, Error> {
+    async fn confirm(
+        &mut self,
+        merged: &Merged,
+        written: Digest,
+        settle: Duration,
+    ) -> Result<Option<Digest>, Error> {
         let place = self.place.clone();
         let unconfirmed = |error: Error| match error {
-            Error::Registry(source) => Error::Unconfirmed { place: place.clone(), source },
+            Error::Registry(source) => Error::Unconfirmed {
+                place: place.clone(),
+                source,
+            },
             other => other,
         };
         let (mut known, mut calm, mut wait) = (written, 0, settle);
         loop {
             sleep(wait).await;
-            let digest = self.head().await.map_err(|source| unconfirmed(source.into()))?;
+            let digest = self
+                .head()
+                .await
+                .map_err(|source| unconfirmed(source.into()))?;
             if digest.as_ref() != Some(&known) {
                 self.contention.seen = true;
                 let look = self.look().await.map_err(&unconfirmed)?;
@@ -349,15 +380,27 @@ impl Writer<'_> {
             return Ok(());
         }
         let after = self.started.elapsed();
-        Err(Error::Lost { place: self.place.clone(), writes: self.contention.writes, after })
+        Err(Error::Lost {
+            place: self.place.clone(),
+            writes: self.contention.writes,
+            after,
+        })
     }
 
     fn stored(&self, merged: &Merged, manifest_digest: Digest) -> Stored {
         let outcome = |at: usize| {
-            if self.written[at] && self.merger.is_own(merged, at) { Outcome::Added } else { Outcome::AlreadyThere }
+            if self.written[at] && self.merger.is_own(merged, at) {
+                Outcome::Added
+            } else {
+                Outcome::AlreadyThere
+            }
         };
         let outcomes = (0..self.new.len()).map(outcome).collect();
-        Stored { tag: self.tag.clone(), manifest_digest, outcomes }
+        Stored {
+            tag: self.tag.clone(),
+            manifest_digest,
+            outcomes,
+        }
     }
 }
 
@@ -370,11 +413,22 @@ async fn look(
     let since = Instant::now();
     let (found, trip) = timed(registry.get_manifest(&image.repository, Reference::Tag(tag))).await;
     let parse = |found: &Manifest| {
-        ImageManifest::parse(found).map_err(|source| Error::Manifest { place: place.to_owned(), source })
+        ImageManifest::parse(found).map_err(|source| Error::Manifest {
+            place: place.to_owned(),
+            source,
+        })
     };
     let look = match found? {
-        Some(found) => Look { manifest: parse(&found)?, digest: Some(found.digest), since },
-        None => Look { manifest: ImageManifest::default(), digest: None, since },
+        Some(found) => Look {
+            manifest: parse(&found)?,
+            digest: Some(found.digest),
+            since,
+        },
+        None => Look {
+            manifest: ImageManifest::default(),
+            digest: None,
+            since,
+        },
     };
     Ok((look, trip))
 }

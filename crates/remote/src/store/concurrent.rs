@@ -10,12 +10,20 @@ enum Slot<F: Future> {
 }
 
 /// The results of `futures` in their order; at most `width` are under way at any time.
-pub(super) async fn concurrently<F: Future>(width: usize, futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
-    let mut slots: Vec<Slot<F>> = futures.into_iter().map(|future| Slot::Running(Box::pin(future))).collect();
+pub(super) async fn concurrently<F: Future>(
+    width: usize,
+    futures: impl IntoIterator<Item = F>,
+) -> Vec<F::Output> {
+    let mut slots: Vec<Slot<F>> = futures
+        .into_iter()
+        .map(|future| Slot::Running(Box::pin(future)))
+        .collect();
     poll_fn(|context| {
         let mut under_way = 0;
         for slot in &mut slots {
-            let Slot::Running(future) = slot else { continue };
+            let Slot::Running(future) = slot else {
+                continue;
+            };
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 *slot = Slot::Done(output);
                 continue;
@@ -25,7 +33,11 @@ pub(super) async fn concurrently<F: Future>(width: usize, futures: impl IntoIter
                 break;
             }
         }
-        if under_way == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if under_way == 0 {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
     let done = slots.into_iter().filter_map(|slot| match slot {
@@ -58,6 +70,10 @@ mod tests {
         });
         assert_eq!(concurrently(3, work).await, [0, 1, 2, 3, 4, 5, 6]);
         assert_eq!(most.get(), 3);
-        assert!(concurrently(3, Vec::<std::future::Ready<()>>::new()).await.is_empty());
+        assert!(
+            concurrently(3, Vec::<std::future::Ready<()>>::new())
+                .await
+                .is_empty()
+        );
     }
 }

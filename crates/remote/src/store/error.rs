@@ -72,13 +72,19 @@ impl Error {
             Self::Unconfirmed { source, .. } => source.hint().or_else(|| {
                 Some("run it again: what is already there is not written a second time".to_owned())
             }),
-            Self::Manifest { place, source: manifest::Error::Layers { .. } | manifest::Error::Size { .. } } => Some(
-                format!("no reader accepts more; remove signatures nobody needs, or delete the tag {place} and sign again"),
+            Self::Manifest {
+                place,
+                source: manifest::Error::Layers { .. } | manifest::Error::Size { .. },
+            } => Some(format!(
+                "no reader accepts more; remove signatures nobody needs, or delete the tag {place} and sign again"
+            )),
+            Self::Manifest { place, .. } => Some(format!(
+                "look who wrote {place}; delete that tag if nobody needs what it holds"
+            )),
+            Self::Lost { .. } => Some(
+                "another program rewrites this tag all the time; run again when it is done"
+                    .to_owned(),
             ),
-            Self::Manifest { place, .. } => {
-                Some(format!("look who wrote {place}; delete that tag if nobody needs what it holds"))
-            }
-            Self::Lost { .. } => Some("another program rewrites this tag all the time; run again when it is done".to_owned()),
             Self::Empty { .. } | Self::Tag { .. } => None,
         }
     }

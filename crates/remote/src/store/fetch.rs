@@ -64,7 +64,9 @@ impl LayerError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Registry(source) => source.blame(),
-            Self::Digest(_) | Self::NoSignature | Self::Size { .. } | Self::Total => Blame::Artifact,
+            Self::Digest(_) | Self::NoSignature | Self::Size { .. } | Self::Total => {
+                Blame::Artifact
+            }
         }
     }
 }
@@ -104,7 +106,11 @@ pub async fn attestations(registry: &Registry, image: &DigestRef) -> Result<Vec<
     all(registry, image, cosign::Tag::Attestations).await
 }
 
-async fn all(registry: &Registry, image: &DigestRef, tag: cosign::Tag) -> Result<Vec<Fetched>, Error> {
+async fn all(
+    registry: &Registry,
+    image: &DigestRef,
+    tag: cosign::Tag,
+) -> Result<Vec<Fetched>, Error> {
     let mut layers = Layers::open(registry, image, tag).await?;
     let mut all = Vec::new();
     while let Some(layer) = layers.next().await {
@@ -119,7 +125,11 @@ impl<'a> Layers<'a> {
     ///
     /// # Errors
     /// As [`signatures`].
-    pub async fn open(registry: &'a Registry, image: &'a DigestRef, tag: cosign::Tag) -> Result<Self, Error> {
+    pub async fn open(
+        registry: &'a Registry,
+        image: &'a DigestRef,
+        tag: cosign::Tag,
+    ) -> Result<Self, Error> {
         let mut layers = Self {
             registry,
             image,
@@ -129,11 +139,16 @@ impl<'a> Layers<'a> {
             left: MOST_BYTES,
         };
         let name = tag.of(&image.digest);
-        let Some(found) = registry.get_manifest(&image.repository, Reference::Tag(&name)).await? else {
+        let Some(found) = registry
+            .get_manifest(&image.repository, Reference::Tag(&name))
+            .await?
+        else {
             return Ok(layers);
         };
-        let manifest =
-            ImageManifest::parse(&found).map_err(|source| Error::Manifest { place: place(image, tag), source })?;
+        let manifest = ImageManifest::parse(&found).map_err(|source| Error::Manifest {
+            place: place(image, tag),
+            source,
+        })?;
         layers.manifest_digest = Some(found.digest);
         layers.sort(&manifest);
         Ok(layers)
@@ -159,11 +174,19 @@ impl<'a> Layers<'a> {
         for (position, layer) in manifest.layers().iter().enumerate() {
             match self.admit(layer) {
                 Err(error) => {
-                    self.ready.push_back(Fetched { position, digest: layer.digest().to_owned(), signed: Err(error) });
+                    self.ready.push_back(Fetched {
+                        position,
+                        digest: layer.digest().to_owned(),
+                        signed: Err(error),
+                    });
                 }
                 Ok(digest) => {
                     let at = *known.entry(layer.digest().to_owned()).or_insert_with(|| {
-                        self.waiting.push_back(Wanted { digest, size: layer.size(), layers: Vec::new() });
+                        self.waiting.push_back(Wanted {
+                            digest,
+                            size: layer.size(),
+                            layers: Vec::new(),
+                        });
                         self.waiting.len() - 1
                     });
                     self.waiting[at].layers.push((position, layer.clone()));
@@ -193,22 +216,26 @@ impl<'a> Layers<'a> {
             bytes += wanted.held();
             batch.extend(self.waiting.pop_front());
         }
-        let reads = batch.iter().map(|wanted| self.registry.get_blob(&self.image.repository, &wanted.digest, wanted.size));
+        let reads = batch.iter().map(|wanted| {
+            self.registry
+                .get_blob(&self.image.repository, &wanted.digest, wanted.size)
+        });
         let contents = concurrently(WIDTH, reads).await;
         for (wanted, content) in batch.into_iter().zip(contents) {
             let content = content.map_err(std::sync::Arc::new);
-            self.ready.extend(wanted.layers.into_iter().map(|(position, layer)| Fetched {
-                position,
-                digest: layer.digest().to_owned(),
-                signed: match &content {
-                    Ok(content) => Ok(Signed::fetched(
-                        layer.media_type().to_owned(),
-                        content.clone(),
-                        layer.annotations().clone(),
-                    )),
-                    Err(error) => Err(LayerError::Registry(error.clone())),
-                },
-            }));
+            self.ready
+                .extend(wanted.layers.into_iter().map(|(position, layer)| Fetched {
+                    position,
+                    digest: layer.digest().to_owned(),
+                    signed: match &content {
+                        Ok(content) => Ok(Signed::fetched(
+                            layer.media_type().to_owned(),
+                            content.clone(),
+                            layer.annotations().clone(),
+                        )),
+                        Err(error) => Err(LayerError::Registry(error.clone())),
+                    },
+                }));
         }
     }
 }

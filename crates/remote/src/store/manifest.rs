@@ -116,7 +116,11 @@ struct Descriptor {
     media_type: String,
     size: u64,
     digest: String,
-    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "null_is_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     annotations: BTreeMap<String, String>,
 }
 
@@ -220,10 +224,16 @@ impl ImageManifest {
         let media_type = match said {
             DOCKER_MANIFEST => DOCKER_MANIFEST,
             OCI_MANIFEST | "" => OCI_MANIFEST,
-            _ => return Err(Error::Kind { media_type: said.to_owned() }),
+            _ => {
+                return Err(Error::Kind {
+                    media_type: said.to_owned(),
+                });
+            }
         };
         let (Some(config), 2) = (read.config, read.schema_version) else {
-            return Err(Error::Kind { media_type: said.to_owned() });
+            return Err(Error::Kind {
+                media_type: said.to_owned(),
+            });
         };
         let config_media_type = match config.media_type.as_str() {
             OCI_CONFIG => OCI_CONFIG,
@@ -235,7 +245,11 @@ impl ImageManifest {
         if count > MOST_LAYERS {
             return Err(Error::Layers { count });
         }
-        let layers = read.layers.into_iter().enumerate().map(|(position, verbatim)| Layer::parse(position, verbatim));
+        let layers = read
+            .layers
+            .into_iter()
+            .enumerate()
+            .map(|(position, verbatim)| Layer::parse(position, verbatim));
         Ok(Self {
             media_type,
             config_media_type,
@@ -289,10 +303,18 @@ impl ImageManifest {
         };
         let manifest = gojson::to_vec(&written);
         if manifest.len() > MOST_BYTES {
-            return Err(Error::Size { size: manifest.len() });
+            return Err(Error::Size {
+                size: manifest.len(),
+            });
         }
         let digest = Digest::of(&manifest);
-        Ok(Encoded { manifest, media_type: self.media_type, digest, config, config_digest })
+        Ok(Encoded {
+            manifest,
+            media_type: self.media_type,
+            digest,
+            config,
+            config_digest,
+        })
     }
 
     fn config(&self) -> Vec<u8> {
@@ -303,7 +325,11 @@ impl ImageManifest {
             os: "",
             rootfs: RootFs {
                 r#type: "layers",
-                diff_ids: self.layers.iter().map(|layer| layer.said.digest.as_str()).collect(),
+                diff_ids: self
+                    .layers
+                    .iter()
+                    .map(|layer| layer.said.digest.as_str())
+                    .collect(),
             },
             config: Nothing {},
         })
@@ -326,8 +352,12 @@ impl Layer {
     }
 
     fn parse(position: usize, verbatim: &RawValue) -> Result<Self, Error> {
-        let said = object(verbatim.get().as_bytes()).map_err(|source| Error::Layer { position, source })?;
-        Ok(Self { verbatim: verbatim.to_owned(), said })
+        let said = object(verbatim.get().as_bytes())
+            .map_err(|source| Error::Layer { position, source })?;
+        Ok(Self {
+            verbatim: verbatim.to_owned(),
+            said,
+        })
     }
 
     /// Media type of the content.
@@ -357,17 +387,27 @@ impl Layer {
     /// One annotation, if it is there and not empty.
     #[must_use]
     pub fn proof(&self, key: &str) -> Option<&str> {
-        self.said.annotations.get(key).map(String::as_str).filter(|value| !value.is_empty())
+        self.said
+            .annotations
+            .get(key)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 
     /// The signature annotation, which cosign wants on every layer; empty on attestations.
     #[must_use]
     pub fn signature(&self) -> Option<&str> {
-        self.said.annotations.get(cosign::SIGNATURE_ANNOTATION).map(String::as_str)
+        self.said
+            .annotations
+            .get(cosign::SIGNATURE_ANNOTATION)
+            .map(String::as_str)
     }
 
     pub(super) fn identity(&self) -> Identity<'_> {
-        Identity { digest: &self.said.digest, annotations: &self.said.annotations }
+        Identity {
+            digest: &self.said.digest,
+            annotations: &self.said.annotations,
+        }
     }
 }
 
@@ -399,7 +439,11 @@ mod tests {
 
     fn manifest(text: &str, media_type: &str) -> Manifest {
         let bytes = text.as_bytes().to_vec();
-        Manifest { digest: Digest::of(&bytes), bytes, media_type: media_type.to_owned() }
+        Manifest {
+            digest: Digest::of(&bytes),
+            bytes,
+            media_type: media_type.to_owned(),
+        }
     }
 
     fn with_layers(layers: &str) -> String {
@@ -411,20 +455,38 @@ mod tests {
     #[test]
     fn what_is_no_image_manifest_is_refused_each_with_its_own_error() {
         let index = format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":[]}}"#);
-        assert!(matches!(ImageManifest::parse(&manifest(&index, OCI_INDEX)), Err(Error::Index)));
+        assert!(matches!(
+            ImageManifest::parse(&manifest(&index, OCI_INDEX)),
+            Err(Error::Index)
+        ));
         let disguised = r#"{"schemaVersion":2,"manifests":[]}"#;
-        assert!(matches!(ImageManifest::parse(&manifest(disguised, OCI_MANIFEST)), Err(Error::Index)));
+        assert!(matches!(
+            ImageManifest::parse(&manifest(disguised, OCI_MANIFEST)),
+            Err(Error::Index)
+        ));
         for not_json in ["", "not JSON", "[]", "{\"layers\":7}", "\u{0}"] {
             let parsed = ImageManifest::parse(&manifest(not_json, OCI_MANIFEST));
             assert!(matches!(parsed, Err(Error::Json(_))), "{not_json}");
         }
         let old = r#"{"schemaVersion":1,"name":"x","config":{}}"#;
-        assert!(matches!(ImageManifest::parse(&manifest(old, "")), Err(Error::Kind { .. })));
-        assert!(matches!(ImageManifest::parse(&manifest("{}", OCI_MANIFEST)), Err(Error::Kind { .. })));
+        assert!(matches!(
+            ImageManifest::parse(&manifest(old, "")),
+            Err(Error::Kind { .. })
+        ));
+        assert!(matches!(
+            ImageManifest::parse(&manifest("{}", OCI_MANIFEST)),
+            Err(Error::Kind { .. })
+        ));
         let foreign = with_layers("").replace(OCI_MANIFEST, "application/vnd.example");
-        assert!(matches!(ImageManifest::parse(&manifest(&foreign, OCI_MANIFEST)), Err(Error::Kind { .. })));
+        assert!(matches!(
+            ImageManifest::parse(&manifest(&foreign, OCI_MANIFEST)),
+            Err(Error::Kind { .. })
+        ));
         let long = format!("{}{}", with_layers(""), " ".repeat(MOST_BYTES));
-        assert!(matches!(ImageManifest::parse(&manifest(&long, OCI_MANIFEST)), Err(Error::Size { .. })));
+        assert!(matches!(
+            ImageManifest::parse(&manifest(&long, OCI_MANIFEST)),
+            Err(Error::Size { .. })
+        ));
         let bad = with_layers(r#"{"mediaType":"a","size":1,"digest":"x"},["a",1,"x"]"#);
         let parsed = ImageManifest::parse(&manifest(&bad, OCI_MANIFEST));
         assert!(matches!(parsed, Err(Error::Layer { position: 1, .. })));
@@ -434,10 +496,14 @@ mod tests {
     fn a_thousand_layers_are_read_and_one_more_is_not() {
         let layer = r#"{"mediaType":"a","size":1,"digest":"sha256:x"}"#;
         let full = with_layers(&vec![layer; MOST_LAYERS].join(","));
-        let mut parsed = ImageManifest::parse(&manifest(&full, OCI_MANIFEST)).expect("this many are allowed");
+        let mut parsed =
+            ImageManifest::parse(&manifest(&full, OCI_MANIFEST)).expect("this many are allowed");
         assert_eq!(parsed.layers().len(), MOST_LAYERS);
         parsed.push(Layer::of(&Signed::image_signature(b"{}".to_vec(), b"sig")));
-        assert!(matches!(parsed.encode(), Err(Error::Layers { count: 1001 })));
+        assert!(matches!(
+            parsed.encode(),
+            Err(Error::Layers { count: 1001 })
+        ));
         let over = with_layers(&vec![layer; MOST_LAYERS + 1].join(","));
         let parsed = ImageManifest::parse(&manifest(&over, OCI_MANIFEST));
         assert!(matches!(parsed, Err(Error::Layers { count: 1001 })));
@@ -450,9 +516,11 @@ mod tests {
             "]}",
             r#"],"annotations":{"note": "kept"},"subject":{"digest":"sha256:1"},"artifactType":"x/y"}"#,
         );
-        let mut parsed = ImageManifest::parse(&manifest(&text, OCI_MANIFEST)).expect("this is an image manifest");
+        let mut parsed = ImageManifest::parse(&manifest(&text, OCI_MANIFEST))
+            .expect("this is an image manifest");
         parsed.push(Layer::of(&Signed::image_signature(b"{}".to_vec(), b"sig")));
-        let encoded = String::from_utf8(parsed.encode().expect("two layers fit").manifest).expect("JSON");
+        let encoded =
+            String::from_utf8(parsed.encode().expect("two layers fit").manifest).expect("JSON");
         assert!(encoded.contains(layer), "{encoded}");
         assert!(encoded.ends_with(
             r#"],"annotations":{"note": "kept"},"subject":{"digest":"sha256:1"},"artifactType":"x/y"}"#
@@ -464,7 +532,8 @@ mod tests {
         let text = with_layers("").replace("[]", "null");
         let parsed = ImageManifest::parse(&manifest(&text, "")).expect("Go writes this");
         assert!(parsed.layers().is_empty());
-        let text = with_layers(r#"{"mediaType":"a","size":1,"digest":"sha256:x","annotations":null}"#);
+        let text =
+            with_layers(r#"{"mediaType":"a","size":1,"digest":"sha256:x","annotations":null}"#);
         let parsed = ImageManifest::parse(&manifest(&text, "")).expect("Go writes this");
         assert!(parsed.layers()[0].annotations().is_empty());
     }

@@ -49,7 +49,9 @@ pub(super) struct Merged {
 impl Merged {
     /// Whether every item is in `manifest`.
     pub(super) fn is_in(&self, manifest: &ImageManifest) -> bool {
-        self.layers.iter().all(|layer| manifest.holds(layer.identity()))
+        self.layers
+            .iter()
+            .all(|layer| manifest.holds(layer.identity()))
     }
 }
 
@@ -61,7 +63,14 @@ impl<'a> Merger<'a> {
         same: &'a Same<'a>,
     ) -> Self {
         let layers = new.iter().map(Layer::of).collect();
-        Self { registry, repository, new, layers, same, read: HashMap::new() }
+        Self {
+            registry,
+            repository,
+            new,
+            layers,
+            same,
+            read: HashMap::new(),
+        }
     }
 
     /// Whether item `at`'s own layer stands for it in `merged`.
@@ -70,15 +79,25 @@ impl<'a> Merger<'a> {
     }
 
     /// What is missing in `existing`, and the manifest that has it all.
-    pub(super) async fn merge(&mut self, existing: &ImageManifest, place: &str) -> Result<Merged, Error> {
+    pub(super) async fn merge(
+        &mut self,
+        existing: &ImageManifest,
+        place: &str,
+    ) -> Result<Merged, Error> {
         self.read_candidates(existing).await?;
         let mut whole = existing.clone();
-        let mut merged = Merged { layers: Vec::new(), missing: Vec::new(), next: None };
+        let mut merged = Merged {
+            layers: Vec::new(),
+            missing: Vec::new(),
+            next: None,
+        };
         for at in 0..self.new.len() {
             let own = self.layers[at].identity();
             let mut layers = whole.layers().iter();
             let found = layers.clone().find(|layer| layer.identity() == own);
-            let found = found.or_else(|| layers.find(|layer| self.is_same(layer, at))).cloned();
+            let found = found
+                .or_else(|| layers.find(|layer| self.is_same(layer, at)))
+                .cloned();
             let layer = found.unwrap_or_else(|| {
                 merged.missing.push(at);
                 whole.push(self.layers[at].clone());
@@ -87,7 +106,10 @@ impl<'a> Merger<'a> {
             merged.layers.push(layer);
         }
         if !merged.missing.is_empty() {
-            let failed = |source: manifest::Error| Error::Manifest { place: place.to_owned(), source };
+            let failed = |source: manifest::Error| Error::Manifest {
+                place: place.to_owned(),
+                source,
+            };
             merged.next = Some(whole.encode().map_err(failed)?);
         }
         Ok(merged)
@@ -120,7 +142,10 @@ impl<'a> Merger<'a> {
     }
 
     fn content(&self, digest: &Digest) -> Option<&[u8]> {
-        let own = self.layers.iter().position(|layer| layer.digest() == digest.as_str());
+        let own = self
+            .layers
+            .iter()
+            .position(|layer| layer.digest() == digest.as_str());
         match own {
             Some(at) => Some(self.new[at].layer()),
             None => self.read.get(digest)?.as_deref(),
@@ -133,14 +158,19 @@ impl<'a> Merger<'a> {
         let mut left = MOST_BYTES;
         for layer in existing.layers() {
             let asked = self.layers.iter().any(|own| is_candidate(layer, own));
-            let Ok(digest) = layer.digest().parse::<Digest>() else { continue };
-            let known = self.read.contains_key(&digest) || wanted.iter().any(|(other, _)| *other == digest);
+            let Ok(digest) = layer.digest().parse::<Digest>() else {
+                continue;
+            };
+            let known =
+                self.read.contains_key(&digest) || wanted.iter().any(|(other, _)| *other == digest);
             if asked && !known && layer.size() <= left && self.content(&digest).is_none() {
                 left -= layer.size();
                 wanted.push((digest, layer.size()));
             }
         }
-        let reads = wanted.iter().map(|(digest, size)| self.registry.get_blob(self.repository, digest, *size));
+        let reads = wanted
+            .iter()
+            .map(|(digest, size)| self.registry.get_blob(self.repository, digest, *size));
         let contents = concurrently(WIDTH, reads).await;
         for ((digest, _), content) in wanted.into_iter().zip(contents) {
             let content = match content {
@@ -163,13 +193,19 @@ fn is_candidate(existing: &Layer, own: &Layer) -> bool {
         && existing.digest() != own.digest()
         && existing.size().abs_diff(own.size()) <= SIZE_SLACK
         && has_proofs_of(existing, own)
-        && (predicate_type.is_none() || predicate_type == own.proof(cosign::PREDICATE_TYPE_ANNOTATION))
+        && (predicate_type.is_none()
+            || predicate_type == own.proof(cosign::PREDICATE_TYPE_ANNOTATION))
 }
 
 /// Whether `existing` has all that `own` has beside the signature itself: certificate, log entry, time stamp.
 fn has_proofs_of(existing: &Layer, own: &Layer) -> bool {
     own.annotations()
         .keys()
-        .filter(|key| !matches!(key.as_str(), cosign::SIGNATURE_ANNOTATION | cosign::PREDICATE_TYPE_ANNOTATION))
+        .filter(|key| {
+            !matches!(
+                key.as_str(),
+                cosign::SIGNATURE_ANNOTATION | cosign::PREDICATE_TYPE_ANNOTATION
+            )
+        })
         .all(|key| own.proof(key).is_none() || existing.proof(key).is_some())
 }

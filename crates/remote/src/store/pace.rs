@@ -24,11 +24,13 @@ impl Pace {
         self.shortest = Some(self.shortest.map_or(trip, |shortest| shortest.min(trip)));
     }
 
-    /// How old a look at the tag may be when the tag is written. Doubles with each `late` look, so that a registry
-    /// that has become slow does not make us look forever.
+    /// How old a look at the tag may be when the tag is written. Doubles with every third look in a row that was too `late`,
+    /// so that a registry that has become slow does not make us look forever.
     pub(super) fn window(&self, late: u32) -> Duration {
         let trips = self.shortest.unwrap_or_default() * WINDOW_TRIPS;
-        trips.max(SHORTEST_WINDOW).saturating_mul(1 << late.min(16))
+        trips
+            .max(SHORTEST_WINDOW)
+            .saturating_mul(1 << (late / 3).min(16))
     }
 
     /// How long after a write that took `write` another writer, as fast as we are, may still overwrite it:
@@ -39,7 +41,9 @@ impl Pace {
 
     /// A wait among writers that are in each other's way, growing with every `round`: never shorter than `least`.
     pub(super) fn pause(round: u32, least: Duration) -> Duration {
-        let longest = Duration::from_millis(50).saturating_mul(1 << round.min(8)).min(LONGEST_PAUSE);
+        let longest = Duration::from_millis(50)
+            .saturating_mul(1 << round.min(8))
+            .min(LONGEST_PAUSE);
         least + jitter(longest)
     }
 }
@@ -66,7 +70,10 @@ mod tests {
         pace.saw(ms(50));
         pace.saw(ms(300));
         assert_eq!(pace.window(0), ms(150));
-        assert_eq!(pace.window(2), ms(600));
+        assert_eq!(
+            (pace.window(2), pace.window(3), pace.window(6)),
+            (ms(150), ms(300), ms(600))
+        );
         assert!(pace.settle(ms(60)) >= pace.window(0) + ms(60));
         assert_eq!(pace.settle(ms(60_000)), ms(2000));
     }
@@ -74,7 +81,12 @@ mod tests {
     #[test]
     fn pauses_differ_and_stay_within_their_bounds() {
         let pauses: Vec<Duration> = (0..50).map(|_| Pace::pause(3, ms(10))).collect();
-        assert!(pauses.iter().all(|pause| (ms(10)..=ms(410)).contains(pause)), "{pauses:?}");
+        assert!(
+            pauses
+                .iter()
+                .all(|pause| (ms(10)..=ms(410)).contains(pause)),
+            "{pauses:?}"
+        );
         assert!(pauses.iter().any(|pause| *pause != pauses[0]));
         assert!(Pace::pause(40, ms(10)) <= ms(1010));
     }

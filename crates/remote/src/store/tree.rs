@@ -168,52 +168,92 @@ pub async fn tree(registry: &Registry, image: &DigestRef) -> Result<Tree, Error>
     let own = match own? {
         None => Image::Absent,
         Some(found) => {
-            let of_image = |source| Error::Manifest { place: image.to_string(), source };
+            let of_image = |source| Error::Manifest {
+                place: image.to_string(),
+                source,
+            };
             Image::read(found).map_err(of_image)?
         }
     };
     let (source, referrers) = referrers?;
-    let tags = [signatures?, attestations?, sbom?].into_iter().flatten().collect();
-    Ok(Tree { image: own, tags, source, referrers })
+    let tags = [signatures?, attestations?, sbom?]
+        .into_iter()
+        .flatten()
+        .collect();
+    Ok(Tree {
+        image: own,
+        tags,
+        source,
+        referrers,
+    })
 }
 
-async fn attached(registry: &Registry, image: &DigestRef, kind: cosign::Tag) -> Result<Option<Attached>, Error> {
+async fn attached(
+    registry: &Registry,
+    image: &DigestRef,
+    kind: cosign::Tag,
+) -> Result<Option<Attached>, Error> {
     let tag = kind.of(&image.digest);
-    let Some(found) = registry.get_manifest(&image.repository, Reference::Tag(&tag)).await? else {
+    let Some(found) = registry
+        .get_manifest(&image.repository, Reference::Tag(&tag))
+        .await?
+    else {
         return Ok(None);
     };
-    let layers = ImageManifest::parse(&found).map(|manifest| manifest.layers().iter().map(AttachedLayer::of).collect());
-    Ok(Some(Attached { kind, tag, manifest_digest: found.digest, layers }))
+    let layers = ImageManifest::parse(&found)
+        .map(|manifest| manifest.layers().iter().map(AttachedLayer::of).collect());
+    Ok(Some(Attached {
+        kind,
+        tag,
+        manifest_digest: found.digest,
+        layers,
+    }))
 }
 
 /// The registry's own list, else the index that clients keep.
-async fn referrers(registry: &Registry, image: &DigestRef) -> Result<(ReferrersSource, Vec<Referrer>), Error> {
+async fn referrers(
+    registry: &Registry,
+    image: &DigestRef,
+) -> Result<(ReferrersSource, Vec<Referrer>), Error> {
     if let Some(bytes) = registry.referrers(&image.repository, &image.digest).await? {
         let place = format!("the referrers of {image}");
         let children = children(&bytes).map_err(|source| Error::Manifest { place, source })?;
-        return Ok((ReferrersSource::Api, children.into_iter().map(Referrer::of).collect()));
+        return Ok((
+            ReferrersSource::Api,
+            children.into_iter().map(Referrer::of).collect(),
+        ));
     }
     let tag = cosign::Tag::Referrers;
     let name = tag.of(&image.digest);
-    let Some(found) = registry.get_manifest(&image.repository, Reference::Tag(&name)).await? else {
+    let Some(found) = registry
+        .get_manifest(&image.repository, Reference::Tag(&name))
+        .await?
+    else {
         return Ok((ReferrersSource::Nowhere, Vec::new()));
     };
-    let children =
-        children(&found.bytes).map_err(|source| Error::Manifest { place: place(image, tag), source })?;
-    Ok((ReferrersSource::FallbackTag, children.into_iter().map(Referrer::of).collect()))
+    let children = children(&found.bytes).map_err(|source| Error::Manifest {
+        place: place(image, tag),
+        source,
+    })?;
+    Ok((
+        ReferrersSource::FallbackTag,
+        children.into_iter().map(Referrer::of).collect(),
+    ))
 }
 
 fn children(bytes: &[u8]) -> Result<Vec<Child>, manifest::Error> {
     let index: Index<'_> = serde_json::from_slice(bytes).map_err(manifest::Error::Json)?;
     let parse = |(position, text): (usize, &&RawValue)| {
-        serde_json::from_str(text.get()).map_err(|source| manifest::Error::Layer { position, source })
+        serde_json::from_str(text.get())
+            .map_err(|source| manifest::Error::Layer { position, source })
     };
     index.manifests.iter().enumerate().map(parse).collect()
 }
 
 impl Image {
     fn read(found: Manifest) -> Result<Self, manifest::Error> {
-        let index: Index<'_> = serde_json::from_slice(&found.bytes).map_err(manifest::Error::Json)?;
+        let index: Index<'_> =
+            serde_json::from_slice(&found.bytes).map_err(manifest::Error::Json)?;
         let media_type = index.media_type.unwrap_or(found.media_type);
         if !is_index(&media_type) {
             return Ok(Self::Manifest { media_type });
@@ -222,14 +262,21 @@ impl Image {
             digest: child.digest,
             platform: child.platform.map(|platform| platform.text()),
         });
-        Ok(Self::Index { media_type, platforms: platforms.collect() })
+        Ok(Self::Index {
+            media_type,
+            platforms: platforms.collect(),
+        })
     }
 }
 
 impl PlatformRead {
     fn text(self) -> String {
         let variant = self.variant.filter(|variant| !variant.is_empty());
-        [Some(self.os), Some(self.architecture), variant].into_iter().flatten().collect::<Vec<_>>().join("/")
+        [Some(self.os), Some(self.architecture), variant]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join("/")
     }
 }
 
@@ -239,7 +286,9 @@ impl AttachedLayer {
             digest: layer.digest().to_owned(),
             media_type: layer.media_type().to_owned(),
             size: layer.size(),
-            predicate_type: layer.proof(cosign::PREDICATE_TYPE_ANNOTATION).map(str::to_owned),
+            predicate_type: layer
+                .proof(cosign::PREDICATE_TYPE_ANNOTATION)
+                .map(str::to_owned),
             has_certificate: layer.proof(cosign::CERTIFICATE_ANNOTATION).is_some(),
             has_log_entry: layer.proof(cosign::BUNDLE_ANNOTATION).is_some(),
             has_timestamp: layer.proof(TIMESTAMP_ANNOTATION).is_some(),

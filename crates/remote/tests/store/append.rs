@@ -14,12 +14,26 @@ use crate::{att_tag, attestation, image, layers, never, same_payload, sig_tag, s
 
 async fn sign(door: &Door, new: &[Signed]) -> Result<store::Stored, Error> {
     let image = image(&door.repository());
-    soon(store::append(&door.client(), &image, Tag::Signatures, new, &never)).await
+    soon(store::append(
+        &door.client(),
+        &image,
+        Tag::Signatures,
+        new,
+        &never,
+    ))
+    .await
 }
 
 async fn attest(door: &Door, new: &[Signed]) -> Result<store::Stored, Error> {
     let image = image(&door.repository());
-    soon(store::append(&door.client(), &image, Tag::Attestations, new, &same_payload)).await
+    soon(store::append(
+        &door.client(),
+        &image,
+        Tag::Attestations,
+        new,
+        &same_payload,
+    ))
+    .await
 }
 
 #[tokio::test]
@@ -28,12 +42,21 @@ async fn a_first_signature_takes_six_requests_in_three_rounds_and_one_look_back(
     // Answers that take a while leave the window open however busy the machine is.
     let door = registry.slow_door(Duration::from_millis(60)).await;
     let mut rounds = [
-        vec![("GET", "/manifests/"), ("POST", "/uploads/"), ("POST", "/uploads/")],
+        vec![
+            ("GET", "/manifests/"),
+            ("POST", "/uploads/"),
+            ("POST", "/uploads/"),
+        ],
         vec![("PUT", "/uploads/"), ("PUT", "/uploads/")],
         vec![("PUT", "/manifests/")],
         vec![("HEAD", "/manifests/")],
     ]
-    .map(|round| round.into_iter().map(|(method, part)| door.hold(method, part, Moment::Before)).collect::<Vec<_>>());
+    .map(|round| {
+        round
+            .into_iter()
+            .map(|(method, part)| door.hold(method, part, Moment::Before))
+            .collect::<Vec<_>>()
+    });
     let new = [signature("a")];
     let rounds = async {
         for round in &mut rounds {
@@ -49,7 +72,10 @@ async fn a_first_signature_takes_six_requests_in_three_rounds_and_one_look_back(
     let (stored, ()) = tokio::join!(sign(&door, &new), rounds);
     let stored = stored.expect("nobody is in the way");
     assert_eq!(door.seen().len(), 7, "{:#?}", door.seen());
-    assert_eq!((stored.tag, stored.outcomes), (sig_tag(), vec![Outcome::Added]));
+    assert_eq!(
+        (stored.tag, stored.outcomes),
+        (sig_tag(), vec![Outcome::Added])
+    );
     let written = registry.manifest(&sig_tag()).expect("the tag is there");
     assert_eq!(Digest::of(&written), stored.manifest_digest);
     assert_eq!(layers(&written), [new[0].layer_digest().to_string()]);
@@ -67,20 +93,47 @@ async fn several_items_are_one_write_and_equal_blobs_one_upload() {
         signature("c"),
     ];
     let stored = sign(&door, &new).await.expect("nobody is in the way");
-    assert_eq!(stored.outcomes, [Outcome::Added, Outcome::Added, Outcome::Added, Outcome::AlreadyThere]);
-    assert_eq!(layers(&registry.manifest(&sig_tag()).expect("the tag is there")).len(), 3);
-    assert_eq!((door.count("PUT", "/uploads/"), door.count("PUT", "/manifests/")), (3, 1));
+    assert_eq!(
+        stored.outcomes,
+        [
+            Outcome::Added,
+            Outcome::Added,
+            Outcome::Added,
+            Outcome::AlreadyThere
+        ]
+    );
+    assert_eq!(
+        layers(&registry.manifest(&sig_tag()).expect("the tag is there")).len(),
+        3
+    );
+    assert_eq!(
+        (
+            door.count("PUT", "/uploads/"),
+            door.count("PUT", "/manifests/")
+        ),
+        (3, 1)
+    );
 }
 
 #[tokio::test]
 async fn the_same_signature_twice_is_written_once() {
     let registry = Double::default();
     let door = registry.door().await;
-    let first = sign(&door, &[signature("a")]).await.expect("nobody is in the way");
-    let second = sign(&door, &[signature("a")]).await.expect("nobody is in the way");
+    let first = sign(&door, &[signature("a")])
+        .await
+        .expect("nobody is in the way");
+    let second = sign(&door, &[signature("a")])
+        .await
+        .expect("nobody is in the way");
     assert_eq!(second.outcomes, [Outcome::AlreadyThere]);
     assert_eq!(second.manifest_digest, first.manifest_digest);
-    assert_eq!((door.count("PUT", "/manifests/"), door.count("GET", "/manifests/")), (1, 2));
+    assert_eq!(
+        (
+            door.count("PUT", "/manifests/"),
+            door.count("GET", "/manifests/")
+        ),
+        (1, 2)
+    );
     assert_eq!(door.count("GET", "/blobs/"), 0);
 }
 
@@ -91,38 +144,64 @@ async fn a_randomised_attestation_of_the_same_payload_is_recognised_by_reading_o
     let other_type = Signed::fetched(
         attestation("p", "x").media_type().to_owned(),
         attestation("p", "y").layer().to_vec(),
-        [("dev.cosignproject.cosign/signature", ""), ("predicateType", "https://example.com/other")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+        [
+            ("dev.cosignproject.cosign/signature", ""),
+            ("predicateType", "https://example.com/other"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into(),
     );
     let long = attestation(&"long ".repeat(100), "1");
-    let old = [attestation("payload", "random 1"), attestation("PAYLOAD", "random 2"), other_type, long];
+    let old = [
+        attestation("payload", "random 1"),
+        attestation("PAYLOAD", "random 2"),
+        other_type,
+        long,
+    ];
     attest(&door, &old).await.expect("nobody is in the way");
     assert_eq!(door.count("GET", "/blobs/"), 0);
 
-    let again = attest(&door, &[attestation("payload", "random 3")]).await.expect("nobody is in the way");
+    let again = attest(&door, &[attestation("payload", "random 3")])
+        .await
+        .expect("nobody is in the way");
     assert_eq!(again.outcomes, [Outcome::AlreadyThere]);
     assert_eq!(door.count("GET", "/blobs/"), 2, "{:#?}", door.seen());
     assert_eq!(door.count("PUT", "/manifests/"), 1);
 
-    let new = attest(&door, &[attestation("another", "random 4")]).await.expect("nobody is in the way");
+    let new = attest(&door, &[attestation("another", "random 4")])
+        .await
+        .expect("nobody is in the way");
     assert_eq!(new.outcomes, [Outcome::Added]);
-    assert_eq!(layers(&registry.manifest(&att_tag()).expect("the tag is there")).len(), 5);
+    assert_eq!(
+        layers(&registry.manifest(&att_tag()).expect("the tag is there")).len(),
+        5
+    );
 }
 
 #[tokio::test]
 async fn a_candidate_that_is_gone_does_not_hinder() {
     let registry = Double::default();
     let door = registry.door().await;
-    attest(&door, &[attestation("payload", "random 1")]).await.expect("nobody is in the way");
+    attest(&door, &[attestation("payload", "random 1")])
+        .await
+        .expect("nobody is in the way");
     let gone = registry.manifest(&att_tag()).map(|manifest| {
         let unknown = format!("sha256:{}", "0".repeat(64));
         String::from_utf8_lossy(&manifest).replace(&layers(&manifest)[0], &unknown)
     });
-    registry.put_manifest(&att_tag(), manifest::OCI_MANIFEST, gone.expect("the tag is there").as_bytes());
+    registry.put_manifest(
+        &att_tag(),
+        manifest::OCI_MANIFEST,
+        gone.expect("the tag is there").as_bytes(),
+    );
     // A registry that checks nothing would take it; ours says that the old blob is missing.
-    let refused = attest(&door, &[attestation("payload", "random 2")]).await.expect_err("a blob is missing");
-    assert!(matches!(&refused, Error::Registry(source) if source.has_code("MANIFEST_BLOB_UNKNOWN")), "{refused:?}");
+    let refused = attest(&door, &[attestation("payload", "random 2")])
+        .await
+        .expect_err("a blob is missing");
+    assert!(
+        matches!(&refused, Error::Registry(source) if source.has_code("MANIFEST_BLOB_UNKNOWN")),
+        "{refused:?}"
+    );
     assert_eq!(door.count("PUT", "/manifests/"), 2);
 }
 
@@ -133,14 +212,20 @@ async fn a_log_entry_that_comes_later_is_not_thrown_away() {
     let plain = signature("a");
     let mut annotations = plain.annotations().clone();
     annotations.insert(BUNDLE_ANNOTATION.to_owned(), "{\"log\":1}".to_owned());
-    let logged = Signed::fetched(plain.media_type().to_owned(), plain.layer().to_vec(), annotations);
+    let logged = Signed::fetched(
+        plain.media_type().to_owned(),
+        plain.layer().to_vec(),
+        annotations,
+    );
     for (item, outcome) in [
         (&plain, Outcome::Added),
         (&logged, Outcome::Added),
         (&logged, Outcome::AlreadyThere),
         (&plain, Outcome::AlreadyThere),
     ] {
-        let stored = sign(&door, std::slice::from_ref(item)).await.expect("nobody is in the way");
+        let stored = sign(&door, std::slice::from_ref(item))
+            .await
+            .expect("nobody is in the way");
         assert_eq!(stored.outcomes, [outcome]);
     }
     assert_eq!(door.count("PUT", "/manifests/"), 2);
@@ -159,11 +244,17 @@ async fn docker_media_types_and_the_layers_of_others_are_kept() {
     );
     registry.put_blob(&payload.expect("the sample has its payload"));
     registry.put_manifest(&sig_tag(), manifest::DOCKER_MANIFEST, &before);
-    sign(&door, &[signature("a")]).await.expect("nobody is in the way");
+    sign(&door, &[signature("a")])
+        .await
+        .expect("nobody is in the way");
 
     let after = registry.manifest(&sig_tag()).expect("the tag is there");
     let text = String::from_utf8(after.clone()).expect("JSON");
-    let old_layers = String::from_utf8_lossy(&before).split_once("\"layers\":[").expect("it has layers").1.to_owned();
+    let old_layers = String::from_utf8_lossy(&before)
+        .split_once("\"layers\":[")
+        .expect("it has layers")
+        .1
+        .to_owned();
     assert!(text.contains(old_layers.trim_end_matches("]}")), "{text}");
     let new: Value = serde_json::from_slice(&after).expect("JSON");
     assert_eq!(new["mediaType"], manifest::DOCKER_MANIFEST);
@@ -178,7 +269,10 @@ async fn what_is_no_manifest_of_signatures_is_refused_and_left_untouched() {
         r#"{{"schemaVersion":2,"config":{{"mediaType":"x","size":1,"digest":"sha256:00"}},"layers":[{}]}}"#,
         vec![layer; 1001].join(",")
     );
-    let index = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#, manifest::OCI_INDEX);
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[]}}"#,
+        manifest::OCI_INDEX
+    );
     for (text, media_type) in [
         ("<html>", manifest::OCI_MANIFEST),
         (index.as_str(), manifest::OCI_INDEX),
@@ -187,17 +281,31 @@ async fn what_is_no_manifest_of_signatures_is_refused_and_left_untouched() {
         let registry = Double::default();
         let door = registry.door().await;
         registry.put_manifest(&sig_tag(), media_type, text.as_bytes());
-        let error = sign(&door, &[signature("a")]).await.expect_err("this must not be overwritten");
+        let error = sign(&door, &[signature("a")])
+            .await
+            .expect_err("this must not be overwritten");
         let is_right = match &error {
-            Error::Manifest { source: manifest::Error::Json(_), .. } => text == "<html>",
-            Error::Manifest { source: manifest::Error::Index, .. } => text == index,
-            Error::Manifest { source: manifest::Error::Layers { count: 1001 }, .. } => text == full,
+            Error::Manifest {
+                source: manifest::Error::Json(_),
+                ..
+            } => text == "<html>",
+            Error::Manifest {
+                source: manifest::Error::Index,
+                ..
+            } => text == index,
+            Error::Manifest {
+                source: manifest::Error::Layers { count: 1001 },
+                ..
+            } => text == full,
             _ => false,
         };
         assert!(is_right, "{error:?}");
         assert_eq!(error.blame(), Blame::Artifact);
         assert!(error.hint().is_some());
-        assert_eq!(registry.manifest(&sig_tag()).as_deref(), Some(text.as_bytes()));
+        assert_eq!(
+            registry.manifest(&sig_tag()).as_deref(),
+            Some(text.as_bytes())
+        );
         assert_eq!(door.count("PUT", ""), 0);
     }
 }
@@ -206,11 +314,21 @@ async fn what_is_no_manifest_of_signatures_is_refused_and_left_untouched() {
 async fn a_full_manifest_takes_no_more() {
     let registry = Double::default();
     let door = registry.door().await;
-    let new: Vec<Signed> = (0..1000).map(|n| Signed::image_signature(b"{}".to_vec(), format!("{n}").as_bytes())).collect();
+    let new: Vec<Signed> = (0..1000)
+        .map(|n| Signed::image_signature(b"{}".to_vec(), format!("{n}").as_bytes()))
+        .collect();
     sign(&door, &new).await.expect("a thousand are allowed");
     let before = registry.manifest(&sig_tag());
-    let error = sign(&door, &[signature("one more")]).await.expect_err("nobody could read it");
-    assert!(matches!(error, Error::Manifest { source: manifest::Error::Layers { count: 1001 }, .. }));
+    let error = sign(&door, &[signature("one more")])
+        .await
+        .expect_err("nobody could read it");
+    assert!(matches!(
+        error,
+        Error::Manifest {
+            source: manifest::Error::Layers { count: 1001 },
+            ..
+        }
+    ));
     assert_eq!(registry.manifest(&sig_tag()), before);
 }
 

@@ -87,7 +87,9 @@ impl Gate {
 
 /// `future`, or a failed test.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("this happens within 20 seconds")
+    tokio::time::timeout(Duration::from_secs(20), future)
+        .await
+        .expect("this happens within 20 seconds")
 }
 
 impl Double {
@@ -102,7 +104,9 @@ impl Double {
 
     /// A new address whose answers take so long.
     pub(crate) async fn slow_door(&self, latency: Duration) -> Door {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let inside = Arc::new(Inside {
             state: Arc::clone(&self.state),
@@ -128,7 +132,9 @@ impl Double {
     pub(crate) fn put_manifest(&self, tag: &str, media_type: &str, bytes: &[u8]) -> String {
         let digest = Digest::of(bytes).to_string();
         let mut state = self.state();
-        state.manifests.insert(digest.clone(), (media_type.to_owned(), bytes.to_vec()));
+        state
+            .manifests
+            .insert(digest.clone(), (media_type.to_owned(), bytes.to_vec()));
         state.tags.insert(tag.to_owned(), digest.clone());
         digest
     }
@@ -153,7 +159,11 @@ impl Double {
 impl Door {
     /// A client that knows nothing of the other doors' clients.
     pub(crate) fn client(&self) -> Registry {
-        Registry::new(Options { access: Access::PullPush, ..Options::default() }).expect("the options are fine")
+        Registry::new(Options {
+            access: Access::PullPush,
+            ..Options::default()
+        })
+        .expect("the options are fine")
     }
 
     pub(crate) fn repository(&self) -> Repository {
@@ -165,7 +175,10 @@ impl Door {
         let (arrived, wait) = oneshot::channel();
         let (release, released) = oneshot::channel();
         self.rule(method, part, Action::Hold(moment, arrived, released));
-        Gate { arrived: Some(wait), release }
+        Gate {
+            arrived: Some(wait),
+            release,
+        }
     }
 
     /// Answers the next such request with 500.
@@ -174,7 +187,15 @@ impl Door {
     }
 
     fn rule(&self, method: &'static str, part: &'static str, action: Action) {
-        self.inside.rules.lock().expect("no holder panics").push(Rule { method, part, action });
+        self.inside
+            .rules
+            .lock()
+            .expect("no holder panics")
+            .push(Rule {
+                method,
+                part,
+                action,
+            });
     }
 
     /// The requests that came so far, `METHOD path`.
@@ -184,7 +205,10 @@ impl Door {
 
     pub(crate) fn count(&self, method: &str, part: &str) -> usize {
         let start = format!("{method} ");
-        self.seen().iter().filter(|line| line.starts_with(&start) && line.contains(part)).count()
+        self.seen()
+            .iter()
+            .filter(|line| line.starts_with(&start) && line.contains(part))
+            .count()
     }
 }
 
@@ -203,18 +227,28 @@ struct Answer {
 
 impl Answer {
     fn status(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
     }
 }
 
 async fn serve(stream: TcpStream, inside: Arc<Inside>) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(request) = read(&mut stream).await? {
-        inside.seen.lock().expect("no holder panics").push(format!("{} {}", request.method, request.target));
+        inside
+            .seen
+            .lock()
+            .expect("no holder panics")
+            .push(format!("{} {}", request.method, request.target));
         tokio::time::sleep(inside.latency).await;
         let action = {
             let mut rules = inside.rules.lock().expect("no holder panics");
-            let at = rules.iter().position(|rule| request.method == rule.method && request.target.contains(rule.part));
+            let at = rules.iter().position(|rule| {
+                request.method == rule.method && request.target.contains(rule.part)
+            });
             at.map(|at| rules.remove(at).action)
         };
         let answer = match action {
@@ -242,12 +276,22 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Reque
         return Ok(None);
     }
     let mut words = line.split(' ').map(str::to_owned);
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut request = Request { method, target, media_type: String::new(), body: Vec::new() };
+    let (method, target) = (
+        words.next().unwrap_or_default(),
+        words.next().unwrap_or_default(),
+    );
+    let mut request = Request {
+        method,
+        target,
+        media_type: String::new(),
+        body: Vec::new(),
+    };
     loop {
         let mut line = String::new();
         stream.read_line(&mut line).await?;
-        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        let Some((name, value)) = line.trim_end().split_once(": ") else {
+            break;
+        };
         match name.to_ascii_lowercase().as_str() {
             "content-length" => request.body = vec![0; value.parse().unwrap_or_default()],
             "content-type" => request.media_type = value.to_owned(),
@@ -258,8 +302,16 @@ async fn read(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Reque
     Ok(Some(request))
 }
 
-async fn write(stream: &mut BufReader<TcpStream>, request: &Request, answer: Answer) -> std::io::Result<()> {
-    let mut head = format!("HTTP/1.1 {} X\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+async fn write(
+    stream: &mut BufReader<TcpStream>,
+    request: &Request,
+    answer: Answer,
+) -> std::io::Result<()> {
+    let mut head = format!(
+        "HTTP/1.1 {} X\r\nContent-Length: {}\r\n",
+        answer.status,
+        answer.body.len()
+    );
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -274,14 +326,22 @@ async fn write(stream: &mut BufReader<TcpStream>, request: &Request, answer: Ans
 impl Inside {
     fn answer(&self, request: &Request) -> Answer {
         let mut state = self.state.lock().expect("no holder panics");
-        let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-        let path = path.trim_start_matches(&format!("/v2/{REPOSITORY}")).to_owned();
+        let (path, query) = request
+            .target
+            .split_once('?')
+            .unwrap_or((&request.target, ""));
+        let path = path
+            .trim_start_matches(&format!("/v2/{REPOSITORY}"))
+            .to_owned();
         let last = path.rsplit('/').next().unwrap_or_default();
         match (request.method.as_str(), path.as_str()) {
             ("POST", "/blobs/uploads/") => {
                 state.uploads += 1;
                 let location = format!("/v2/{REPOSITORY}/blobs/uploads/{}", state.uploads);
-                Answer { headers: vec![("Location", location)], ..Answer::status(202) }
+                Answer {
+                    headers: vec![("Location", location)],
+                    ..Answer::status(202)
+                }
             }
             ("PUT", path) if path.starts_with("/blobs/uploads/") => {
                 let digest = Digest::of(&request.body).to_string();
@@ -294,12 +354,18 @@ impl Inside {
             ("PUT", path) if path.starts_with("/manifests/") => state.put(last, request),
             ("GET" | "HEAD", path) if path.starts_with("/manifests/") => state.get(last),
             ("GET", path) if path.starts_with("/blobs/") => match state.blobs.get(last) {
-                Some(bytes) => Answer { body: bytes.clone(), ..Answer::status(200) },
+                Some(bytes) => Answer {
+                    body: bytes.clone(),
+                    ..Answer::status(200)
+                },
                 None => Answer::status(404),
             },
             ("GET", path) if path.starts_with("/referrers/") => match &state.referrers {
                 Some(index) => Answer {
-                    headers: vec![("Content-Type", "application/vnd.oci.image.index.v1+json".to_owned())],
+                    headers: vec![(
+                        "Content-Type",
+                        "application/vnd.oci.image.index.v1+json".to_owned(),
+                    )],
                     body: index.clone(),
                     ..Answer::status(200)
                 },
@@ -313,21 +379,43 @@ impl Inside {
 impl State {
     fn get(&self, reference: &str) -> Answer {
         let digest = self.tags.get(reference).map_or(reference, String::as_str);
-        let Some((media_type, bytes)) = self.manifests.get(digest) else { return Answer::status(404) };
-        let headers = vec![("Content-Type", media_type.clone()), ("Docker-Content-Digest", digest.to_owned())];
-        Answer { status: 200, headers, body: bytes.clone() }
+        let Some((media_type, bytes)) = self.manifests.get(digest) else {
+            return Answer::status(404);
+        };
+        let headers = vec![
+            ("Content-Type", media_type.clone()),
+            ("Docker-Content-Digest", digest.to_owned()),
+        ];
+        Answer {
+            status: 200,
+            headers,
+            body: bytes.clone(),
+        }
     }
 
     /// As registries do: what the manifest names must be there.
     fn put(&mut self, reference: &str, request: &Request) -> Answer {
-        let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(&request.body) else { return Answer::status(400) };
+        let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(&request.body) else {
+            return Answer::status(400);
+        };
         let layers = manifest["layers"].as_array().into_iter().flatten();
-        let named = layers.chain([&manifest["config"]]).filter_map(|descriptor| descriptor["digest"].as_str());
-        if named.into_iter().any(|digest| !self.blobs.contains_key(digest)) {
-            return Answer { body: br#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#.to_vec(), ..Answer::status(400) };
+        let named = layers
+            .chain([&manifest["config"]])
+            .filter_map(|descriptor| descriptor["digest"].as_str());
+        if named
+            .into_iter()
+            .any(|digest| !self.blobs.contains_key(digest))
+        {
+            return Answer {
+                body: br#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}"#.to_vec(),
+                ..Answer::status(400)
+            };
         }
         let digest = Digest::of(&request.body).to_string();
-        self.manifests.insert(digest.clone(), (request.media_type.clone(), request.body.clone()));
+        self.manifests.insert(
+            digest.clone(),
+            (request.media_type.clone(), request.body.clone()),
+        );
         if !self.forgets_tags {
             self.tags.insert(reference.to_owned(), digest);
         }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tekseal_core::cosign::Tag;
 use tekseal_core::Signed;
+use tekseal_core::cosign::Tag;
 use tekseal_remote::registry::Blame;
 use tekseal_remote::store::{self, Error, Outcome, Stored};
 use tokio::task::JoinHandle;
@@ -19,12 +19,21 @@ struct Writer {
 
 impl Writer {
     async fn new(registry: &Double, name: &'static str) -> Self {
-        Self { door: registry.door().await, name }
+        Self {
+            door: registry.door().await,
+            name,
+        }
     }
 
     fn start(&self) -> JoinHandle<Result<Stored, Error>> {
-        let (client, image, new) = (self.door.client(), image(&self.door.repository()), [signature(self.name)]);
-        tokio::spawn(async move { store::append(&client, &image, Tag::Signatures, &new, &never).await })
+        let (client, image, new) = (
+            self.door.client(),
+            image(&self.door.repository()),
+            [signature(self.name)],
+        );
+        tokio::spawn(
+            async move { store::append(&client, &image, Tag::Signatures, &new, &never).await },
+        )
     }
 
     /// Holds back the write of the tag, and the look back.
@@ -39,7 +48,10 @@ impl Writer {
 }
 
 async fn finished(writer: JoinHandle<Result<Stored, Error>>) -> Stored {
-    soon(writer).await.expect("no writer panics").expect("every writer gets there")
+    soon(writer)
+        .await
+        .expect("no writer panics")
+        .expect("every writer gets there")
 }
 
 /// The tag holds exactly the signatures of these, and what was confirmed to each of them held his.
@@ -48,9 +60,15 @@ fn assert_kept(registry: &Double, writers: &[(&Writer, Stored)]) {
     for (writer, stored) in writers {
         let own = signature(writer.name).layer_digest().to_string();
         assert_eq!(stored.outcomes, [Outcome::Added], "{}", writer.name);
-        let confirmed = registry.manifest(stored.manifest_digest.as_str()).expect("it was confirmed");
+        let confirmed = registry
+            .manifest(stored.manifest_digest.as_str())
+            .expect("it was confirmed");
         assert!(layers(&confirmed).contains(&own), "{}", writer.name);
-        assert!(held.contains(&own), "the signature of {} is lost", writer.name);
+        assert!(
+            held.contains(&own),
+            "the signature of {} is lost",
+            writer.name
+        );
         held.retain(|layer| *layer != own);
     }
     assert!(held.is_empty(), "more than was written: {held:?}");
@@ -59,7 +77,10 @@ fn assert_kept(registry: &Double, writers: &[(&Writer, Stored)]) {
 #[tokio::test]
 async fn both_look_then_a_writes_then_b_writes_then_a_looks_back() {
     let registry = Double::default();
-    let (a, b) = (Writer::new(&registry, "a").await, Writer::new(&registry, "b").await);
+    let (a, b) = (
+        Writer::new(&registry, "a").await,
+        Writer::new(&registry, "b").await,
+    );
     let (a_gates, b_gates) = (a.hold(), b.hold());
     let (a_run, b_run) = (a.start(), b.start());
     let (a_write, mut a_back) = about_to_write(&a, a_gates).await;
@@ -68,7 +89,11 @@ async fn both_look_then_a_writes_then_b_writes_then_a_looks_back() {
     a_back.arrived().await;
     b_write.release();
     b_back.arrived().await;
-    assert_eq!(layers(&registry.manifest(&sig_tag()).expect("b wrote")).len(), 1, "b overwrote a");
+    assert_eq!(
+        layers(&registry.manifest(&sig_tag()).expect("b wrote")).len(),
+        1,
+        "b overwrote a"
+    );
     a_back.release();
     b_back.release();
     let (a_stored, b_stored) = (finished(a_run).await, finished(b_run).await);
@@ -95,7 +120,10 @@ async fn about_to_write(writer: &Writer, (mut write, mut back): (Gate, Gate)) ->
 #[tokio::test]
 async fn a_writes_and_is_confirmed_while_the_uploads_of_b_are_under_way() {
     let registry = Double::default();
-    let (a, b) = (Writer::new(&registry, "a").await, Writer::new(&registry, "b").await);
+    let (a, b) = (
+        Writer::new(&registry, "a").await,
+        Writer::new(&registry, "b").await,
+    );
     let mut upload = b.door.hold("PUT", "/uploads/", Moment::Before);
     let b_run = b.start();
     upload.arrived().await;
@@ -103,13 +131,20 @@ async fn a_writes_and_is_confirmed_while_the_uploads_of_b_are_under_way() {
     upload.release();
     let b_stored = finished(b_run).await;
     assert_kept(&registry, &[(&a, a_stored), (&b, b_stored)]);
-    assert_eq!((a.writes(), b.writes()), (1, 1), "b saw in time that the tag had changed");
+    assert_eq!(
+        (a.writes(), b.writes()),
+        (1, 1),
+        "b saw in time that the tag had changed"
+    );
 }
 
 #[tokio::test]
 async fn an_answer_to_the_second_look_that_is_late_is_not_believed() {
     let registry = Double::default();
-    let (a, b) = (Writer::new(&registry, "a").await, Writer::new(&registry, "b").await);
+    let (a, b) = (
+        Writer::new(&registry, "a").await,
+        Writer::new(&registry, "b").await,
+    );
     let mut upload = b.door.hold("PUT", "/uploads/", Moment::Before);
     let mut second_look = b.door.hold("HEAD", "/manifests/", Moment::After);
     let b_run = b.start();
@@ -117,7 +152,15 @@ async fn an_answer_to_the_second_look_that_is_late_is_not_believed() {
     // Something that takes longer than a look may be old.
     let other = [attestation("payload", "random")];
     let (client, place) = (a.door.client(), image(&a.door.repository()));
-    soon(store::append(&client, &place, Tag::Attestations, &other, &same_payload)).await.expect("alone there");
+    soon(store::append(
+        &client,
+        &place,
+        Tag::Attestations,
+        &other,
+        &same_payload,
+    ))
+    .await
+    .expect("alone there");
     upload.release();
     second_look.arrived().await;
     let a_stored = finished(a.start()).await;
@@ -147,7 +190,11 @@ async fn three_writers_overwrite_each_other_and_all_of_them_stay() {
         back.arrived().await;
         backs.push(back);
     }
-    assert_eq!(layers(&registry.manifest(&sig_tag()).expect("c wrote")).len(), 1, "c overwrote both");
+    assert_eq!(
+        layers(&registry.manifest(&sig_tag()).expect("c wrote")).len(),
+        1,
+        "c overwrote both"
+    );
     backs.into_iter().for_each(Gate::release);
     let mut stored = Vec::new();
     for (writer, run) in writers.iter().zip(runs) {
@@ -169,7 +216,10 @@ async fn a_write_that_was_answered_500_but_took_effect_is_found_and_not_repeated
 #[tokio::test]
 async fn a_write_that_failed_is_tried_again_only_after_another_look() {
     let registry = Double::default();
-    let (a, b) = (Writer::new(&registry, "a").await, Writer::new(&registry, "b").await);
+    let (a, b) = (
+        Writer::new(&registry, "a").await,
+        Writer::new(&registry, "b").await,
+    );
     a.door.fail("PUT", "/manifests/", Moment::Before);
     let mut look = a.door.hold("GET", "/manifests/", Moment::Before);
     let a_run = a.start();
@@ -205,7 +255,13 @@ async fn somebody_who_knows_no_rules_is_seen_when_he_overwrites_us() {
     back.release();
     let stored = finished(run).await;
     let held = layers(&registry.manifest(&sig_tag()).expect("the tag is there"));
-    assert_eq!(held, [foreign.layer_digest().to_string(), signature("a").layer_digest().to_string()]);
+    assert_eq!(
+        held,
+        [
+            foreign.layer_digest().to_string(),
+            signature("a").layer_digest().to_string()
+        ]
+    );
     assert_eq!(stored.outcomes, [Outcome::Added]);
     assert_eq!(a.writes(), 2);
 }
@@ -215,7 +271,11 @@ async fn two_runs_of_the_same_signer_at_the_same_time_leave_one_layer() {
     let registry = Double::default();
     let (a, b) = (registry.door().await, registry.door().await);
     let attest = |door: &Door, random: &str| {
-        let (client, image, new) = (door.client(), image(&door.repository()), [attestation("payload", random)]);
+        let (client, image, new) = (
+            door.client(),
+            image(&door.repository()),
+            [attestation("payload", random)],
+        );
         async move { store::append(&client, &image, Tag::Attestations, &new, &same_payload).await }
     };
     let mut upload = b.hold("PUT", "/uploads/", Moment::Before);
@@ -225,7 +285,15 @@ async fn two_runs_of_the_same_signer_at_the_same_time_leave_one_layer() {
     upload.release();
     let slow = finished(slow).await;
     assert_eq!(slow.outcomes, [Outcome::AlreadyThere]);
-    assert_eq!(layers(&registry.manifest(&crate::att_tag()).expect("the tag is there")).len(), 1);
+    assert_eq!(
+        layers(
+            &registry
+                .manifest(&crate::att_tag())
+                .expect("the tag is there")
+        )
+        .len(),
+        1
+    );
     assert_eq!(b.count("PUT", "/manifests/"), 0);
 }
 
@@ -238,7 +306,10 @@ async fn a_tag_that_never_stays_is_given_up_in_time() {
     let patience = Duration::from_millis(300);
     let run = store::append_within(&client, &image, Tag::Signatures, &new, &never, patience);
     let error = soon(run).await.expect_err("the tag is never there");
-    assert!(matches!(&error, Error::Lost { writes, .. } if *writes > 0), "{error:?}");
+    assert!(
+        matches!(&error, Error::Lost { writes, .. } if *writes > 0),
+        "{error:?}"
+    );
     assert_eq!(error.blame(), Blame::Outside);
 }
 
@@ -259,7 +330,10 @@ async fn many_writers_at_once_lose_nothing() {
         finished(run).await;
     }
     let mut held = layers(&registry.manifest(&sig_tag()).expect("the tag is there"));
-    let mut wanted: Vec<String> = names.iter().map(|name| signature(name).layer_digest().to_string()).collect();
+    let mut wanted: Vec<String> = names
+        .iter()
+        .map(|name| signature(name).layer_digest().to_string())
+        .collect();
     held.sort();
     wanted.sort();
     assert_eq!(held, wanted);

@@ -28,12 +28,20 @@ fn att_tag() -> String {
 
 /// A signature of this signer's; the payload is his own too.
 fn signature(signer: &str) -> Signed {
-    Signed::image_signature(format!("{{\"payload of\":\"{signer}\"}}").into_bytes(), signer.as_bytes())
+    Signed::image_signature(
+        format!("{{\"payload of\":\"{signer}\"}}").into_bytes(),
+        signer.as_bytes(),
+    )
 }
 
 /// An attestation of this payload; `random` is what makes two signatures of one key differ.
 fn attestation(payload: &str, random: &str) -> Signed {
-    let envelope = Envelope::new(dsse::IN_TOTO_PAYLOAD_TYPE, payload.as_bytes(), "SHA256:key", random.as_bytes());
+    let envelope = Envelope::new(
+        dsse::IN_TOTO_PAYLOAD_TYPE,
+        payload.as_bytes(),
+        "SHA256:key",
+        random.as_bytes(),
+    );
     Signed::attestation(&envelope, TYPE)
 }
 
@@ -43,13 +51,27 @@ fn never(_: &Signed, _: &Signed) -> bool {
 
 /// Whether both envelopes are around the same payload, as a verifier would find.
 fn same_payload(existing: &Signed, new: &Signed) -> bool {
-    let payload = |signed: &Signed| Envelope::parse(signed.unverified_payload()).ok().map(|envelope| envelope.payload);
+    let payload = |signed: &Signed| {
+        Envelope::parse(signed.unverified_payload())
+            .ok()
+            .map(|envelope| envelope.payload)
+    };
     payload(existing).is_some() && payload(existing) == payload(new)
 }
 
 /// The digests of the layers in a manifest.
 fn layers(manifest: &[u8]) -> Vec<String> {
     let json: serde_json::Value = serde_json::from_slice(manifest).expect("a manifest is JSON");
-    let layers = json["layers"].as_array().expect("an image manifest has layers");
-    layers.iter().map(|layer| layer["digest"].as_str().expect("a layer has a digest").to_owned()).collect()
+    let layers = json["layers"]
+        .as_array()
+        .expect("an image manifest has layers");
+    layers
+        .iter()
+        .map(|layer| {
+            layer["digest"]
+                .as_str()
+                .expect("a layer has a digest")
+                .to_owned()
+        })
+        .collect()
 }

@@ -14,11 +14,16 @@ fn replay(registry: &Double, case: &str) {
         registry.put_blob(&std::fs::read(blob.expect("readable").path()).expect("readable"));
     }
     let tags = std::fs::read(folder.join("tags.json")).expect("the sample has tags");
-    let tags: std::collections::BTreeMap<String, String> = serde_json::from_slice(&tags).expect("tags are a map");
+    let tags: std::collections::BTreeMap<String, String> =
+        serde_json::from_slice(&tags).expect("tags are a map");
     for tag in tags.keys() {
         let (_, bytes) = sample(case, tag);
         let json: serde_json::Value = serde_json::from_slice(&bytes).expect("manifests are JSON");
-        registry.put_manifest(tag, json["mediaType"].as_str().expect("cosign writes it"), &bytes);
+        registry.put_manifest(
+            tag,
+            json["mediaType"].as_str().expect("cosign writes it"),
+            &bytes,
+        );
     }
 }
 
@@ -30,7 +35,9 @@ fn of_layers(layers: &[String]) -> String {
 }
 
 fn layer(digest: &str, size: usize, annotations: &str) -> String {
-    format!(r#"{{"mediaType":"t","size":{size},"digest":"{digest}","annotations":{{{annotations}}}}}"#)
+    format!(
+        r#"{{"mediaType":"t","size":{size},"digest":"{digest}","annotations":{{{annotations}}}}}"#
+    )
 }
 
 const SIGNED: &str = r#""dev.cosignproject.cosign/signature":"c2ln""#;
@@ -41,15 +48,30 @@ async fn what_cosign_wrote_is_read_with_one_request_for_each_layer() {
     replay(&registry, "sign-v2-annotations-two-keys");
     let door = registry.door().await;
     let image = image(&door.repository());
-    let fetched = soon(store::signatures(&door.client(), &image)).await.expect("the tag is fine");
+    let fetched = soon(store::signatures(&door.client(), &image))
+        .await
+        .expect("the tag is fine");
     assert_eq!(fetched.len(), 3);
-    assert_eq!(fetched.iter().map(|layer| layer.position).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!(
+        fetched
+            .iter()
+            .map(|layer| layer.position)
+            .collect::<Vec<_>>(),
+        [0, 1, 2]
+    );
     for layer in &fetched {
         let signed = layer.signed.as_ref().expect("the layer is fine");
         assert_eq!(signed.layer_digest().to_string(), layer.digest);
-        assert!(signed.annotations().contains_key("dev.cosignproject.cosign/signature"));
+        assert!(
+            signed
+                .annotations()
+                .contains_key("dev.cosignproject.cosign/signature")
+        );
     }
-    assert_eq!((door.count("GET", "/manifests/"), door.seen().len()), (1, 4));
+    assert_eq!(
+        (door.count("GET", "/manifests/"), door.seen().len()),
+        (1, 4)
+    );
 }
 
 #[tokio::test]
@@ -57,8 +79,18 @@ async fn an_image_without_signatures_has_none() {
     let door = Double::default().door().await;
     let image = image(&door.repository());
     let client = door.client();
-    assert!(soon(store::signatures(&client, &image)).await.expect("absent is no error").is_empty());
-    assert!(soon(store::attestations(&client, &image)).await.expect("absent is no error").is_empty());
+    assert!(
+        soon(store::signatures(&client, &image))
+            .await
+            .expect("absent is no error")
+            .is_empty()
+    );
+    assert!(
+        soon(store::attestations(&client, &image))
+            .await
+            .expect("absent is no error")
+            .is_empty()
+    );
     assert_eq!(door.seen().len(), 2);
 }
 
@@ -79,7 +111,9 @@ async fn a_bad_layer_does_not_hide_the_others() {
     ]);
     registry.put_manifest(&att_tag(), manifest::OCI_MANIFEST, text.as_bytes());
     let image = image(&door.repository());
-    let fetched = soon(store::attestations(&door.client(), &image)).await.expect("the tag is fine");
+    let fetched = soon(store::attestations(&door.client(), &image))
+        .await
+        .expect("the tag is fine");
     let outcomes: Vec<&str> = fetched
         .iter()
         .map(|layer| match &layer.signed {
@@ -94,7 +128,18 @@ async fn a_bad_layer_does_not_hide_the_others() {
             Err(LayerError::Total) => "total",
         })
         .collect();
-    assert_eq!(outcomes, ["no signature", "registry", "digest", "good", "size", "good", "registry"]);
+    assert_eq!(
+        outcomes,
+        [
+            "no signature",
+            "registry",
+            "digest",
+            "good",
+            "size",
+            "good",
+            "registry"
+        ]
+    );
     // The manifest, and each of the three blobs once.
     assert_eq!(door.seen().len(), 4, "{:#?}", door.seen());
 }
@@ -105,10 +150,16 @@ async fn all_layers_together_are_limited_too_and_one_blob_named_often_counts_oft
     let door = registry.door().await;
     let blob = registry.put_blob(b"small");
     let claimed = layer(&blob, 100 << 20, SIGNED);
-    registry.put_manifest(&sig_tag(), manifest::OCI_MANIFEST, of_layers(&vec![claimed; 4]).as_bytes());
+    registry.put_manifest(
+        &sig_tag(),
+        manifest::OCI_MANIFEST,
+        of_layers(&vec![claimed; 4]).as_bytes(),
+    );
     let image = image(&door.repository());
     let client = door.client();
-    let mut layers = soon(Layers::open(&client, &image, Tag::Signatures)).await.expect("the tag is fine");
+    let mut layers = soon(Layers::open(&client, &image, Tag::Signatures))
+        .await
+        .expect("the tag is fine");
     let (mut good, mut refused) = (0, 0);
     while let Some(layer) = soon(layers.next()).await {
         match layer.signed {
@@ -126,32 +177,58 @@ async fn something_else_under_the_tag_is_an_error_and_not_an_unsigned_image() {
     let door = registry.door().await;
     registry.put_manifest(&sig_tag(), manifest::OCI_MANIFEST, b"{");
     let image = image(&door.repository());
-    let error = soon(store::signatures(&door.client(), &image)).await.expect_err("this is no manifest");
+    let error = soon(store::signatures(&door.client(), &image))
+        .await
+        .expect_err("this is no manifest");
     assert!(matches!(error, store::Error::Manifest { .. }));
 }
 
 #[tokio::test]
 async fn the_tree_shows_tags_layers_and_what_they_bring() {
     let registry = Double::default();
-    for case in ["sign-v2-rekor1", "attest-v2-notlog", "sbom-v2", "mixed-legacy-and-foreign-bundle", "sign-v2-tsa-notlog"] {
+    for case in [
+        "sign-v2-rekor1",
+        "attest-v2-notlog",
+        "sbom-v2",
+        "mixed-legacy-and-foreign-bundle",
+        "sign-v2-tsa-notlog",
+    ] {
         replay(&registry, case);
     }
     let door = registry.door().await;
     let image = image(&door.repository());
     // The image itself is known by digest.
     registry.put_manifest("img", manifest::OCI_MANIFEST, &sample("sbom-v2", "img").1);
-    let shown = soon(store::tree(&door.client(), &image)).await.expect("all of it is fine");
-    assert!(matches!(&shown.image, tree::Image::Manifest { media_type } if media_type == manifest::OCI_MANIFEST));
+    let shown = soon(store::tree(&door.client(), &image))
+        .await
+        .expect("all of it is fine");
+    assert!(
+        matches!(&shown.image, tree::Image::Manifest { media_type } if media_type == manifest::OCI_MANIFEST)
+    );
     let kinds: Vec<Tag> = shown.tags.iter().map(|tag| tag.kind).collect();
     assert_eq!(kinds, [Tag::Signatures, Tag::Attestations, Tag::Sbom]);
     let layers = |at: usize| shown.tags[at].layers.as_ref().expect("cosign wrote it");
-    assert!(layers(0)[0].has_timestamp && !layers(0)[0].has_certificate && !layers(0)[0].has_log_entry);
-    let types: Vec<_> = layers(1).iter().map(|layer| layer.predicate_type.as_deref()).collect();
-    assert_eq!(types, [Some("https://slsa.dev/provenance/v0.2"), Some("https://slsa.dev/provenance/v1")]);
+    assert!(
+        layers(0)[0].has_timestamp && !layers(0)[0].has_certificate && !layers(0)[0].has_log_entry
+    );
+    let types: Vec<_> = layers(1)
+        .iter()
+        .map(|layer| layer.predicate_type.as_deref())
+        .collect();
+    assert_eq!(
+        types,
+        [
+            Some("https://slsa.dev/provenance/v0.2"),
+            Some("https://slsa.dev/provenance/v1")
+        ]
+    );
     assert_eq!(layers(2)[0].media_type, "text/spdx+json");
     assert_eq!(shown.source, tree::ReferrersSource::FallbackTag);
     let artifact = shown.referrers[0].artifact_type.as_deref();
-    assert_eq!(artifact, Some("application/vnd.dev.sigstore.bundle.v0.3+json"));
+    assert_eq!(
+        artifact,
+        Some("application/vnd.dev.sigstore.bundle.v0.3+json")
+    );
     assert_eq!(door.seen().len(), 6, "{:#?}", door.seen());
 }
 
@@ -160,19 +237,35 @@ async fn the_tree_of_nothing_is_empty_and_a_broken_tag_is_shown_as_such() {
     let registry = Double::default();
     let door = registry.door().await;
     let image = image(&door.repository());
-    let empty = soon(store::tree(&door.client(), &image)).await.expect("absent is no error");
+    let empty = soon(store::tree(&door.client(), &image))
+        .await
+        .expect("absent is no error");
     assert!(matches!(empty.image, tree::Image::Absent));
-    assert_eq!((empty.tags.len(), empty.referrers.len(), empty.source), (0, 0, tree::ReferrersSource::Nowhere));
+    assert_eq!(
+        (empty.tags.len(), empty.referrers.len(), empty.source),
+        (0, 0, tree::ReferrersSource::Nowhere)
+    );
 
     registry.put_manifest(&att_tag(), manifest::OCI_MANIFEST, b"{}");
-    let bundle = format!(
-        r#"{{"manifests":[{{"mediaType":"m","size":7,"digest":"sha256:1","artifactType":"a/b","annotations":{{"k":"v"}}}}]}}"#
-    );
+    let bundle = r#"{"manifests":[{"mediaType":"m","size":7,"digest":"sha256:1","artifactType":"a/b","annotations":{"k":"v"}}]}"#;
     registry.list_referrers(bundle.as_bytes());
-    soon(store::append(&door.client(), &image, Tag::Signatures, &[signature("a")], &never)).await.expect("alone");
-    let shown = soon(store::tree(&door.client(), &image)).await.expect("the rest is fine");
+    soon(store::append(
+        &door.client(),
+        &image,
+        Tag::Signatures,
+        &[signature("a")],
+        &never,
+    ))
+    .await
+    .expect("alone");
+    let shown = soon(store::tree(&door.client(), &image))
+        .await
+        .expect("the rest is fine");
     assert!(shown.tags[0].layers.is_ok());
-    assert!(matches!(shown.tags[1].layers, Err(manifest::Error::Kind { .. })));
+    assert!(matches!(
+        shown.tags[1].layers,
+        Err(manifest::Error::Kind { .. })
+    ));
     assert_eq!(shown.source, tree::ReferrersSource::Api);
     assert_eq!(shown.referrers[0].annotations["k"], "v");
 }
@@ -184,8 +277,16 @@ async fn the_tree_of_an_index_names_its_platforms() {
     let (digest, bytes) = sample("sign-v2-recursive", "img");
     registry.put_manifest("idx", manifest::OCI_INDEX, &bytes);
     let image = door.repository().at(digest.parse().expect("a digest"));
-    let shown = soon(store::tree(&door.client(), &image)).await.expect("it is there");
-    let tree::Image::Index { platforms, .. } = shown.image else { panic!("{REPOSITORY} holds an index") };
+    let shown = soon(store::tree(&door.client(), &image))
+        .await
+        .expect("it is there");
+    let tree::Image::Index { platforms, .. } = shown.image else {
+        panic!("{REPOSITORY} holds an index")
+    };
     assert_eq!(platforms.len(), 2);
-    assert!(platforms.iter().all(|one| one.platform.as_deref().is_some_and(|text| text.starts_with("linux/"))));
+    assert!(platforms.iter().all(|one| {
+        one.platform
+            .as_deref()
+            .is_some_and(|text| text.starts_with("linux/"))
+    }));
 }

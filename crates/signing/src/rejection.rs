@@ -1,0 +1,105 @@
+//! Why something signed was not accepted, in words for the one who has to find out.
+
+use tekseal_core::{Digest, dsse};
+
+use crate::verifier::{LARGEST_LAYER, MOST_SIGNATURES, MOST_SUBJECTS};
+
+/// The reason for which a signature or an attestation was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    /// The layer is larger than any real one.
+    #[error("the layer has {0} bytes, at most {LARGEST_LAYER} are read")]
+    LayerTooLarge(usize),
+    /// An image signature without the annotation that holds it.
+    #[error("the layer has no annotation dev.cosignproject.cosign/signature")]
+    NoSignatureAnnotation,
+    /// The annotation is not base64.
+    #[error("the annotation dev.cosignproject.cosign/signature is not base64")]
+    SignatureNotBase64(#[source] base64::DecodeError),
+    /// No signature is valid under any of the keys.
+    #[error("no matching signatures: none of {signatures} signature(s) is valid under {}", tried.join(", "))]
+    NoKeyMatches {
+        /// How many signatures were tried.
+        signatures: usize,
+        /// Fingerprints of the keys.
+        tried: Vec<String>,
+    },
+    /// What was signed is no simple-signing document.
+    #[error("the signed payload is not a simple-signing document")]
+    NotSimpleSigning(#[source] serde_json::Error),
+    /// The signature is of another image.
+    #[error("invalid or missing digest in claim: the signature is of {found:?}, wanted {wanted}")]
+    OtherImage {
+        /// The digest in the payload.
+        found: String,
+        /// The digest of the image.
+        wanted: Digest,
+    },
+    /// A required annotation is missing or different.
+    #[error("missing or incorrect annotation: {name:?} is {found}, wanted {wanted:?}")]
+    Annotation {
+        /// Its name.
+        name: String,
+        /// Its required value.
+        wanted: String,
+        /// The JSON value found, or `nothing`.
+        found: String,
+    },
+    /// The layer is no DSSE envelope.
+    #[error("the layer is not a DSSE envelope")]
+    NotAnEnvelope(#[source] dsse::Error),
+    /// The envelope holds something else than a Statement.
+    #[error("invalid payloadType {0:?} on envelope, expected application/vnd.in-toto+json")]
+    PayloadType(String),
+    /// More signatures than anybody needs.
+    #[error("the envelope has {0} signatures, at most {MOST_SIGNATURES} are read")]
+    TooManySignatures(usize),
+    /// What was signed is no Statement.
+    #[error("the signed payload is not an in-toto Statement")]
+    NotAStatement(#[source] serde_json::Error),
+    /// More subjects than anybody needs.
+    #[error("the statement has {0} subjects, at most {MOST_SUBJECTS} are read")]
+    TooManySubjects(usize),
+    /// No subject is the image.
+    #[error("no matching subject digest found: the statement speaks of [{}], wanted {wanted}", found.join(", "))]
+    OtherSubjects {
+        /// The first digests found.
+        found: Vec<String>,
+        /// The digest of the image.
+        wanted: Digest,
+    },
+    /// A good attestation of another type.
+    #[error("the predicate type is {found:?}, wanted {}", wanted.join(" or "))]
+    PredicateType {
+        /// The type found.
+        found: String,
+        /// The accepted types.
+        wanted: Vec<String>,
+    },
+}
+
+/// Foreign text for an error: not longer than a line or two, and without control characters.
+pub(crate) fn shortened(text: &str) -> String {
+    const MOST: usize = 160;
+    let mut short: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_cut_and_cannot_move_the_cursor() {
+        assert_eq!(shortened("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(shortened(&"é".repeat(160)), "é".repeat(160));
+        assert_eq!(shortened(&"é".repeat(161)).chars().count(), 161);
+    }
+}

@@ -1,0 +1,308 @@
+//! Holds a private key and signs payloads with it.
+//!
+//! Signatures are ECDSA on P-256 over SHA-256, made deterministically (RFC 6979): the same key and payload give the same
+//! bytes, so that signing twice adds nothing new to a registry or a log. Each one is verified before it is handed out,
+//! by other code than the one that made it.
+
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
+use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
+use tekseal_core::{Envelope, Payload, PayloadKind, Signed};
+use zeroize::Zeroizing;
+
+use crate::cosign_key;
+use crate::der::Malformed;
+use crate::pem;
+use crate::private_key::{self, KeyFile};
+use crate::public_key::{HashAlgorithm, PublicKey};
+use crate::random::{self, Random};
+
+/// A private key that can sign. It has no `Debug` and no `Clone`, and is wiped when dropped.
+pub struct Signer {
+    key: SigningKey,
+    public: PublicKey,
+    fingerprint: String,
+}
+
+/// Why a private key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not PEM.
+    #[error("cannot read a private key")]
+    Pem(#[source] pem::Error),
+    /// A public key where a private one belongs.
+    #[error("this is a public key; give the private one, cosign.key")]
+    PublicKey,
+    /// A PKCS#8 file with a password of its own.
+    #[error(
+        "this is an ENCRYPTED PRIVATE KEY, which is not supported; \
+         convert it with: cosign import-key-pair, or openssl pkcs8 -nocrypt"
+    )]
+    EncryptedPkcs8,
+    /// Some other PEM block.
+    #[error(
+        "this is a {0:?}; wanted an ENCRYPTED SIGSTORE PRIVATE KEY, a PRIVATE KEY or an EC PRIVATE KEY"
+    )]
+    Label(String),
+    /// The content of the block is no key, or a scalar that no key of the curve has.
+    #[error("the private key is damaged")]
+    Malformed,
+    /// The file holds a public key that does not belong to the private one.
+    #[error("the private key is damaged: the public key in it is another one's")]
+    PublicHalf,
+    /// A kind of key that is not supported.
+    #[error("signing with {0} keys is not supported yet, use ECDSA P-256")]
+    Unsupported(&'static str),
+    /// The encrypted file cannot be opened.
+    #[error("cannot open the encrypted private key")]
+    File(#[from] cosign_key::Error),
+    /// No randomness for a new key.
+    #[error("cannot make a private key")]
+    Random(#[from] random::Error),
+    /// The source of randomness gives the same unusable bytes again and again.
+    #[error("cannot make a private key: the source of randomness is broken")]
+    BrokenRandom,
+}
+
+/// A signature came out that its own public key does not accept: a fault of the machine. Nothing was handed out.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the signature just made does not verify; the machine made an error")]
+pub struct FaultySignature;
+
+impl From<Malformed> for Error {
+    fn from(Malformed: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl Signer {
+    /// Reads a private key: a `cosign.key`, or an unencrypted `PRIVATE KEY` or `EC PRIVATE KEY`.
+    ///
+    /// `password` is called only if the key is encrypted. Its error type must be able to hold an [`Error`] of this
+    /// module, as `anyhow::Error` and the caller's own type with a `From` can; with [`Error`] itself it cannot fail
+    /// otherwise.
+    pub fn from_pem<E: From<Error>>(
+        pem: &[u8],
+        password: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, E>,
+    ) -> Result<Self, E> {
+        let file = match KeyFile::from_pem(pem)? {
+            KeyFile::Plain(key) => return Ok(Self::new(key)),
+            KeyFile::Encrypted(file) => file,
+        };
+        let password = password()?;
+        let pkcs8 = file.open(&password).map_err(Error::File)?;
+        Ok(Self::new(private_key::from_pkcs8(&pkcs8)?))
+    }
+
+    /// Makes a new P-256 key.
+    pub fn generate(random: Random<'_>) -> Result<Self, Error> {
+        let mut scalar = Zeroizing::new([0; 32]);
+        // Fewer than one in 2^32 scalars are refused; a second refusal in a row is no accident.
+        for _ in 0..2 {
+            random(scalar.as_mut())?;
+            if let Ok(key) = SigningKey::from_slice(&*scalar) {
+                return Ok(Self::new(key));
+            }
+        }
+        Err(Error::BrokenRandom)
+    }
+
+    fn new(key: SigningKey) -> Self {
+        let public = PublicKey::of_p256_point(&private_key::public_point(&key));
+        let fingerprint = public.fingerprint();
+        Self {
+            key,
+            public,
+            fingerprint,
+        }
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+
+    /// The text of a `cosign.key` with this key, encrypted with `password`, which may be empty.
+    ///
+    /// Salt and nonce come from `random` and must never be the same twice for one password.
+    pub fn to_encrypted_pem(
+        &self,
+        password: &[u8],
+        random: Random<'_>,
+    ) -> Result<String, random::Error> {
+        cosign_key::encrypt(&private_key::to_pkcs8(&self.key), password, random)
+    }
+
+    /// Signs a payload in the shape in which it is stored.
+    ///
+    /// A simple-signing document is signed as it is. A Statement goes into an envelope with one signature over its
+    /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it.
+    pub fn sign_payload(&self, payload: &Payload) -> Result<Signed, FaultySignature> {
+        match payload.kind() {
+            PayloadKind::SimpleSigning => {
+                let signature = self.sign(payload.bytes())?;
+                Ok(Signed::image_signature(
+                    payload.bytes().to_vec(),
+                    &signature,
+                ))
+            }
+            PayloadKind::Statement { predicate_type, .. } => {
+                let signature = self.sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, payload.bytes()))?;
+                let envelope = Envelope::new(
+                    IN_TOTO_PAYLOAD_TYPE,
+                    payload.bytes(),
+                    &self.fingerprint,
+                    &signature,
+                );
+                Ok(Signed::attestation(&envelope, predicate_type))
+            }
+        }
+    }
+
+    /// The DER signature over SHA-256 of `message`.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, FaultySignature> {
+        let signature: DerSignature = self.key.sign(message);
+        let signature = signature.as_bytes().to_vec();
+        self.public
+            .verify(HashAlgorithm::Sha256, message, &signature)
+            .map_err(|_| FaultySignature)?;
+        Ok(signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tekseal_core::digest::hex;
+    use tekseal_core::{Digest, DigestRef, Repository};
+
+    use super::*;
+
+    const A: &[u8] = include_bytes!("testdata/a.key");
+    const PLAIN: &[u8] = include_bytes!("testdata/p256.pkcs8.pem");
+
+    /// The private key of RFC 6979 appendix A.2.5.
+    fn rfc6979() -> Signer {
+        let scalar = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
+        Signer::generate(&mut |bytes| {
+            for (i, byte) in bytes.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(&scalar[2 * i..2 * i + 2], 16).expect("hexadecimal");
+            }
+            Ok(())
+        })
+        .unwrap_or_else(|e| panic!("a good scalar: {e}"))
+    }
+
+    fn password(text: &str) -> impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Error> {
+        move || Ok(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn signatures_are_those_of_rfc_6979() {
+        assert_eq!(
+            hex(&rfc6979().sign(b"sample").expect("sound")),
+            "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
+             022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+        );
+        assert_eq!(
+            hex(&rfc6979().sign(b"test").expect("sound")),
+            "3045022100f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367\
+             0220019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083"
+        );
+    }
+
+    #[test]
+    fn an_encrypted_key_opens_with_its_password_and_has_the_public_key_beside_it() {
+        let signer = Signer::from_pem(A, password("test"))
+            .unwrap_or_else(|e| panic!("the right password: {e}"));
+        assert_eq!(
+            signer.public_key().to_pem().as_bytes(),
+            include_bytes!("testdata/a.pub")
+        );
+        let error = Signer::from_pem(A, password("tset"))
+            .err()
+            .expect("a wrong password");
+        assert!(matches!(error, Error::File(cosign_key::Error::Password)));
+    }
+
+    #[test]
+    fn only_an_encrypted_key_asks_for_a_password() {
+        let never = || -> Result<_, Error> { panic!("a plain key needs no password") };
+        assert!(Signer::from_pem(PLAIN, never).is_ok());
+        assert!(Signer::from_pem(b"no key", never).is_err());
+        let refused: Result<_, Error> = Signer::from_pem(A, || Err(Error::BrokenRandom));
+        assert!(
+            matches!(refused.err(), Some(Error::BrokenRandom)),
+            "the caller's error comes back as it is"
+        );
+    }
+
+    #[test]
+    fn an_encrypted_key_of_another_algorithm_is_named_after_opening() {
+        let error = Signer::from_pem(include_bytes!("testdata/rsa.key"), password("test")).err();
+        assert!(matches!(error, Some(Error::Unsupported("RSA"))));
+    }
+
+    #[test]
+    fn a_new_key_survives_its_encrypted_file() {
+        let signer =
+            Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("randomness: {e}"));
+        let file = signer
+            .to_encrypted_pem("pässwörd".as_bytes(), &mut random::system)
+            .expect("randomness");
+        let opened = Signer::from_pem(file.as_bytes(), password("pässwörd"))
+            .unwrap_or_else(|e| panic!("just written: {e}"));
+        assert_eq!(opened.public_key(), signer.public_key());
+        let other =
+            Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("randomness: {e}"));
+        assert_ne!(other.public_key(), signer.public_key());
+    }
+
+    #[test]
+    fn a_source_that_gives_unusable_bytes_for_ever_makes_no_key() {
+        let zeroes = Signer::generate(&mut |_| Ok(())).err();
+        assert!(matches!(zeroes, Some(Error::BrokenRandom)));
+        let dry =
+            Signer::generate(&mut |_| Err(random::Error(getrandom::Error::UNSUPPORTED))).err();
+        assert!(matches!(dry, Some(Error::Random(_))));
+    }
+
+    #[test]
+    fn a_statement_goes_into_an_envelope_that_names_the_key() {
+        let payload = Payload::statement(
+            "slsa/v1",
+            "https://slsa.dev/provenance/v1",
+            b"{}".to_vec(),
+            vec![],
+        );
+        let signed = rfc6979().sign_payload(&payload).expect("sound");
+        let envelope = Envelope::parse(signed.layer()).expect("just written");
+        assert_eq!(envelope.payload_type, IN_TOTO_PAYLOAD_TYPE);
+        assert_eq!(envelope.unverified_payload().expect("just written"), b"{}");
+        assert_eq!(envelope.signatures.len(), 1);
+        assert_eq!(
+            envelope.signatures[0].keyid,
+            rfc6979().public_key().fingerprint()
+        );
+        assert_eq!(
+            signed.annotations()["predicateType"],
+            "https://slsa.dev/provenance/v1"
+        );
+        assert_eq!(
+            rfc6979().sign_payload(&payload).expect("sound"),
+            signed,
+            "the same bytes each time"
+        );
+    }
+
+    #[test]
+    fn an_image_signature_leaves_the_payload_as_it_is() {
+        let image = Repository::parse("r.example/app")
+            .expect("well formed")
+            .at(Digest::of(b"image"));
+        let payload = Payload::simple_signing(&DigestRef { ..image });
+        let signed = rfc6979().sign_payload(&payload).expect("sound");
+        assert_eq!(signed.layer(), payload.bytes());
+        assert_eq!(signed.annotations().len(), 1);
+    }
+}

@@ -1,0 +1,18 @@
+//! `tekseal-buildah-push`: see `tekseal_steps::buildah_push`.
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    args: tekseal_steps::buildah_push::Args,
+}
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    tekseal_steps::run_async(
+        "tekseal-buildah-push",
+        tekseal_steps::buildah_push::run(&cli.args),
+    )
+}

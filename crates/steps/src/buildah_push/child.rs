@@ -1,0 +1,340 @@
+//! Runs buildah: no shell, every line it prints on our stderr as it comes, signals passed on, the last lines kept to explain a failure.
+//!
+//! The only module of the project that starts processes.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::anyhow;
+use rustix::process::{Pid, Signal as Number, kill_process_group};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::exit::{INTERRUPTED, TERMINATED};
+use crate::{Failure, log};
+
+/// The longest line that is passed on whole.
+const MAX_LINE: usize = 16 * 1024;
+/// How many of the last lines are kept.
+const TAIL: usize = 60;
+/// The most that is kept of an answer.
+const MAX_ANSWER: usize = 64 * 1024;
+/// How long buildah may take to clean up after a signal; Kubernetes kills the pod after 30 s.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long pipes may stay open after the child has ended: a process that it left behind may hold them.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// SIGTERM and SIGINT, which from now on end the tool in an orderly way.
+#[derive(Debug)]
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// How a child ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    status: ExitStatus,
+    /// The last lines of stdout and stderr, as they came.
+    pub(super) tail: Vec<String>,
+    /// stdout, if it was asked for.
+    pub(super) answer: String,
+}
+
+/// What happens to stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stdout {
+    /// Passed on to stderr, as stderr is.
+    Log,
+    /// Kept as the answer; both outputs stay out of the log.
+    Keep,
+}
+
+#[derive(Clone, Copy)]
+enum Received {
+    Terminate,
+    Interrupt,
+}
+
+impl Signals {
+    /// Takes both signals over.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let open =
+            |kind| signal(kind).map_err(|e| Failure::outside(e).context("taking over signals"));
+        Ok(Self {
+            terminate: open(SignalKind::terminate())?,
+            interrupt: open(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) -> Received {
+        tokio::select! {
+            _ = self.terminate.recv() => Received::Terminate,
+            _ = self.interrupt.recv() => Received::Interrupt,
+        }
+    }
+
+    /// Waits for `work` unless a signal comes first.
+    pub(super) async fn unless_stopped<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done),
+            received = self.received() => Err(received.failure()),
+        }
+    }
+}
+
+impl Received {
+    fn number(self) -> Number {
+        match self {
+            Self::Terminate => Number::TERM,
+            Self::Interrupt => Number::INT,
+        }
+    }
+
+    fn failure(self) -> Failure {
+        let (code, name) = match self {
+            Self::Terminate => (TERMINATED, "SIGTERM"),
+            Self::Interrupt => (INTERRUPTED, "SIGINT"),
+        };
+        Failure::with_code(code, anyhow!("ended by {name}, no results written"))
+    }
+}
+
+impl Ended {
+    /// Whether it exited with 0.
+    pub(super) fn is_success(&self) -> bool {
+        self.status.success()
+    }
+
+    /// A child that ended so.
+    #[cfg(test)]
+    pub(super) fn for_test(status: ExitStatus, tail: &[&str]) -> Self {
+        Self {
+            status,
+            tail: tail.iter().map(|line| (*line).to_owned()).collect(),
+            answer: String::new(),
+        }
+    }
+
+    /// `exit status: 125`
+    pub(super) fn status(&self) -> String {
+        self.status.to_string()
+    }
+}
+
+/// Starts `program` with `args` in a process group of its own and waits for its end. stdin is empty.
+///
+/// # Errors
+/// Exit 2 if the program is not there; 143 or 130 after a signal, which the whole group got.
+pub(super) async fn run(
+    signals: &mut Signals,
+    program: &str,
+    args: &[OsString],
+    stdout: Stdout,
+) -> Result<Ended, Failure> {
+    let mut child = Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|e| not_started(program, e))?;
+    let pipes = (child.stdout.take(), child.stderr.take());
+    let tail = RefCell::new(VecDeque::new());
+    let answer = RefCell::new(String::new());
+    let keep = |line: &str| {
+        let mut tail = tail.borrow_mut();
+        if tail.len() == TAIL {
+            tail.pop_front();
+        }
+        tail.push_back(line.to_owned());
+    };
+    let on_stdout = |line: &str| match stdout {
+        Stdout::Log => {
+            pass_on(line);
+            keep(line);
+        }
+        Stdout::Keep => {
+            let mut answer = answer.borrow_mut();
+            if answer.len() + line.len() < MAX_ANSWER {
+                answer.push_str(line);
+                answer.push('\n');
+            }
+        }
+    };
+    let on_stderr = |line: &str| {
+        if stdout == Stdout::Log {
+            pass_on(line);
+        }
+        keep(line);
+    };
+    let pump = async { tokio::join!(lines(pipes.0, on_stdout), lines(pipes.1, on_stderr)) };
+    let status = wait(signals, &mut child, pump).await?;
+    Ok(Ended {
+        status,
+        tail: tail.take().into(),
+        answer: answer.take(),
+    })
+}
+
+/// Waits for the child and its output; passes a signal on.
+async fn wait<T>(
+    signals: &mut Signals,
+    child: &mut Child,
+    pump: impl Future<Output = T>,
+) -> Result<ExitStatus, Failure> {
+    let group = child
+        .id()
+        .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let mut pump = std::pin::pin!(pump);
+    let mut is_drained = false;
+    let lost = |e: io::Error| Failure::outside(e).context("waiting for buildah");
+    loop {
+        tokio::select! {
+            _ = &mut pump, if !is_drained => is_drained = true,
+            status = child.wait() => {
+                if !is_drained {
+                    // What is still in the pipes; more than that is nobody's.
+                    let _ = timeout(LINGER, pump).await;
+                }
+                return status.map_err(lost);
+            }
+            received = signals.received() => {
+                let send = |number| group.is_some_and(|group| kill_process_group(group, number).is_ok());
+                send(received.number());
+                let end = async {
+                    tokio::select! {
+                        _ = child.wait() => {}
+                        () = async { (&mut pump).await; std::future::pending().await }, if !is_drained => {}
+                    }
+                };
+                if timeout(GRACE, end).await.is_err() {
+                    log::warn("buildah did not end after the signal, killing it", &[]);
+                }
+                send(Number::KILL);
+                return Err(received.failure());
+            }
+        }
+    }
+}
+
+/// Splits a pipe into lines of at most [`MAX_LINE`] bytes and cleans them.
+async fn lines(pipe: Option<impl AsyncRead + Unpin>, mut each: impl FnMut(&str)) {
+    let Some(pipe) = pipe else { return };
+    let mut reader = BufReader::new(pipe);
+    let mut line = Vec::new();
+    loop {
+        let chunk = match reader.fill_buf().await {
+            Ok(chunk) if !chunk.is_empty() => chunk,
+            _ => break,
+        };
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let used = end.unwrap_or(chunk.len()).min(MAX_LINE - line.len());
+        line.extend_from_slice(&chunk[..used]);
+        let is_ended = end == Some(used);
+        reader.consume(used + usize::from(is_ended));
+        // Nothing taken and not ended: the line is full and goes on.
+        if is_ended || used == 0 {
+            each(&clean(&line));
+            line.clear();
+        }
+    }
+    if !line.is_empty() {
+        each(&clean(&line));
+    }
+}
+
+/// A line without control characters, which could forge other lines or move a terminal's cursor.
+fn clean(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end_matches('\r');
+    text.chars()
+        .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
+        .collect()
+}
+
+/// Every line of a build says that it is buildah's, so that none can pass for ours.
+fn pass_on(line: &str) {
+    // Nobody reads stderr any more: no reason to stop the build.
+    let _ = writeln!(io::stderr(), "buildah: {line}");
+}
+
+fn not_started(program: &str, error: io::Error) -> Failure {
+    let kind = error.kind();
+    let failure = match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Failure::misuse(error),
+        _ => Failure::outside(error),
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    failure
+        .context(format!("starting {program}, looked for in PATH {}", OsStr::to_string_lossy(&path)))
+        .hint("run the step in an image that has buildah (parameter BUILDER_IMAGE), or install buildah 1.28 or newer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(work)
+    }
+
+    #[test]
+    fn lines_are_split_cut_and_cleaned() {
+        let mut text = b"one\r\n\x1b[31mtwo\x07\n\n".to_vec();
+        text.extend(vec![b'x'; MAX_LINE + 3]);
+        let mut found = Vec::new();
+        block_on(lines(Some(text.as_slice()), |line| {
+            found.push(line.to_owned())
+        }));
+        assert_eq!(
+            found[..3],
+            ["one".to_owned(), " [31mtwo ".to_owned(), String::new()]
+        );
+        assert_eq!(
+            found[3..].iter().map(String::len).collect::<Vec<_>>(),
+            [MAX_LINE, 3]
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_greatest_length_is_one_line() {
+        let mut text = vec![b'x'; MAX_LINE];
+        text.extend(b"\ny\n");
+        let mut found = Vec::new();
+        block_on(lines(Some(text.as_slice()), |line| found.push(line.len())));
+        assert_eq!(found, [MAX_LINE, 1]);
+    }
+
+    #[test]
+    fn an_absent_program_is_misuse_with_a_hint() {
+        let failure = block_on(async {
+            let mut signals = Signals::new().expect("signals");
+            run(&mut signals, "tekseal-no-such-program", &[], Stdout::Keep)
+                .await
+                .expect_err("it is absent")
+        });
+        assert_eq!(failure.code(), crate::exit::MISUSE);
+        assert!(
+            failure.message().contains("tekseal-no-such-program"),
+            "{}",
+            failure.message()
+        );
+    }
+}

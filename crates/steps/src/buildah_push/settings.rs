@@ -1,0 +1,536 @@
+//! What to do, after every check that needs neither buildah nor a registry: [`Settings`] can only be made from good arguments.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context as _, anyhow};
+use tekseal_core::{ImageRef, Repository};
+
+use super::args::{self, Args};
+use super::containerfile;
+use super::extra_args::{self, Command};
+use crate::{Failure, files};
+
+/// The parameters, checked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) image: Image,
+    pub(super) context: PathBuf,
+    pub(super) containerfile: PathBuf,
+    pub(super) driver: String,
+    pub(super) isolation: Isolation,
+    pub(super) format: Format,
+    pub(super) tls: Tls,
+    /// From the file first, so that what was given directly wins.
+    pub(super) build_args: Vec<String>,
+    pub(super) target_stage: Option<String>,
+    pub(super) env_vars: Vec<String>,
+    /// Automatic ones included.
+    pub(super) labels: Vec<String>,
+    /// Automatic ones included.
+    pub(super) annotations: Vec<String>,
+    pub(super) build_extra: Vec<String>,
+    pub(super) push_extra: Vec<String>,
+    pub(super) additional_tags: Vec<String>,
+    pub(super) platforms: Platforms,
+    pub(super) source: Option<(String, String)>,
+    pub(super) timestamp: Option<String>,
+    /// Name and path of each secret.
+    pub(super) secrets: Vec<(String, PathBuf)>,
+    pub(super) push_retries: u32,
+    pub(super) log_level: Option<String>,
+    pub(super) record: Option<PathBuf>,
+    pub(super) push: bool,
+    pub(super) squash: bool,
+    pub(super) no_cache: bool,
+    pub(super) hermetic: bool,
+    pub(super) skip_unused_stages: bool,
+    pub(super) artifact_outputs: bool,
+}
+
+/// Where the image goes.
+#[derive(Clone, Debug)]
+pub(super) struct Image {
+    /// As given, tag included: the result `IMAGE_URL`.
+    pub(super) url: String,
+    /// As given, without tag.
+    pub(super) name: String,
+    pub(super) repository: Repository,
+    pub(super) tag: Option<String>,
+}
+
+/// Format of the manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Oci,
+    Docker,
+}
+
+/// Whether a registry must show a valid certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    Verify,
+    Insecure,
+}
+
+/// How buildah isolates `RUN`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isolation {
+    Chroot,
+    Oci,
+    Rootless,
+}
+
+/// What is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Platforms {
+    /// One image, for the platform of this machine.
+    Host,
+    /// One image, for that platform.
+    One(String),
+    /// An index with an image for each.
+    Index(Vec<String>),
+}
+
+const LOG_LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "error", "fatal", "panic"];
+/// The longest Containerfile and file of build arguments that is read.
+const MAX_TEXT: u64 = 1024 * 1024;
+
+impl Settings {
+    /// Checks `args`; looks at files, changes nothing.
+    ///
+    /// # Errors
+    /// Exit 2, with what is wrong, where, and what to do.
+    pub(super) fn from_args(args: &Args) -> Result<Self, Failure> {
+        let image = Image::parse(args.image.as_deref().unwrap_or_default())?;
+        let source = PathBuf::from(given(&args.source).unwrap_or("."));
+        let context = context(&source, given(&args.context).unwrap_or("."))?;
+        let containerfile = containerfile::find(&source, &context, given(&args.dockerfile))?;
+        let hermetic = switch("HERMETIC", &args.hermetic, false)?;
+        let push = !switch("SKIP_PUSH", &args.skip_push, false)?;
+        let format: Format = named(
+            "FORMAT",
+            given(&args.buildah_format).or(given(&args.format)),
+            "oci",
+        )?;
+        let (labels, annotations) = marks(args, format);
+        let settings = Self {
+            context,
+            containerfile,
+            driver: given(&args.storage_driver).unwrap_or("overlay").to_owned(),
+            isolation: named("isolation", given(&args.isolation), "chroot")?,
+            format,
+            tls: tls(args)?,
+            build_args: build_args(args, &source)?,
+            target_stage: given(&args.target_stage).map(str::to_owned),
+            env_vars: args::list(&args.env_vars, &args.env_var),
+            labels,
+            annotations,
+            build_extra: extra_args::split(
+                Command::Build { hermetic },
+                given(&args.build_extra_args).unwrap_or_default(),
+            )?,
+            push_extra: extra_args::split(
+                Command::Push,
+                given(&args.push_extra_args).unwrap_or_default(),
+            )?,
+            additional_tags: tags(args, &image)?,
+            platforms: platforms(args)?,
+            source: given(&args.source_url)
+                .zip(given(&args.commit_sha))
+                .map(|(url, sha)| (url.to_owned(), sha.to_owned())),
+            timestamp: timestamp(given(&args.source_date_epoch))?,
+            secrets: secrets(given(&args.additional_secret))?,
+            push_retries: retries(given(&args.push_retries).unwrap_or("5"))?,
+            log_level: log_level(args)?,
+            record: given(&args.record).map(PathBuf::from),
+            push,
+            squash: switch("SQUASH", &args.squash, false)?,
+            no_cache: switch("NO_CACHE", &args.no_cache, false)?,
+            hermetic,
+            skip_unused_stages: switch("SKIP_UNUSED_STAGES", &args.skip_unused_stages, true)?,
+            artifact_outputs: switch("ARTIFACT_OUTPUTS", &args.artifact_outputs, false)?,
+            image,
+        };
+        if settings.record.is_some() && !push {
+            return Err(Failure::misuse(anyhow!(
+                "nothing is pushed, so there is nothing to record"
+            ))
+            .hint("leave out --record or SKIP_PUSH"));
+        }
+        Ok(settings)
+    }
+
+    /// The platforms as buildah wants them, one build each; `None` is this machine's.
+    pub(super) fn builds(&self) -> Vec<Option<&str>> {
+        match &self.platforms {
+            Platforms::Host => vec![None],
+            Platforms::One(platform) => vec![Some(platform)],
+            Platforms::Index(platforms) => platforms
+                .iter()
+                .map(|platform| Some(platform.as_str()))
+                .collect(),
+        }
+    }
+}
+
+impl Image {
+    fn parse(given: &str) -> Result<Self, Failure> {
+        let url = given.trim();
+        if url.is_empty() {
+            return Err(Failure::misuse(anyhow!("IMAGE is missing"))
+                .hint("give --image or the environment variable IMAGE, as registry/repository:tag; a list such as --build-args ends with ';'"));
+        }
+        let refused = |reason: &str, hint: &str| {
+            Err(Failure::misuse(anyhow!("IMAGE {url:?} {reason}")).hint(hint))
+        };
+        if url.contains('@') {
+            return refused(
+                "has a digest already",
+                "the digest is what the push will give; leave only registry/repository:tag",
+            );
+        }
+        if url.chars().any(char::is_whitespace) {
+            return refused(
+                "has white space in it",
+                "a result that was written with a newline is a frequent cause; look at the task before",
+            );
+        }
+        if url.contains("://") {
+            return refused("has a scheme", "leave only registry/repository:tag");
+        }
+        let parsed = ImageRef::parse(url).map_err(|e| {
+            let hint = match url.to_lowercase() == url {
+                true => "write registry/repository:tag",
+                false => "repositories are in lower case; only a tag may have upper case",
+            };
+            Failure::misuse(e).context("reading IMAGE").hint(hint)
+        })?;
+        let name = match &parsed.tag {
+            Some(tag) => &url[..url.len() - tag.len() - 1],
+            None => url,
+        };
+        if name.ends_with('/') || name.starts_with('/') || name.contains("//") {
+            return refused(
+                "has an empty part in its repository",
+                "write registry/repository:tag",
+            );
+        }
+        Ok(Self {
+            url: url.to_owned(),
+            name: name.to_owned(),
+            repository: parsed.repository,
+            tag: parsed.tag,
+        })
+    }
+}
+
+impl Format {
+    /// buildah's word for a single manifest.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Oci => "oci",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// The word of `buildah manifest push` for an index.
+    pub(super) fn index_name(self) -> &'static str {
+        match self {
+            Self::Oci => "oci",
+            Self::Docker => "v2s2",
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "oci" => Ok(Self::Oci),
+            "docker" => Ok(Self::Docker),
+            _ => Err("oci or docker"),
+        }
+    }
+}
+
+impl Isolation {
+    /// buildah's word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Chroot => "chroot",
+            Self::Oci => "oci",
+            Self::Rootless => "rootless",
+        }
+    }
+}
+
+impl FromStr for Isolation {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "chroot" => Ok(Self::Chroot),
+            "oci" => Ok(Self::Oci),
+            "rootless" => Ok(Self::Rootless),
+            _ => Err("chroot, oci or rootless"),
+        }
+    }
+}
+
+/// A parameter that is there and not empty.
+pub(super) fn given(value: &Option<String>) -> Option<&str> {
+    value
+        .as_deref()
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+}
+
+fn wrong(name: &str, value: &str, wanted: &str) -> Failure {
+    Failure::misuse(anyhow!("{name} is {value:?}")).hint(format!("{name} must be {wanted}"))
+}
+
+fn named<T: FromStr<Err = &'static str>>(
+    name: &str,
+    value: Option<&str>,
+    default: &str,
+) -> Result<T, Failure> {
+    let value = value.unwrap_or(default);
+    value.parse().map_err(|wanted| wrong(name, value, wanted))
+}
+
+fn switch(name: &str, value: &Option<String>, default: bool) -> Result<bool, Failure> {
+    match given(value) {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(wrong(name, other, "true or false")),
+    }
+}
+
+fn tls(args: &Args) -> Result<Tls, Failure> {
+    let value = if given(&args.tls_verify).is_some() {
+        &args.tls_verify
+    } else {
+        &args.tlsverify
+    };
+    Ok(if switch("TLSVERIFY", value, true)? {
+        Tls::Verify
+    } else {
+        Tls::Insecure
+    })
+}
+
+fn context(source: &Path, context: &str) -> Result<PathBuf, Failure> {
+    let path = source.join(context);
+    match path.metadata() {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => Err(Failure::misuse(anyhow!("CONTEXT {} is not a folder", path.display()))
+            .hint("CONTEXT is a folder relative to the source; DOCKERFILE names the file")),
+        Err(e) => Err(Failure::misuse(e)
+            .context(format!("looking for CONTEXT {}", path.display()))
+            .hint("CONTEXT is relative to the source; check that the source was fetched before this step")),
+    }
+}
+
+/// Automatic labels and annotations, then the user's; what the user names is not set automatically.
+fn marks(args: &Args, format: Format) -> (Vec<String>, Vec<String>) {
+    let mut automatic = Vec::new();
+    for (key, value) in [
+        ("org.opencontainers.image.source", &args.source_url),
+        ("org.opencontainers.image.revision", &args.commit_sha),
+    ] {
+        automatic.extend(given(value).map(|value| (key, value)));
+    }
+    let mut labels = automatic.clone();
+    labels.extend(given(&args.image_expires_after).map(|value| ("quay.expires-after", value)));
+    // Docker's manifests have no annotations.
+    if format == Format::Docker {
+        automatic.clear();
+    }
+    let merge = |automatic: Vec<(&str, &str)>, user: Vec<String>| {
+        let is_named = |key: &str| user.iter().any(|mark| mark.split('=').next() == Some(key));
+        let mut marks: Vec<_> = automatic
+            .iter()
+            .filter(|(key, _)| !is_named(key))
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        marks.extend(user.iter().cloned());
+        marks
+    };
+    (
+        merge(labels, args::list(&args.labels, &args.label)),
+        merge(automatic, args::list(&args.annotations, &args.annotation)),
+    )
+}
+
+fn build_args(args: &Args, source: &Path) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    if let Some(file) = given(&args.build_args_file) {
+        let path = source.join(file);
+        for line in text(&path, "BUILD_ARGS_FILE")?.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if !line.contains('=') {
+                return Err(Failure::misuse(anyhow!("{} has the line {line:?}", path.display()))
+                    .hint("BUILD_ARGS_FILE has NAME=VALUE on each line; lines that begin with # and empty ones are left out"));
+            }
+            all.push(line.to_owned());
+        }
+    }
+    all.extend(args::list(&args.build_args, &args.build_arg));
+    Ok(all)
+}
+
+/// A text file of the source.
+pub(super) fn text(path: &Path, what: &str) -> Result<String, Failure> {
+    let bytes = files::read(path, MAX_TEXT, what)?;
+    String::from_utf8(bytes)
+        .with_context(|| format!("{what} {} is not UTF-8", path.display()))
+        .map_err(Failure::misuse)
+}
+
+fn tags(args: &Args, image: &Image) -> Result<Vec<String>, Failure> {
+    let mut tags: Vec<String> = Vec::new();
+    for tag in args::list(&args.additional_tags, &args.additional_tag) {
+        let tag = tag.trim();
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let good = tag.len() <= 128
+            && tag.bytes().next().is_some_and(is_word)
+            && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-');
+        if !good {
+            return Err(wrong(
+                "a tag in ADDITIONAL_TAGS",
+                tag,
+                "a plain tag: at most 128 of A-Z a-z 0-9 _ . -, not beginning with . or -",
+            ));
+        }
+        if image.tag.as_deref().unwrap_or("latest") != tag && !tags.iter().any(|known| known == tag)
+        {
+            tags.push(tag.to_owned());
+        }
+    }
+    Ok(tags)
+}
+
+fn platforms(args: &Args) -> Result<Platforms, Failure> {
+    let clean = |list: Vec<String>| -> Vec<String> {
+        list.iter()
+            .map(|platform| platform.trim())
+            .filter(|platform| !platform.is_empty())
+            .map(str::to_owned)
+            .collect()
+    };
+    let single = clean(args.platform.clone());
+    let index = clean(args::list(&args.platforms, &[]));
+    if !single.is_empty() && !index.is_empty() {
+        return Err(
+            Failure::misuse(anyhow!("both PLATFORM and PLATFORMS are given"))
+                .hint("PLATFORM builds one image, PLATFORMS an index; leave one of them empty"),
+        );
+    }
+    let mut seen = Vec::new();
+    for platform in single.iter().chain(&index) {
+        let parts: Vec<_> = platform.split('/').collect();
+        let is_name = |part: &&str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+        };
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(is_name) {
+            return Err(wrong(
+                "a platform",
+                platform,
+                "os/architecture[/variant] in lower case, such as linux/arm64",
+            ));
+        }
+        if seen.contains(&platform) {
+            return Err(wrong("a platform", platform, "given only once"));
+        }
+        seen.push(platform);
+    }
+    Ok(match (single.len(), index.len()) {
+        (0, 0) => Platforms::Host,
+        (1, 0) => Platforms::One(single[0].clone()),
+        (_, 0) => Platforms::Index(single),
+        (_, _) => Platforms::Index(index),
+    })
+}
+
+fn timestamp(value: Option<&str>) -> Result<Option<String>, Failure> {
+    let Some(value) = value else { return Ok(None) };
+    match value.parse::<u32>() {
+        Ok(seconds) => Ok(Some(seconds.to_string())),
+        Err(_) => Err(wrong(
+            "SOURCE_DATE_EPOCH",
+            value,
+            "a number of seconds since 1970, as `git log -1 --format=%ct` prints",
+        )),
+    }
+}
+
+fn secrets(path: Option<&str>) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let Some(path) = path.map(PathBuf::from) else {
+        return Ok(Vec::new());
+    };
+    let unreadable = |e: std::io::Error| {
+        Failure::misuse(e)
+            .context(format!("reading ADDITIONAL_SECRET {}", path.display()))
+            .hint("give the file, or the folder where the Secret is mounted; an empty folder is allowed")
+    };
+    let mut found = Vec::new();
+    if path.metadata().map_err(unreadable)?.is_dir() {
+        for entry in path.read_dir().map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            // A mounted Secret has links to files, and folders such as `..data` behind them.
+            if file.is_file() {
+                found.push(file);
+            }
+        }
+        found.sort();
+    } else {
+        found.push(path.clone());
+    }
+    found
+        .into_iter()
+        .map(|file| {
+            let name = file
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default()
+                .to_owned();
+            if name.is_empty() || file.to_string_lossy().contains([',', '"', '\n']) {
+                return Err(wrong(
+                    "a secret file",
+                    &file.to_string_lossy(),
+                    "a path without comma, quote and newline",
+                ));
+            }
+            Ok((name, file))
+        })
+        .collect()
+}
+
+fn retries(value: &str) -> Result<u32, Failure> {
+    value
+        .parse()
+        .ok()
+        .filter(|count| *count <= 100)
+        .ok_or_else(|| wrong("PUSH_RETRIES", value, "a number from 0 to 100"))
+}
+
+fn log_level(args: &Args) -> Result<Option<String>, Failure> {
+    let verbose = switch("VERBOSE", &args.verbose, false)?;
+    match given(&args.log_level) {
+        Some(level) if !LOG_LEVELS.contains(&level) => Err(wrong(
+            "LOG_LEVEL",
+            level,
+            &format!("one of {}", LOG_LEVELS.join(", ")),
+        )),
+        Some(level) => Ok(Some(level.to_owned())),
+        None => Ok(verbose.then(|| "debug".to_owned())),
+    }
+}

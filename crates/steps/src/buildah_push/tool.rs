@@ -1,0 +1,327 @@
+//! buildah as it can be used here: which storage driver works, how a network is taken away, what registries are told.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use tempfile::TempDir;
+
+use super::child::{self, Ended, Signals, Stdout};
+use super::complaint::{self, Cause, Doing};
+use super::settings::{Isolation, Settings, Tls};
+use crate::registry_args::RegistryArgs;
+use crate::{Failure, log};
+
+const BUILDAH: &str = "buildah";
+
+/// Ways to start a program without network, the one that needs fewer rights on its files last. buildah's chroot isolation shares the network of
+/// buildah itself and refuses `--network none`, so buildah as a whole must be put where there is none.
+const WITHOUT_NETWORK: [&[&str]; 2] = [
+    &["--net"],
+    &[
+        "--user",
+        "--map-root-user",
+        "--map-users=1,1,65536",
+        "--map-groups=1,1,65536",
+        "--keep-caps",
+        "--net",
+    ],
+];
+
+/// buildah, ready to be called.
+pub(super) struct Tool {
+    pub(super) signals: Signals,
+    /// Temporary files; they go when the tool ends, well or badly.
+    pub(super) scratch: TempDir,
+    driver: String,
+    log_level: Option<String>,
+    without_network: Option<&'static [&'static str]>,
+    authfile: Option<PathBuf>,
+    cert_dir: Option<PathBuf>,
+}
+
+/// Which network a call of buildah has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Network {
+    Shared,
+    Absent,
+}
+
+impl Tool {
+    /// Finds out what works here. Nothing is built yet.
+    ///
+    /// # Errors
+    /// Exit 2 if buildah is not there, or if a network cannot be taken away; 3 if its storage cannot be used.
+    pub(super) async fn prepare(
+        settings: &Settings,
+        registry: &RegistryArgs,
+    ) -> Result<Self, Failure> {
+        let scratch = tempfile::Builder::new()
+            .prefix("tekseal-")
+            .tempdir()
+            .map_err(|e| {
+                Failure::outside(e)
+                    .context("making a temporary folder")
+                    .hint("set TMPDIR to a writable folder with some room")
+            })?;
+        let mut tool = Self {
+            signals: Signals::new()?,
+            driver: settings.driver.clone(),
+            log_level: settings.log_level.clone(),
+            without_network: None,
+            authfile: authfile(settings, registry)?,
+            cert_dir: cert_dir(scratch.path(), registry)?,
+            scratch,
+        };
+        if settings.hermetic && settings.isolation == Isolation::Chroot {
+            tool.without_network = Some(tool.find_way_without_network().await?);
+        }
+        let ended = tool
+            .call(tool.network_of_build(), words(&["info"]), Stdout::Keep)
+            .await?;
+        if !ended.is_success() && !tool.take_vfs_instead(&ended) {
+            return Err(Cause::of(&ended)
+                .failure(
+                    Doing::Asking,
+                    &ended,
+                    format!("opening buildah's storage with the driver {}", tool.driver),
+                )
+                .hint(
+                    "mount a volume at /var/lib/containers, and check the parameter STORAGE_DRIVER",
+                ));
+        }
+        Ok(tool)
+    }
+
+    /// Takes the driver vfs from now on, if `ended` failed because overlay cannot be used.
+    pub(super) fn take_vfs_instead(&mut self, ended: &Ended) -> bool {
+        if self.driver != "overlay" || !complaint::is_overlay_unusable(ended) {
+            return false;
+        }
+        log::warn(
+            "overlay cannot be used here, taking the slower driver vfs; a volume at /var/lib/containers helps",
+            &[],
+        );
+        "vfs".clone_into(&mut self.driver);
+        true
+    }
+
+    /// The network that a build has.
+    pub(super) fn network_of_build(&self) -> Network {
+        match self.without_network {
+            Some(_) => Network::Absent,
+            None => Network::Shared,
+        }
+    }
+
+    /// Calls buildah with `args` after its global options.
+    pub(super) async fn call(
+        &mut self,
+        network: Network,
+        args: Vec<OsString>,
+        stdout: Stdout,
+    ) -> Result<Ended, Failure> {
+        let mut all = words(&["--storage-driver", &self.driver]);
+        if let Some(level) = &self.log_level {
+            all.extend(words(&["--log-level", level]));
+        }
+        all.extend(args);
+        match (network, self.without_network) {
+            (Network::Absent, Some(way)) => {
+                let mut outer = words(way);
+                outer.extend(words(&["--", BUILDAH]));
+                outer.extend(all);
+                child::run(&mut self.signals, "unshare", &outer, stdout).await
+            }
+            _ => child::run(&mut self.signals, BUILDAH, &all, stdout).await,
+        }
+    }
+
+    /// The options by which a command of buildah reaches a registry.
+    pub(super) fn access(&self, tls: Tls) -> Vec<OsString> {
+        let mut all = words(&[match tls {
+            Tls::Verify => "--tls-verify=true",
+            Tls::Insecure => "--tls-verify=false",
+        }]);
+        for (option, path) in [
+            ("--authfile", &self.authfile),
+            ("--cert-dir", &self.cert_dir),
+        ] {
+            if let Some(path) = path {
+                all.extend([option.into(), path.into()]);
+            }
+        }
+        all
+    }
+
+    async fn find_way_without_network(&mut self) -> Result<&'static [&'static str], Failure> {
+        let mut reasons = Vec::new();
+        for way in WITHOUT_NETWORK {
+            let mut args = words(way);
+            args.extend(words(&["--", BUILDAH, "--version"]));
+            let ended = child::run(&mut self.signals, "unshare", &args, Stdout::Keep).await?;
+            if ended.is_success() {
+                return Ok(way);
+            }
+            reasons.push(ended.tail.last().cloned().unwrap_or_else(|| ended.status()));
+        }
+        Err(Failure::misuse(anyhow!("HERMETIC is asked for, but the network cannot be taken away: {}", reasons.join("; ")))
+            .hint("give the step the capability SYS_ADMIN, or user namespaces and a range for root in /etc/subuid and /etc/subgid, or choose another --isolation"))
+    }
+}
+
+/// Words as arguments.
+pub(super) fn words(all: &[&str]) -> Vec<OsString> {
+    all.iter().map(OsString::from).collect()
+}
+
+/// The credentials file for buildah: the one that was named, else the one that knows the image's registry.
+fn authfile(settings: &Settings, registry: &RegistryArgs) -> Result<Option<PathBuf>, Failure> {
+    if let Some(file) = &registry.auth_file {
+        return Ok(Some(file.clone()));
+    }
+    if let Some(folder) = &registry.dockerconfig {
+        // Absence of both is told when the registry client reads its credentials.
+        return Ok(["config.json", ".dockerconfigjson"]
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|path| path.is_file()));
+    }
+    let credentials = registry.credentials()?;
+    let found = credentials.for_repository(&settings.image.repository);
+    Ok(found
+        .first()
+        .map(|entry| PathBuf::from(entry.file()))
+        .filter(|file| {
+            // buildah does not read the oldest format.
+            !file.ends_with(".dockercfg")
+        }))
+}
+
+/// One folder with all certificates, since buildah takes no more: links to those of `--cert-dir` and `--registry-ca`.
+fn cert_dir(scratch: &Path, registry: &RegistryArgs) -> Result<Option<PathBuf>, Failure> {
+    match (registry.ca.as_slice(), registry.cert_dir.as_slice()) {
+        ([], []) => return Ok(None),
+        ([], [one]) => return Ok(Some(one.clone())),
+        _ => {}
+    }
+    let all = scratch.join("certs");
+    let failed = |path: &Path, e: io::Error| {
+        Failure::misuse(e).context(format!("reading certificates of {}", path.display()))
+    };
+    fs::create_dir(&all).map_err(|e| Failure::outside(e).context("making a temporary folder"))?;
+    let link = |file: &Path, extension: &str, stem: &str| {
+        let target = fs::canonicalize(file)?;
+        symlink(target, all.join(format!("{stem}.{extension}")))
+    };
+    for (path_at, path) in registry.ca.iter().enumerate() {
+        let files = if path.is_dir() {
+            files_of(path).map_err(|e| failed(path, e))?
+        } else {
+            vec![path.clone()]
+        };
+        for (at, file) in files.iter().enumerate() {
+            link(file, "crt", &format!("ca-{path_at}-{at}")).map_err(|e| failed(file, e))?;
+        }
+    }
+    for (folder_at, folder) in registry.cert_dir.iter().enumerate() {
+        for file in files_of(folder).map_err(|e| failed(folder, e))? {
+            let extension = file
+                .extension()
+                .and_then(|extension| extension.to_str())
+                .unwrap_or_default()
+                .to_owned();
+            let stem = file
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .unwrap_or_default()
+                .to_owned();
+            if matches!(extension.as_str(), "crt" | "cert" | "key") {
+                // A client's certificate and its key belong together by their name.
+                link(&file, &extension, &format!("{folder_at}-{stem}"))
+                    .map_err(|e| failed(&file, e))?;
+            }
+        }
+    }
+    Ok(Some(all))
+}
+
+fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        if path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_of_several_places_are_in_one_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| folder.path().join(name);
+        for name in ["dir", "scratch", "cas"] {
+            fs::create_dir(place(name)).expect("a folder");
+        }
+        for name in [
+            "one.pem",
+            "dir/ca.crt",
+            "dir/me.cert",
+            "dir/me.key",
+            "dir/notes.txt",
+            "cas/two.pem",
+        ] {
+            fs::write(place(name), name).expect("a file");
+        }
+        let registry = RegistryArgs {
+            ca: vec![place("one.pem"), place("cas")],
+            cert_dir: vec![place("dir")],
+            ..RegistryArgs::default()
+        };
+        let all = cert_dir(&place("scratch"), &registry)
+            .expect("readable")
+            .expect("there are some");
+        let mut found: Vec<_> = files_of(&all)
+            .expect("readable")
+            .iter()
+            .map(|file| {
+                (
+                    file.file_name().expect("a name").to_owned(),
+                    fs::read_to_string(file).expect("text"),
+                )
+            })
+            .collect();
+        found.sort();
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, text)| (name.to_str().expect("ASCII"), text.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("0-ca.crt", "dir/ca.crt"),
+                ("0-me.cert", "dir/me.cert"),
+                ("0-me.key", "dir/me.key"),
+                ("ca-0-0.crt", "one.pem"),
+                ("ca-1-0.crt", "cas/two.pem"),
+            ]
+        );
+        let registry = RegistryArgs {
+            cert_dir: vec![place("dir")],
+            ..RegistryArgs::default()
+        };
+        assert_eq!(
+            cert_dir(&place("scratch"), &registry).expect("nothing to do"),
+            Some(place("dir"))
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! Task results: files that Tekton reads after the step, written all together as the last act of a tool, or not at all.
+//!
+//! Tekton reads results even when the step failed and carries them in the termination message of the container, 4,096 bytes for all of
+//! them and its own entries (<https://tekton.dev/docs/pipelines/tasks/#larger-results-using-sidecar-logs>). Hence: nothing is written
+//! before the effect that it describes, nothing stays when a write fails, no newline is added (it would end up in the parameters of
+//! the next task), and no more than 3 KiB are written.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::{Failure, log};
+
+/// The most that names and values of all results may take together.
+pub const MAX_BYTES: usize = 3 * 1024;
+
+/// Where Tekton wants results.
+const TEKTON: &str = "/tekton/results";
+
+/// The flag of every tool with results.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ResultsArgs {
+    /// Folder for the result files, one per result; without it /tekton/results if that exists, else none are written
+    #[arg(long = "results", env = "TEKSEAL_RESULTS", value_name = "DIR")]
+    // Not a `PathBuf`: clap refuses an empty path, and Tekton gives empty texts for what is not set.
+    pub(crate) folder: Option<String>,
+}
+
+/// Results that are collected and not yet written.
+#[derive(Debug)]
+pub struct Results {
+    folder: Option<PathBuf>,
+    values: Vec<(String, String)>,
+}
+
+/// Why results cannot be written. In every case none are there.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// More than [`MAX_BYTES`].
+    #[error(
+        "the results take {size} bytes, more than the {MAX_BYTES} that fit into a termination message with Tekton's own entries"
+    )]
+    TooLarge {
+        /// Names and values together.
+        size: usize,
+    },
+    /// The folder is absent, is no folder, or does not take files.
+    #[error("the results folder {} cannot be written to", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// A file could not be written; those written before were removed.
+    #[error("result {name} cannot be written to {}", folder.display())]
+    Write {
+        /// The result.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+}
+
+impl ResultsArgs {
+    /// Opens the folder of the flag, or Tekton's.
+    ///
+    /// # Errors
+    /// Exit 3 if a file cannot be made there: better known before the work than after it.
+    pub fn open(&self) -> Result<Results, Failure> {
+        let folder = match &self.folder {
+            Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
+            _ => Some(PathBuf::from(TEKTON)).filter(|folder| folder.is_dir()),
+        };
+        Ok(Results::open(folder)?)
+    }
+}
+
+impl Results {
+    /// Results for `folder`, or for nowhere.
+    ///
+    /// # Errors
+    /// [`Error::Folder`] if no file can be made there.
+    pub fn open(folder: Option<PathBuf>) -> Result<Self, Error> {
+        if let Some(folder) = &folder {
+            let trial = temporary(folder, b"trial").and_then(NamedTempFile::close);
+            trial.map_err(|source| Error::Folder {
+                folder: folder.clone(),
+                source,
+            })?;
+        }
+        Ok(Self {
+            folder,
+            values: Vec::new(),
+        })
+    }
+
+    /// Adds a result. They are written in the order in which they were added, so that of a pair the second one completes it.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.values.push((name.to_owned(), value.into()));
+    }
+
+    /// Names and values, in order.
+    #[must_use]
+    pub fn values(&self) -> &[(String, String)] {
+        &self.values
+    }
+
+    /// Refuses what would not fit; to be asked before an effect when the lengths are known.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn check_size(&self) -> Result<(), Error> {
+        let size = self
+            .values
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        if size > MAX_BYTES {
+            return Err(Error::TooLarge { size });
+        }
+        Ok(())
+    }
+
+    /// Writes every result: first all of them under temporary names and synced, then each renamed, in order.
+    ///
+    /// # Errors
+    /// As [`Error`] says; those already renamed are removed again.
+    pub fn commit(self) -> Result<(), Error> {
+        self.check_size()?;
+        let Some(folder) = self.folder else {
+            log::info("no results folder, results not written", &[]);
+            return Ok(());
+        };
+        let failed = |name: &str, source| Error::Write {
+            name: name.to_owned(),
+            folder: folder.clone(),
+            source,
+        };
+        let mut files = Vec::with_capacity(self.values.len());
+        for (name, value) in &self.values {
+            files.push((
+                name,
+                temporary(&folder, value.as_bytes()).map_err(|e| failed(name, e))?,
+            ));
+        }
+        let mut done: Vec<PathBuf> = Vec::with_capacity(files.len());
+        for (name, file) in files {
+            let path = folder.join(name);
+            if let Err(e) = file.persist(&path) {
+                for path in &done {
+                    // Nothing more can be done about a file that cannot be removed; the first failure is the one to tell.
+                    let _ = fs::remove_file(path);
+                }
+                return Err(failed(name, e.error));
+            }
+            done.push(path);
+        }
+        log::info(
+            "wrote results",
+            &[("folder", &folder.display()), ("count", &done.len())],
+        );
+        Ok(())
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::TooLarge { .. } => {
+                Failure::misuse(error).hint("use a shorter image name or fewer platforms, or build each platform in a TaskRun of its own")
+            }
+            Error::Folder { .. } | Error::Write { .. } => Failure::outside(error)
+                .hint("check that the folder exists, is writable and has room; no result was left behind"),
+        }
+    }
+}
+
+/// A synced file in `folder` that goes away unless it is renamed. Readable by all: steps run under different users.
+fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = tempfile::Builder::new()
+        .prefix(".tekseal-")
+        .tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("the folder is there");
+        let mut names: Vec<_> = entries
+            .map(|e| {
+                e.expect("an entry")
+                    .file_name()
+                    .into_string()
+                    .expect("an ASCII name")
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn results_are_the_bytes_and_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut results = Results::open(Some(folder.path().to_owned())).expect("a writable folder");
+        results.set("IMAGE_URL", "r/a:1");
+        results.set("IMAGE_DIGEST", "");
+        results.commit().expect("room for two files");
+        assert_eq!(
+            fs::read(folder.path().join("IMAGE_URL")).expect("written"),
+            b"r/a:1"
+        );
+        assert_eq!(
+            fs::read(folder.path().join("IMAGE_DIGEST")).expect("written"),
+            b""
+        );
+        assert_eq!(names(folder.path()), ["IMAGE_DIGEST", "IMAGE_URL"]);
+    }
+
+    #[test]
+    fn when_one_result_cannot_be_written_none_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("IMAGE_DIGEST")).expect("a folder in the way");
+        let mut results = Results::open(Some(folder.path().to_owned())).expect("a writable folder");
+        results.set("IMAGE_URL", "r/a:1");
+        results.set("IMAGE_DIGEST", "sha256:00");
+        let error = results
+            .commit()
+            .expect_err("a folder cannot be replaced by a file");
+        assert!(
+            matches!(error, Error::Write { ref name, .. } if name == "IMAGE_DIGEST"),
+            "{error}"
+        );
+        assert_eq!(names(folder.path()), ["IMAGE_DIGEST"]);
+        assert_eq!(Failure::from(error).code(), crate::exit::OUTSIDE);
+    }
+
+    #[test]
+    fn a_folder_that_takes_no_files_is_refused_before_the_work() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let error = Results::open(Some(file.path().to_owned())).expect_err("a file is no folder");
+        assert!(matches!(error, Error::Folder { .. }), "{error}");
+        assert!(Results::open(Some(PathBuf::from("/absent/folder"))).is_err());
+    }
+
+    #[test]
+    fn more_than_three_kibibytes_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut results = Results::open(Some(folder.path().to_owned())).expect("a writable folder");
+        results.set("IMAGES", "x".repeat(MAX_BYTES - "IMAGES".len()));
+        results.check_size().expect("exactly the limit");
+        results.set("A", "");
+        assert!(matches!(results.commit(), Err(Error::TooLarge { size }) if size == MAX_BYTES + 1));
+        assert!(names(folder.path()).is_empty());
+    }
+}

@@ -1,0 +1,408 @@
+//! The contest: what each program has to do, and everything it needs for that.
+//!
+//! Timed runs talk to the registry directly, one program after another within each round, each round beginning with another one. The
+//! requests are counted in runs of their own, through a proxy that answers late, so that requests sent together are seen to overlap.
+//! Every signature is put on an image of its own, so that no program finds the work of another.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tekseal_harness::{Cosign, Image, Proxy, Registry, Run, cosign, fixtures};
+use tempfile::TempDir;
+
+use crate::measure::{Cost, Job};
+use crate::report::Row;
+
+const PASSWORD: &str = "benchmark";
+const REPOSITORY: &str = "bench/app";
+/// Long against the time that a program needs between two requests.
+const DISTANCE: Duration = Duration::from_millis(60);
+
+/// A program that takes part.
+enum Player {
+    Tekseal(PathBuf),
+    Cosign(&'static str, Cosign),
+}
+
+/// Measured costs, by work and program.
+type Costs = BTreeMap<(&'static str, &'static str), Vec<Cost>>;
+
+/// Everything that is ready before the first measurement.
+pub(crate) struct Contest {
+    folder: TempDir,
+    registry: Registry,
+    players: Vec<Player>,
+    key: PathBuf,
+    plain: PathBuf,
+    /// The image that has one signature, for verification.
+    signed: Image,
+    images: Cell<usize>,
+}
+
+impl Player {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Tekseal(_) => "tekseal",
+            Self::Cosign(name, _) => name,
+        }
+    }
+}
+
+impl Contest {
+    /// Makes keys and a registry, and signs the image to be verified with the first cosign there is, else with our own programs.
+    ///
+    /// # Panics
+    ///
+    /// When a program is missing or fails.
+    pub(crate) fn prepare(programs: &Path) -> Self {
+        let programs = programs
+            .canonicalize()
+            .unwrap_or_else(|e| panic!("{}: {e}: run ./build", programs.display()));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let key = folder.path().join("bench.key");
+        let plain = folder.path().join("plain.pem");
+        Run::new(programs.join("tekseal-keygen"))
+            .arg("--output-key-prefix")
+            .arg(folder.path().join("bench"))
+            .env("COSIGN_PASSWORD", PASSWORD)
+            .ok();
+        Run::new("openssl")
+            .args([
+                "genpkey",
+                "-algorithm",
+                "EC",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+                "-out",
+            ])
+            .arg(&plain)
+            .ok();
+        let mut players = vec![Player::Tekseal(programs)];
+        for (name, version) in [("cosign2", "2.6.5"), ("cosign3", "3.1.3")] {
+            players.extend(cosign(version).map(|cosign| Player::Cosign(name, cosign)));
+        }
+        let registry = Registry::start();
+        let signed = registry.push_image(REPOSITORY, "verified");
+        let contest = Self {
+            folder,
+            registry,
+            players,
+            key,
+            plain,
+            signed,
+            images: Cell::new(0),
+        };
+        let signer = contest.players.get(1).unwrap_or(&contest.players[0]);
+        for job in contest.sign(signer, &contest.signed.reference, &contest.key) {
+            job.cost();
+        }
+        contest
+    }
+
+    /// Prints the version of each program.
+    pub(crate) fn print_versions(&self) {
+        for player in &self.players {
+            match player {
+                Player::Tekseal(folder) => {
+                    let out = Run::new(folder.join("tekseal-sign")).arg("--version").ok();
+                    println!("tekseal: {}", out.stdout.lines().next().unwrap_or_default());
+                }
+                Player::Cosign(name, cosign) => println!("{name}: {}", cosign.version()),
+            }
+        }
+    }
+
+    /// Measures everything.
+    pub(crate) fn rows(&self, rounds: usize) -> Vec<Row> {
+        let mut costs = Costs::new();
+        // The first round fills the caches and does not count.
+        for round in 0..=rounds {
+            eprintln!("bench: round {round} of {rounds}");
+            let mut measured = Costs::new();
+            for turn in 0..self.players.len() {
+                self.round(
+                    &self.players[(round + turn) % self.players.len()],
+                    &mut measured,
+                );
+            }
+            if round > 0 {
+                for (place, mut cost) in measured {
+                    costs.entry(place).or_default().append(&mut cost);
+                }
+            }
+        }
+        let mut rows = Vec::new();
+        for work in [
+            "sign",
+            "sign-plain",
+            "sign-only",
+            "sign-only-plain",
+            "upload-only",
+            "verify",
+            "start",
+            "public-key",
+        ] {
+            for player in &self.players {
+                let Some(costs) = costs.get(&(work, player.name())) else {
+                    continue;
+                };
+                let values = |pick: fn(&Cost) -> f64| costs.iter().map(pick).collect();
+                rows.push(Row::of(
+                    work,
+                    player.name(),
+                    "wall_s",
+                    values(|cost| cost.wall_s),
+                ));
+                rows.push(Row::of(
+                    work,
+                    player.name(),
+                    "cpu_s",
+                    values(|cost| cost.cpu_s),
+                ));
+                rows.push(Row::of(
+                    work,
+                    player.name(),
+                    "peak_mib",
+                    values(|cost| cost.peak_mib),
+                ));
+                rows.extend(self.requests(player, work));
+                rows.push(Row::of(
+                    work,
+                    player.name(),
+                    "bytes",
+                    vec![self.bytes(player, work)],
+                ));
+            }
+        }
+        derivation(&mut rows);
+        rows
+    }
+
+    /// Everything once by one player.
+    fn round(&self, player: &Player, costs: &mut Costs) {
+        let mut note = |work, cost| costs.entry((work, player.name())).or_default().push(cost);
+        let signed = self
+            .sign(player, &self.fresh().reference, &self.key)
+            .iter()
+            .map(Job::cost)
+            .collect::<Vec<_>>();
+        note("sign", total(&signed));
+        note("verify", self.verify(player, &self.signed.reference).cost());
+        note("start", start(player).cost());
+        match player {
+            Player::Tekseal(_) => {
+                note("sign-only", signed[0]);
+                note("upload-only", signed[1]);
+                let plain = self
+                    .sign(player, &self.fresh().reference, &self.plain)
+                    .iter()
+                    .map(Job::cost)
+                    .collect::<Vec<_>>();
+                note("sign-plain", total(&plain));
+                note("sign-only-plain", plain[0]);
+            }
+            Player::Cosign(_, cosign) => note(
+                "public-key",
+                self.command(cosign, &["public-key", "--key", &text(&self.key)])
+                    .cost(),
+            ),
+        }
+    }
+
+    /// Counts the requests of one piece of work; nothing for work without a registry.
+    fn requests(&self, player: &Player, work: &'static str) -> Vec<Row> {
+        let key = if work.ends_with("plain") {
+            &self.plain
+        } else {
+            &self.key
+        };
+        let proxy = Proxy::start(self.registry.back_door());
+        let jobs = match work {
+            // tekseal-sign talks to nobody, so these are the requests of tekseal-upload alone.
+            "sign" | "sign-plain" | "upload-only" => {
+                self.sign(player, &proxy.reference(&self.fresh()), key)
+            }
+            "verify" => vec![self.verify(player, &proxy.reference(&self.signed))],
+            _ => return Vec::new(),
+        };
+        proxy.delay_each(DISTANCE);
+        for job in &jobs {
+            job.cost();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a few requests")]
+        let row = |metric, count: usize| Row::of(work, player.name(), metric, vec![count as f64]);
+        vec![
+            row("requests", proxy.count()),
+            row("round_trips", proxy.sequential_latencies()),
+            row("connections", proxy.connections()),
+        ]
+    }
+
+    /// The size of the programs that the work needs.
+    fn bytes(&self, player: &Player, work: &str) -> f64 {
+        let files = match (player, work) {
+            (Player::Cosign(_, cosign), _) => vec![cosign.program().to_owned()],
+            (Player::Tekseal(folder), "sign" | "sign-plain") => {
+                vec![folder.join("tekseal-sign"), folder.join("tekseal-upload")]
+            }
+            (Player::Tekseal(folder), "upload-only") => vec![folder.join("tekseal-upload")],
+            (Player::Tekseal(folder), "verify") => vec![folder.join("tekseal-verify")],
+            (Player::Tekseal(folder), _) => vec![folder.join("tekseal-sign")],
+        };
+        let size: u64 = files
+            .iter()
+            .map(|file| fs::metadata(file).map_or(0, |data| data.len()))
+            .sum();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "programs are smaller than 2^53 bytes"
+        )]
+        let size = size as f64;
+        size
+    }
+
+    fn fresh(&self) -> Image {
+        self.images.set(self.images.get() + 1);
+        self.registry
+            .push_image(REPOSITORY, &format!("n{}", self.images.get()))
+    }
+
+    /// What puts one signature of `image` onto the registry: a job for each program that has to run.
+    fn sign(&self, player: &Player, image: &str, key: &Path) -> Vec<Job> {
+        match player {
+            Player::Tekseal(programs) => {
+                let folder = text(&self.payload(programs, image));
+                let sign = Job::new(
+                    &programs.join("tekseal-sign"),
+                    ["--key", &text(key), &folder],
+                )
+                .env("COSIGN_PASSWORD", PASSWORD);
+                vec![sign, Job::new(&programs.join("tekseal-upload"), [&folder])]
+            }
+            Player::Cosign(name, cosign) => {
+                let mut args = vec!["sign", "--yes", "--tlog-upload=false"];
+                if *name == "cosign3" {
+                    args.extend(["--use-signing-config=false", "--new-bundle-format=false"]);
+                }
+                let key = text(key);
+                args.extend(["--key", &key, image]);
+                vec![self.command(cosign, &args)]
+            }
+        }
+    }
+
+    fn verify(&self, player: &Player, image: &str) -> Job {
+        let public = text(&self.key.with_extension("pub"));
+        match player {
+            Player::Tekseal(programs) => Job::new(
+                &programs.join("tekseal-verify"),
+                ["--only", "signature", "--key", &public, image],
+            ),
+            Player::Cosign(_, cosign) => self.command(
+                cosign,
+                &[
+                    "verify",
+                    "--insecure-ignore-tlog=true",
+                    "--key",
+                    &public,
+                    image,
+                ],
+            ),
+        }
+    }
+
+    /// A folder as `tekseal-provenance` leaves it, with the simple-signing payload of `image` alone: what `cosign sign` signs.
+    fn payload(&self, programs: &Path, image: &str) -> PathBuf {
+        let folder = self
+            .folder
+            .path()
+            .join(format!("payload-{}", image.replace(['/', ':', '@'], "-")));
+        let run = self.folder.path().join("run.json");
+        fs::write(&run, task_run(image).to_string()).expect("the temporary folder is writable");
+        Run::new(programs.join("tekseal-provenance"))
+            .arg("--run")
+            .arg(&run)
+            .arg("--out")
+            .arg(&folder)
+            .ok();
+        let index = folder.join("payloads.json");
+        let all: Vec<Value> =
+            serde_json::from_slice(&fs::read(&index).expect("the index of payloads"))
+                .expect("the index is JSON");
+        let only: Vec<_> = all
+            .into_iter()
+            .filter(|payload| payload["kind"] == "simplesigning")
+            .collect();
+        assert_eq!(only.len(), 1, "the run has one image");
+        fs::write(&index, json!(only).to_string()).expect("the folder is writable");
+        folder
+    }
+
+    /// A cosign command that finds neither settings nor logins.
+    fn command(&self, cosign: &Cosign, args: &[&str]) -> Job {
+        let home = text(self.folder.path());
+        Job::new(cosign.program(), args)
+            .env("HOME", &home)
+            .env("TUF_ROOT", &format!("{home}/tuf"))
+            .env("COSIGN_PASSWORD", PASSWORD)
+    }
+}
+
+/// A completed build of `repository@digest`: the one of the fixtures with another result.
+fn task_run(image: &str) -> Value {
+    let file = fixtures().join("golden/tr-image-simple/input.json");
+    let mut run: Value = serde_json::from_slice(&fs::read(file).expect("the fixture is there"))
+        .expect("the fixture is JSON");
+    let (url, digest) = image.split_once('@').expect("a reference has a digest");
+    run["status"]["results"] = json!([
+        {"name": "IMAGE_URL", "type": "string", "value": url},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
+    ]);
+    run
+}
+
+fn start(player: &Player) -> Job {
+    match player {
+        Player::Tekseal(programs) => Job::new(&programs.join("tekseal-sign"), ["--version"]),
+        Player::Cosign(_, cosign) => {
+            Job::new(cosign.program(), ["version"]).env("HOME", "/nonexistent")
+        }
+    }
+}
+
+fn total(costs: &[Cost]) -> Cost {
+    costs
+        .iter()
+        .fold(Cost::default(), |sum, cost| sum.then(*cost))
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Adds what opening the encrypted key costs: the difference of two medians.
+fn derivation(rows: &mut Vec<Row>) {
+    for metric in ["wall_s", "cpu_s"] {
+        let find = |work| {
+            rows.iter()
+                .find(|row| row.work == work && row.program == "tekseal" && row.metric == metric)
+                .cloned()
+        };
+        if let (Some(encrypted), Some(plain)) = (find("sign-only"), find("sign-only-plain")) {
+            let row = Row::of(
+                "derive",
+                "tekseal",
+                metric,
+                vec![encrypted.median - plain.median],
+            );
+            rows.push(Row {
+                n: encrypted.n,
+                ..row
+            });
+        }
+    }
+}

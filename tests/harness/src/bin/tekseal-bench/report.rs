@@ -1,0 +1,143 @@
+//! Rows of numbers: medians for people, JSON for machines, and the machine they were measured on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Serialize;
+
+/// One number of one program for one piece of work.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    pub(crate) work: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) metric: &'static str,
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) n: usize,
+}
+
+impl Row {
+    /// The row of these values.
+    ///
+    /// # Panics
+    ///
+    /// When there are none.
+    pub(crate) fn of(
+        work: &'static str,
+        program: &'static str,
+        metric: &'static str,
+        mut values: Vec<f64>,
+    ) -> Self {
+        values.sort_by(f64::total_cmp);
+        let n = values.len();
+        let median = f64::midpoint(values[(n - 1) / 2], values[n / 2]);
+        Self {
+            work,
+            program,
+            metric,
+            median,
+            min: values[0],
+            max: values[n - 1],
+            n,
+        }
+    }
+}
+
+/// Prints cores, processor and kernel.
+pub(crate) fn print_machine() {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .and_then(|rest| rest.split_once(':'));
+    let model = model.map_or("unknown processor", |(_, name)| name.trim());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split(' ').next().unwrap_or_default();
+    println!(
+        "machine: {cores} cores, {model}, Linux {}, load {load} at the start",
+        kernel.trim()
+    );
+}
+
+/// Prints a line for each work and program with the medians, and the range of the wall time.
+pub(crate) fn print_table(rows: &[Row]) {
+    let mut order = Vec::new();
+    let mut cells: BTreeMap<_, &Row> = BTreeMap::new();
+    for row in rows {
+        if !order.contains(&(row.work, row.program)) {
+            order.push((row.work, row.program));
+        }
+        cells.insert((row.work, row.program, row.metric), row);
+    }
+    println!(
+        "\n{:<16} {:<8} {:>9} {:>19} {:>9} {:>9} {:>8} {:>11} {:>11} {:>10}",
+        "work",
+        "program",
+        "wall_s",
+        "(min-max)",
+        "cpu_s",
+        "peak_mib",
+        "requests",
+        "round_trips",
+        "connections",
+        "bytes"
+    );
+    for (work, program) in order {
+        let show = |metric, digits: usize| {
+            cells
+                .get(&(work, program, metric))
+                .map_or("-".to_owned(), |row| format!("{:.digits$}", row.median))
+        };
+        let range = cells
+            .get(&(work, program, "wall_s"))
+            .map_or(String::new(), |row| {
+                format!("({:.4}-{:.4})", row.min, row.max)
+            });
+        println!(
+            "{work:<16} {program:<8} {:>9} {range:>19} {:>9} {:>9} {:>8} {:>11} {:>11} {:>10}",
+            show("wall_s", 4),
+            show("cpu_s", 4),
+            show("peak_mib", 1),
+            show("requests", 0),
+            show("round_trips", 0),
+            show("connections", 0),
+            show("bytes", 0)
+        );
+    }
+    println!(
+        "\nsign = put one image signature onto the registry with an encrypted key; for tekseal the sum of sign-only and upload-only."
+    );
+    println!(
+        "plain = an unencrypted PKCS#8 key; cosign has no plain keys, so these rows are without it."
+    );
+    println!(
+        "derive = sign-only less sign-only-plain (medians): what opening the encrypted key costs. public-key = cosign opening it with the same parameters."
+    );
+}
+
+/// Writes the rows as a JSON list.
+pub(crate) fn write_json(path: &Path, rows: &[Row]) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(rows)?;
+    text.push('\n');
+    fs::write(path, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_lies_in_the_middle() {
+        let row = Row::of("sign", "tekseal", "wall_s", vec![3.0, 1.0, 2.0]);
+        assert_eq!((row.median, row.min, row.max, row.n), (2.0, 1.0, 3.0, 3));
+        assert_eq!(
+            Row::of("sign", "tekseal", "wall_s", vec![4.0, 1.0, 2.0, 3.0]).median,
+            2.5
+        );
+    }
+}

@@ -1,0 +1,62 @@
+//! Finds what the tests need from outside: fixtures, and programs that `tests/peers` installs.
+
+use std::path::{Path, PathBuf};
+
+use crate::run::on_path;
+
+/// The folder `tests/fixtures`.
+///
+/// # Panics
+///
+/// When it is missing, because the tests run outside the source tree.
+#[must_use]
+pub fn fixtures() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+    folder
+        .canonicalize()
+        .unwrap_or_else(|e| panic!("{} cannot be opened: {e}", folder.display()))
+}
+
+/// The folder in which `tests/peers` keeps the peers it builds: `peers` in `TEKSEAL_CACHE`, else in the user's cache.
+///
+/// # Panics
+///
+/// When neither variable nor a home folder is set.
+#[must_use]
+pub fn peer_folder() -> PathBuf {
+    let from = |name: &str| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let cache = from("TEKSEAL_CACHE")
+        .or_else(|| Some(from("XDG_CACHE_HOME")?.join("tekseal")))
+        .or_else(|| Some(from("HOME")?.join(".cache/tekseal")))
+        .expect("one of TEKSEAL_CACHE, XDG_CACHE_HOME and HOME is set");
+    cache.join("peers")
+}
+
+/// The path of buildah, or `None`, with the reason printed, where it is not installed.
+///
+/// # Panics
+///
+/// When it is not installed and `CI` is `true`.
+#[must_use]
+pub fn buildah() -> Option<PathBuf> {
+    present(
+        on_path("buildah"),
+        "buildah is not installed: run tests/peers",
+    )
+}
+
+/// Answers for a peer that may be absent on a developer's machine and must not be in CI.
+pub(crate) fn present(found: Option<PathBuf>, otherwise: &str) -> Option<PathBuf> {
+    if found.is_none() {
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            "{otherwise}"
+        );
+        println!("skipped: {otherwise}");
+    }
+    found
+}

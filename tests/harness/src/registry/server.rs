@@ -1,0 +1,95 @@
+//! One docker-registry process on a free port, with its log, ended with its value.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crate::run::on_path;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) address: String,
+    watcher: Child,
+    /// While this pipe is open the server lives. It closes when the value is dropped, and when this process dies in whatever way.
+    alive: Option<ChildStdin>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    pub(super) fn start(folder: &Path, name: &str, extra: &str) -> Self {
+        assert!(
+            on_path("docker-registry").is_some(),
+            "docker-registry is not installed: run tests/peers"
+        );
+        // Port 0 and the log line that names the port: no other process can take it in between.
+        let text = format!(
+            "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
+             storage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: 127.0.0.1:0\n{extra}",
+            folder.display()
+        );
+        let file = folder.join(format!("{name}.yml"));
+        fs::write(&file, text).expect("the temporary folder is writable");
+        let script = r#"docker-registry serve "$1" & server=$!; exec >&- 2>&-; read -r _; kill $server; wait $server"#;
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", script, "sh"])
+            .arg(&file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut watcher = command.spawn().expect("sh starts");
+        let alive = watcher.stdin.take();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (found, wanted) = mpsc::channel();
+        let lines = BufReader::new(watcher.stderr.take().expect("stderr is a pipe")).lines();
+        let kept = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some((_, rest)) = line.split_once("listening on ") {
+                    let address: String = rest
+                        .chars()
+                        .take_while(|c| c.is_ascii_digit() || ".:".contains(*c))
+                        .collect();
+                    let _ = found.send(address);
+                }
+                kept.lock().expect("no holder of the log panics").push(line);
+            }
+        });
+        let mut server = Self {
+            address: String::new(),
+            watcher,
+            alive,
+            log,
+        };
+        server.address = match wanted.recv_timeout(READY_WITHIN) {
+            Ok(address) => address,
+            Err(RecvTimeoutError::Timeout) => panic!(
+                "docker-registry did not come up within {READY_WITHIN:?}:\n{}",
+                server.log()
+            ),
+            Err(RecvTimeoutError::Disconnected) => {
+                panic!("docker-registry ended:\n{}", server.log())
+            }
+        };
+        server
+    }
+
+    pub(super) fn log(&self) -> String {
+        let lines = self.log.lock().expect("no holder of the log panics");
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        let _ = self.watcher.wait();
+    }
+}
