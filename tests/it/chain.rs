@@ -16,12 +16,21 @@ fn index(folder: &Path, name: &str) -> Vec<Value> {
 
 fn provenance(shop: &Workshop) -> PathBuf {
     let out = shop.path("payloads");
-    Run::tool("tekseal-provenance").arg("--run").arg(shop.run()).arg("--out").arg(&out).ok();
+    Run::tool("tekseal-provenance")
+        .arg("--run")
+        .arg(shop.run())
+        .arg("--out")
+        .arg(&out)
+        .ok();
     out
 }
 
 fn sign(folder: &Path, key: &Path) -> Run {
-    Run::tool("tekseal-sign").arg("--key").arg(key).arg(folder).env("COSIGN_PASSWORD", PASSWORD)
+    Run::tool("tekseal-sign")
+        .arg("--key")
+        .arg(key)
+        .arg(folder)
+        .env("COSIGN_PASSWORD", PASSWORD)
 }
 
 #[test]
@@ -30,7 +39,10 @@ fn each_step_leaves_its_index_and_the_last_one_says_where_things_are() {
     let (key, public) = shop.key_pair("ours");
     let folder = provenance(&shop);
     let payloads = index(&folder, "payloads.json");
-    let kinds: Vec<_> = payloads.iter().map(|p| p["kind"].as_str().unwrap_or_default()).collect();
+    let kinds: Vec<_> = payloads
+        .iter()
+        .map(|p| p["kind"].as_str().unwrap_or_default())
+        .collect();
     assert_eq!(kinds, ["provenance", "simplesigning"]);
 
     let said = sign(&folder, &key).ok();
@@ -44,8 +56,14 @@ fn each_step_leaves_its_index_and_the_last_one_says_where_things_are() {
         assert_eq!(entry["image"], shop.image.as_str());
         let tag = entry["tag"].as_str().expect("a tag");
         assert!(tag.ends_with(suffix), "{tag}");
-        let manifest = shop.registry.manifest("team/app", tag).expect("stored.json says so");
-        assert_eq!(entry["digest"], tekseal_harness::digest(&manifest.bytes).as_str());
+        let manifest = shop
+            .registry
+            .manifest("team/app", tag)
+            .expect("stored.json says so");
+        assert_eq!(
+            entry["digest"],
+            tekseal_harness::digest(&manifest.bytes).as_str()
+        );
     }
     shop.verify(&public).args(["--type", "slsaprovenance"]).ok();
 }
@@ -57,7 +75,13 @@ fn the_same_run_gives_the_same_bytes_in_one_process_and_in_three() {
     let folder = provenance(&three);
     sign(&folder, &key).ok();
     Run::tool("tekseal-upload").arg(&folder).ok();
-    let digests = |shop: &Workshop| -> Vec<Value> { shop.layers("sig").iter().chain(&shop.layers("att")).map(|l| l["mediaType"].clone()).collect() };
+    let digests = |shop: &Workshop| -> Vec<Value> {
+        shop.layers("sig")
+            .iter()
+            .chain(&shop.layers("att"))
+            .map(|l| l["mediaType"].clone())
+            .collect()
+    };
     one.attest(&key);
     assert_eq!(digests(&three), digests(&one));
 
@@ -73,13 +97,19 @@ fn the_layout_is_that_of_cosign() {
     let (key, _) = shop.plain_key();
     shop.attest(&key);
     let (sig, att) = (shop.layers("sig"), shop.layers("att"));
-    assert_eq!(sig[0]["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
+    assert_eq!(
+        sig[0]["mediaType"],
+        "application/vnd.dev.cosign.simplesigning.v1+json"
+    );
     assert_eq!(att[0]["mediaType"], "application/vnd.dsse.envelope.v1+json");
     assert_eq!(
         att[0]["annotations"],
         json!({"dev.cosignproject.cosign/signature": "", "predicateType": "https://slsa.dev/provenance/v0.2"})
     );
-    let payload = shop.registry.blob("team/app", sig[0]["digest"].as_str().expect("a digest")).expect("it is stored");
+    let payload = shop
+        .registry
+        .blob("team/app", sig[0]["digest"].as_str().expect("a digest"))
+        .expect("it is stored");
     let repository = shop.image.split('@').next().unwrap_or_default();
     assert_eq!(
         String::from_utf8_lossy(&payload),
@@ -96,26 +126,48 @@ fn a_file_that_was_changed_after_its_step_is_never_published() {
     let shop = Workshop::new();
     let (key, _) = shop.plain_key();
     let folder = provenance(&shop);
-    let payload = folder.join(index(&folder, "payloads.json")[0]["file"].as_str().expect("a name"));
+    let payload = folder.join(
+        index(&folder, "payloads.json")[0]["file"]
+            .as_str()
+            .expect("a name"),
+    );
     let good = fs::read(&payload).expect("it is there");
 
     fs::write(&payload, b"{}").expect("ours");
     let refused = sign(&folder, &key).fails_with(2);
-    assert!(refused.stderr.contains("digest differs"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("digest differs"),
+        "{}",
+        refused.stderr
+    );
     fs::write(&payload, &good).expect("ours");
 
     sign(&folder, &key).ok();
     let mut signed = index(&folder, "signed.json");
     let envelope = folder.join(signed[0]["envelope"].as_str().expect("a name"));
-    let text = fs::read_to_string(&envelope).expect("it is there").replacen("\"sig\":\"ME", "\"sig\":\"MF", 1);
+    let text = fs::read_to_string(&envelope)
+        .expect("it is there")
+        .replacen("\"sig\":\"ME", "\"sig\":\"MF", 1);
     fs::write(&envelope, text).expect("ours");
     let refused = Run::tool("tekseal-upload").arg(&folder).fails_with(1);
-    assert!(refused.stderr.contains("not signed by the key"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("not signed by the key"),
+        "{}",
+        refused.stderr
+    );
 
     signed[0]["file"] = json!("../../etc/passwd");
-    fs::write(folder.join("signed.json"), serde_json::to_vec(&signed).expect("JSON")).expect("ours");
+    fs::write(
+        folder.join("signed.json"),
+        serde_json::to_vec(&signed).expect("JSON"),
+    )
+    .expect("ours");
     let refused = Run::tool("tekseal-upload").arg(&folder).fails_with(2);
-    assert!(refused.stderr.contains("leads out of the folder"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("leads out of the folder"),
+        "{}",
+        refused.stderr
+    );
     assert!(shop.layers("sig").is_empty() && shop.layers("att").is_empty());
     assert!(!folder.join("stored.json").exists());
 }
@@ -126,10 +178,20 @@ fn a_step_says_when_the_one_before_it_did_not_finish() {
     let (key, _) = shop.plain_key();
     let folder = provenance(&shop);
     let refused = Run::tool("tekseal-upload").arg(&folder).fails_with(2);
-    assert!(refused.stderr.contains("tekseal-sign writes it as its last act"), "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("tekseal-sign writes it as its last act"),
+        "{}",
+        refused.stderr
+    );
     fs::remove_file(folder.join("payloads.json")).expect("ours");
     let refused = sign(&folder, &key).fails_with(2);
-    assert!(refused.stderr.contains("tekseal-provenance writes it"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("tekseal-provenance writes it"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -139,17 +201,31 @@ fn an_earlier_index_is_taken_back_when_a_step_runs_again() {
     let folder = provenance(&shop);
     sign(&folder, &key).ok();
     provenance(&shop);
-    assert!(!folder.join("signed.json").exists(), "it spoke of the payloads of the run before");
+    assert!(
+        !folder.join("signed.json").exists(),
+        "it spoke of the payloads of the run before"
+    );
 }
 
 #[test]
 fn a_run_without_images_is_explained_and_stores_nothing() {
     let shop = Workshop::new();
     let (key, _) = shop.plain_key();
-    let run = shop.file("none.json", run_document(json!([{"name": "IMAGE_URL", "value": "x/y"}])).to_string());
+    let run = shop.file(
+        "none.json",
+        run_document(json!([{"name": "IMAGE_URL", "value": "x/y"}])).to_string(),
+    );
     let refused = shop.attest_command(&run, &key).fails_with(1);
-    assert!(refused.stderr.contains("hint not used result=IMAGE_URL"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("nothing was stored"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("hint not used result=IMAGE_URL"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused.stderr.contains("nothing was stored"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
@@ -159,7 +235,12 @@ fn key_files_are_private_and_never_overwritten() {
     let mode = fs::metadata(&key).expect("just made").permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     let before = fs::read(&key).expect("just made");
-    let again = || Run::tool("tekseal-keygen").arg("--output-key-prefix").arg(shop.path("ours")).env("COSIGN_PASSWORD", "x");
+    let again = || {
+        Run::tool("tekseal-keygen")
+            .arg("--output-key-prefix")
+            .arg(shop.path("ours"))
+            .env("COSIGN_PASSWORD", "x")
+    };
     assert!(again().fails_with(2).stderr.contains("is not overwritten"));
     fs::remove_file(&public).expect("ours");
     again().fails_with(2);
@@ -175,8 +256,14 @@ fn verify_prints_json_of_what_it_verified() {
     let said = shop.verify(&public).args(["--output", "json"]).ok();
     let reports: Vec<Value> = serde_json::from_str(&said.stdout).expect("JSON");
     assert_eq!(reports[0]["image"], shop.image.as_str());
-    assert_eq!(reports[0]["signatures"][0]["payload"]["critical"]["image"]["docker-manifest-digest"], shop.digest.as_str());
-    assert_eq!(reports[0]["attestations"][0]["statement"]["predicateType"], "https://slsa.dev/provenance/v0.2");
+    assert_eq!(
+        reports[0]["signatures"][0]["payload"]["critical"]["image"]["docker-manifest-digest"],
+        shop.digest.as_str()
+    );
+    assert_eq!(
+        reports[0]["attestations"][0]["statement"]["predicateType"],
+        "https://slsa.dev/provenance/v0.2"
+    );
     assert_eq!(reports[0]["checked"]["transparencyLog"], false);
 }
 
@@ -188,7 +275,12 @@ fn the_tree_shows_what_hangs_on_an_image() {
     assert!(bare.stdout.contains("nothing"), "{}", bare.stdout);
     shop.attest(&key);
     let said = Run::tool("tekseal-tree").arg(&shop.image).ok().stdout;
-    for wanted in [".sig", ".att", "https://slsa.dev/provenance/v0.2", "not verified"] {
+    for wanted in [
+        ".sig",
+        ".att",
+        "https://slsa.dev/provenance/v0.2",
+        "not verified",
+    ] {
         assert!(said.contains(wanted), "{wanted} is missing in {said}");
     }
 }
@@ -196,8 +288,24 @@ fn the_tree_shows_what_hangs_on_an_image() {
 #[test]
 fn the_desk_program_has_every_tool_and_completions() {
     let help = Run::tool("tekseal").arg("--help").ok().stdout;
-    for tool in ["buildah-push", "provenance", "sign", "upload", "attest", "verify", "keygen", "tree", "completions"] {
+    for tool in [
+        "buildah-push",
+        "provenance",
+        "sign",
+        "upload",
+        "attest",
+        "verify",
+        "keygen",
+        "tree",
+        "completions",
+    ] {
         assert!(help.contains(tool), "{tool} is missing in {help}");
     }
-    assert!(Run::tool("tekseal").args(["completions", "bash"]).ok().stdout.contains("tekseal"));
+    assert!(
+        Run::tool("tekseal")
+            .args(["completions", "bash"])
+            .ok()
+            .stdout
+            .contains("tekseal")
+    );
 }

@@ -24,7 +24,9 @@ fn cosign_accepts_the_signature_and_the_attestation_that_ours_wrote() {
     shop.attest(&key);
     with_each(|cosign| {
         cosign.verify(&public, &shop.image, &[]).ok();
-        cosign.verify_attestation(&public, "slsaprovenance", &shop.image, &[]).ok();
+        cosign
+            .verify_attestation(&public, "slsaprovenance", &shop.image, &[])
+            .ok();
     });
 }
 
@@ -37,22 +39,39 @@ fn cosign_and_ours_refuse_another_key_a_tampered_image_and_an_unsigned_one() {
 
     let tampered = shop.registry.push_image("team/app", "tampered").digest;
     for suffix in ["sig", "att"] {
-        let good = shop.registry.manifest("team/app", &format!("{}.{suffix}", shop.digest.replace(':', "-"))).expect("just stored");
+        let good = shop
+            .registry
+            .manifest(
+                "team/app",
+                &format!("{}.{suffix}", shop.digest.replace(':', "-")),
+            )
+            .expect("just stored");
         let tag = format!("{}.{suffix}", tampered.replace(':', "-"));
-        shop.registry.put_manifest("team/app", &tag, &good.media_type, &good.bytes);
+        shop.registry
+            .put_manifest("team/app", &tag, &good.media_type, &good.bytes);
     }
     let tampered = shop.registry.reference("team/app", &tampered);
     let unsigned = shop.registry.push_image("team/unsigned", "1").digest;
     let unsigned = shop.registry.reference("team/unsigned", &unsigned);
 
-    for (image, key) in [(&shop.image, &other), (&tampered, &public), (&unsigned, &public)] {
+    for (image, key) in [
+        (&shop.image, &other),
+        (&tampered, &public),
+        (&unsigned, &public),
+    ] {
         for only in ["signature", "attestation"] {
             let refused = verify(key, image).args(["--only", only]).fails_with(1);
             assert_eq!(refused.stdout, "", "nothing unverified is printed");
         }
         with_each(|cosign| {
             assert_ne!(cosign.verify(key, image, &[]).code(), Some(0), "{image}");
-            assert_ne!(cosign.verify_attestation(key, "slsaprovenance", image, &[]).code(), Some(0), "{image}");
+            assert_ne!(
+                cosign
+                    .verify_attestation(key, "slsaprovenance", image, &[])
+                    .code(),
+                Some(0),
+                "{image}"
+            );
         });
     }
 }
@@ -63,10 +82,27 @@ fn ours_accepts_what_cosign_wrote_under_its_tags() {
         let shop = Workshop::new();
         let (key, public) = cosign.generate_key_pair(&shop.path(""), PASSWORD);
         cosign.sign(&key, PASSWORD, &shop.image, Layout::Tags).ok();
-        let predicate = tekseal_harness::fixtures().join("cosign-samples/inputs/predicate-slsa02.json");
-        cosign.attest(&key, PASSWORD, "slsaprovenance", &predicate, &shop.image, Layout::Tags).ok();
-        let said = verify(&public, &shop.image).args(["--type", "slsaprovenance"]).ok();
-        assert!(said.stdout.contains("verified signature") && said.stdout.contains("verified attestation"), "{}", said.stdout);
+        let predicate =
+            tekseal_harness::fixtures().join("cosign-samples/inputs/predicate-slsa02.json");
+        cosign
+            .attest(
+                &key,
+                PASSWORD,
+                "slsaprovenance",
+                &predicate,
+                &shop.image,
+                Layout::Tags,
+            )
+            .ok();
+        let said = verify(&public, &shop.image)
+            .args(["--type", "slsaprovenance"])
+            .ok();
+        assert!(
+            said.stdout.contains("verified signature")
+                && said.stdout.contains("verified attestation"),
+            "{}",
+            said.stdout
+        );
     });
 }
 
@@ -81,7 +117,9 @@ fn keys_made_by_either_side_open_on_the_other() {
 
         let (ours, our_public) = shop.key_pair("ours");
         cosign.sign(&ours, PASSWORD, &shop.image, Layout::Tags).ok();
-        verify(&our_public, &shop.image).args(["--only", "signature"]).ok();
+        verify(&our_public, &shop.image)
+            .args(["--only", "signature"])
+            .ok();
     });
 }
 
@@ -92,9 +130,17 @@ fn a_signature_that_cosign_made_with_the_same_key_is_not_added_again() {
         let (key, _) = shop.key_pair("ours");
         cosign.sign(&key, PASSWORD, &shop.image, Layout::Tags).ok();
         shop.attest(&key);
-        assert_eq!(shop.layers("sig").len(), 1, "the payload is the same and so is the signer");
+        assert_eq!(
+            shop.layers("sig").len(),
+            1,
+            "the payload is the same and so is the signer"
+        );
         cosign.sign(&key, PASSWORD, &shop.image, Layout::Tags).ok();
-        assert_eq!(shop.layers("sig").len(), 1, "cosign too takes ours for its own");
+        assert_eq!(
+            shop.layers("sig").len(),
+            1,
+            "cosign too takes ours for its own"
+        );
     });
 }
 

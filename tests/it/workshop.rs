@@ -28,7 +28,12 @@ impl Workshop {
     pub(crate) fn with(registry: Registry) -> Self {
         let digest = registry.push_image("team/app", "1").digest;
         let image = registry.reference("team/app", &digest);
-        Self { registry, image, digest, folder: tempfile::tempdir().expect("a temporary folder") }
+        Self {
+            registry,
+            image,
+            digest,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -59,7 +64,11 @@ impl Workshop {
     /// A key pair made by our program: private and public file.
     pub(crate) fn key_pair(&self, name: &str) -> (PathBuf, PathBuf) {
         let prefix = self.path(name);
-        Run::tool("tekseal-keygen").arg("--output-key-prefix").arg(&prefix).env("COSIGN_PASSWORD", PASSWORD).ok();
+        Run::tool("tekseal-keygen")
+            .arg("--output-key-prefix")
+            .arg(&prefix)
+            .env("COSIGN_PASSWORD", PASSWORD)
+            .ok();
         (prefix.with_extension("key"), prefix.with_extension("pub"))
     }
 
@@ -79,19 +88,25 @@ impl Workshop {
             .arg(run)
             .arg("--key")
             .arg(key)
-            .args(["--retry-for", "2"])
+            .env("TEKSEAL_RETRY_FOR", "2")
             .env("COSIGN_PASSWORD", PASSWORD)
     }
 
     pub(crate) fn verify(&self, public_key: &Path) -> Run {
-        Run::tool("tekseal-verify").arg("--key").arg(public_key).args(["--retry-for", "2"]).arg(&self.image)
+        Run::tool("tekseal-verify")
+            .arg("--key")
+            .arg(public_key)
+            .env("TEKSEAL_RETRY_FOR", "2")
+            .arg(&self.image)
     }
 
     /// The layers under a tag beside the image.
     pub(crate) fn layers(&self, suffix: &str) -> Vec<Value> {
         let tag = format!("{}.{suffix}", self.digest.replace(':', "-"));
         let manifest = self.registry.manifest("team/app", &tag);
-        manifest.map_or_else(Vec::new, |m| m.json()["layers"].as_array().cloned().unwrap_or_default())
+        manifest.map_or_else(Vec::new, |m| {
+            m.json()["layers"].as_array().cloned().unwrap_or_default()
+        })
     }
 }
 

@@ -63,8 +63,14 @@ pub struct StoreFailure {
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.
-pub fn sign(signer: &Signer, payloads: &[tekseal_core::Payload]) -> Result<Vec<Signed>, FaultySignature> {
-    payloads.iter().map(|payload| signer.sign_payload(payload)).collect()
+pub fn sign(
+    signer: &Signer,
+    payloads: &[tekseal_core::Payload],
+) -> Result<Vec<Signed>, FaultySignature> {
+    payloads
+        .iter()
+        .map(|payload| signer.sign_payload(payload))
+        .collect()
 }
 
 /// One thing to store: what hangs on the image, and what the payload was.
@@ -83,7 +89,11 @@ pub struct Item {
 ///
 /// # Errors
 /// When a tag could not be written and confirmed. The others were still tried, so that a second run has less to do.
-pub async fn store(registry: &Registry, items: Vec<Item>, key: PublicKey) -> Result<Vec<Stored>, Box<StoreFailure>> {
+pub async fn store(
+    registry: &Registry,
+    items: Vec<Item>,
+    key: PublicKey,
+) -> Result<Vec<Stored>, Box<StoreFailure>> {
     let mut stored = Vec::new();
     let mut waiting = places(&items, &mut stored);
     waiting.reverse();
@@ -97,25 +107,38 @@ pub async fn store(registry: &Registry, items: Vec<Item>, key: PublicKey) -> Res
         {
             let (registry, items, key) = (registry.clone(), Arc::clone(&items), Arc::clone(&key));
             running.spawn(async move {
-                let new: Vec<Signed> = slot.items.iter().map(|&i| items[i].signed.clone()).collect();
+                let new: Vec<Signed> = slot
+                    .items
+                    .iter()
+                    .map(|&i| items[i].signed.clone())
+                    .collect();
                 let same = |existing: &Signed, new: &Signed| same_signer(existing, new, &key);
                 let result = store::append(&registry, &slot.image, slot.tag, &new, &same).await;
                 (slot, result)
             });
         }
-        let Some(done) = running.join_next().await else { break };
+        let Some(done) = running.join_next().await else {
+            break;
+        };
         let Ok((slot, result)) = done else { continue };
         match result {
             Ok(confirmed) => stored.extend(slot.stored(&confirmed)),
             Err(error) => {
-                failure.get_or_insert((format!("{} {}", slot.image, slot.tag.of(&slot.image.digest)), error));
+                failure.get_or_insert((
+                    format!("{} {}", slot.image, slot.tag.of(&slot.image.digest)),
+                    error,
+                ));
             }
         }
     }
     stored.sort_by_key(|s| s.item);
     match failure {
         None => Ok(stored),
-        Some((place, error)) => Err(Box::new(StoreFailure { stored, place, error })),
+        Some((place, error)) => Err(Box::new(StoreFailure {
+            stored,
+            place,
+            error,
+        })),
     }
 }
 
@@ -128,15 +151,18 @@ struct Slot {
 
 impl Slot {
     fn stored(&self, confirmed: &store::Stored) -> impl Iterator<Item = Stored> {
-        self.items.iter().zip(&confirmed.outcomes).map(|(&item, outcome)| Stored {
-            item,
-            place: Place::Tag {
-                image: self.image.clone(),
-                tag: confirmed.tag.clone(),
-                digest: confirmed.manifest_digest.clone(),
-                added: matches!(outcome, store::Outcome::Added),
-            },
-        })
+        self.items
+            .iter()
+            .zip(&confirmed.outcomes)
+            .map(|(&item, outcome)| Stored {
+                item,
+                place: Place::Tag {
+                    image: self.image.clone(),
+                    tag: confirmed.tag.clone(),
+                    digest: confirmed.manifest_digest.clone(),
+                    added: matches!(outcome, store::Outcome::Added),
+                },
+            })
     }
 }
 
@@ -153,11 +179,18 @@ fn places(items: &[Item], stored: &mut Vec<Stored>) -> Vec<Slot> {
         images.dedup();
         if images.is_empty() {
             let reason = "none of its subjects is an image with a sha256 digest".to_owned();
-            stored.push(Stored { item: at, place: Place::Nothing(reason) });
+            stored.push(Stored {
+                item: at,
+                place: Place::Nothing(reason),
+            });
         }
         for image in images {
             let slot = *known.entry((image.clone(), tag)).or_insert_with(|| {
-                slots.push(Slot { image, tag, items: Vec::new() });
+                slots.push(Slot {
+                    image,
+                    tag,
+                    items: Vec::new(),
+                });
                 slots.len() - 1
             });
             slots[slot].items.push(at);

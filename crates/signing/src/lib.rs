@@ -25,6 +25,6 @@ pub use key_ref::KeyRef;
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 pub use rejection::Rejection;
 pub use signer::Signer;
-pub use verifier::{Verified, Verifier, same_signer};
+pub use verifier::{Types, Verified, Verifier, same_signer};
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

@@ -71,6 +71,15 @@ impl<T> Verified<T> {
     }
 }
 
+/// Which predicate types an attestation may have.
+#[derive(Clone, Copy, Debug)]
+pub enum Types<'a> {
+    /// Whatever it is.
+    Any,
+    /// One of these URIs; an empty list accepts none.
+    OneOf(&'a [String]),
+}
+
 /// Verifies with a set of keys, any of which suffices.
 pub struct Verifier {
     keys: Vec<PublicKey>,
@@ -148,12 +157,12 @@ impl Verifier {
     }
 
     /// Verifies an attestation: that one of the keys signed the envelope's payload, that any of its subjects is the
-    /// image with `digest`, and that its predicate type is one of `wanted_types`. An empty list accepts none.
+    /// image with `digest`, and that its predicate type is one of `types`.
     pub fn attestation(
         &self,
         signed: &Signed,
         digest: &Digest,
-        wanted_types: &[String],
+        types: Types<'_>,
     ) -> Result<Verified<Statement>, Rejection> {
         let layer = layer(signed)?;
         let envelope = read_envelope(layer)?;
@@ -173,10 +182,12 @@ impl Verifier {
         let key = self.signer_of(&pae, &signatures)?;
         let value = Statement::parse(&payload).map_err(Rejection::NotAStatement)?;
         check_subjects(&value, digest)?;
-        if !wanted_types.contains(&value.predicate_type) {
+        if let Types::OneOf(wanted) = types
+            && !wanted.contains(&value.predicate_type)
+        {
             return Err(Rejection::PredicateType {
                 found: shortened(&value.predicate_type),
-                wanted: wanted_types.to_vec(),
+                wanted: wanted.to_vec(),
             });
         }
         Ok(Verified {

@@ -25,9 +25,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let payloads = args.source.payloads()?;
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open()?;
-    let signed = tekseal_attest::sign(&signer, &payloads).map_err(|e| Failure::no(e).context("signing"))?;
+    let signed =
+        tekseal_attest::sign(&signer, &payloads).map_err(|e| Failure::no(e).context("signing"))?;
     let key = signer.public_key().clone();
-    log::info("signed", &[("payloads", &signed.len()), ("key", &key.fingerprint())]);
+    log::info(
+        "signed",
+        &[("payloads", &signed.len()), ("key", &key.fingerprint())],
+    );
     drop(signer);
     let items = signed
         .into_iter()
@@ -38,7 +42,9 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
             subjects: payload.subjects().to_vec(),
         })
         .collect();
-    let stored = tekseal_attest::store(&registry, items, key).await.map_err(|f| upload::store_failed(*f))?;
+    let stored = tekseal_attest::store(&registry, items, key)
+        .await
+        .map_err(|f| upload::store_failed(*f))?;
     upload::report(&stored);
     upload::something_stored(&stored)
 }

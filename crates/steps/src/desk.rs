@@ -45,7 +45,9 @@ enum Tool {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().tool {
-        Tool::BuildahPush(args) => crate::run_async("tekseal-buildah-push", buildah_push::run(&args)),
+        Tool::BuildahPush(args) => {
+            crate::run_async("tekseal-buildah-push", buildah_push::run(&args))
+        }
         Tool::Provenance(args) => crate::run("tekseal-provenance", || provenance::run(&args)),
         Tool::Sign(args) => crate::run("tekseal-sign", || sign::run(&args)),
         Tool::Upload(args) => crate::run_async("tekseal-upload", upload::run(&args)),

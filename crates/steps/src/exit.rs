@@ -50,7 +50,11 @@ impl Failure {
 
     /// A failure with this exit code.
     pub fn with_code(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { code, error: error.into(), hints: Vec::new() }
+        Self {
+            code,
+            error: error.into(),
+            hints: Vec::new(),
+        }
     }
 
     /// A failure of talking to a registry: who must act decides the code.
@@ -102,7 +106,10 @@ impl Failure {
 
 /// Control characters could forge log lines or move a terminal's cursor; much of an error's text comes from outside.
 fn one_line(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.trim_end()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +118,11 @@ mod tests {
 
     #[test]
     fn an_error_from_outside_cannot_forge_a_line() {
-        let failure = Failure::no(anyhow::anyhow!("bad\ntekseal-verify: verified\u{1b}[2J")).context("reading x");
-        assert_eq!(failure.message(), "reading x: bad tekseal-verify: verified [2J");
+        let failure = Failure::no(anyhow::anyhow!("bad\ntekseal-verify: verified\u{1b}[2J"))
+            .context("reading x");
+        assert_eq!(
+            failure.message(),
+            "reading x: bad tekseal-verify: verified [2J"
+        );
     }
 }

@@ -27,10 +27,13 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".tekseal-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".tekseal-")
+        .tempfile_in(folder)?;
     file.write_all(bytes)?;
     let bits = if mode == Mode::Secret { 0o600 } else { 0o644 };
-    file.as_file().set_permissions(fs::Permissions::from_mode(bits))?;
+    file.as_file()
+        .set_permissions(fs::Permissions::from_mode(bits))?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
@@ -56,15 +59,22 @@ pub fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
     };
     result.map_err(|e| Failure::misuse(e).context(format!("reading {what} {}", path.display())))?;
     if bytes.len() as u64 > limit {
-        return Err(Failure::misuse(anyhow!("{what} {} is larger than {} KiB", path.display(), limit / 1024))
-            .hint(format!("no valid {what} is that large; check that the right file was given")));
+        return Err(Failure::misuse(anyhow!(
+            "{what} {} is larger than {} KiB",
+            path.display(),
+            limit / 1024
+        ))
+        .hint(format!(
+            "no valid {what} is that large; check that the right file was given"
+        )));
     }
     Ok(bytes)
 }
 
 /// Makes a folder (and those above it) if it is not there.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path).map_err(|e| Failure::outside(e).context(format!("making the folder {}", path.display())))
+    fs::create_dir_all(path)
+        .map_err(|e| Failure::outside(e).context(format!("making the folder {}", path.display())))
 }
 
 /// Removes a file that may be absent; used to take back the index of an earlier run before new files are written.
@@ -81,7 +91,10 @@ pub fn remove_if_there(path: &Path) -> Result<(), Failure> {
 pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
     let plain = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
     if !plain {
-        return Err(Failure::misuse(anyhow!("file name {name:?} leads out of the folder {}", folder.display())));
+        return Err(Failure::misuse(anyhow!(
+            "file name {name:?} leads out of the folder {}",
+            folder.display()
+        )));
     }
     Ok(folder.join(name))
 }

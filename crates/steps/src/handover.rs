@@ -127,7 +127,10 @@ impl PayloadEntry {
     pub fn of(payload: &Payload, file: String) -> Self {
         let digest = Digest::of(payload.bytes());
         match payload.kind() {
-            PayloadKind::Statement { format, predicate_type } => Self {
+            PayloadKind::Statement {
+                format,
+                predicate_type,
+            } => Self {
                 file,
                 kind: Kind::Provenance,
                 format: format.clone(),
@@ -141,7 +144,11 @@ impl PayloadEntry {
                 kind: Kind::SimpleSigning,
                 format: "simplesigning".to_owned(),
                 digest,
-                image: payload.subjects().first().and_then(Subject::image).map(|i| i.to_string()),
+                image: payload
+                    .subjects()
+                    .first()
+                    .and_then(Subject::image)
+                    .map(|i| i.to_string()),
                 predicate_type: None,
                 subjects: Vec::new(),
             },
@@ -152,20 +159,36 @@ impl PayloadEntry {
     pub fn load(&self, folder: &Path) -> Result<Payload, Failure> {
         let bytes = files::read(&files::inside(folder, &self.file)?, MAX_FILE, "payload")?;
         if Digest::of(&bytes) != self.digest {
-            return Err(Failure::misuse(anyhow!("payload {} is not the one of the index: its digest differs", self.file))
-                .hint("run the step that made it again; nothing may change the folder between the steps"));
+            return Err(Failure::misuse(anyhow!(
+                "payload {} is not the one of the index: its digest differs",
+                self.file
+            ))
+            .hint(
+                "run the step that made it again; nothing may change the folder between the steps",
+            ));
         }
         match self.kind {
             Kind::Provenance => {
                 let Some(predicate_type) = &self.predicate_type else {
-                    return Err(Failure::misuse(anyhow!("payload {} has no predicateType in the index", self.file)));
+                    return Err(Failure::misuse(anyhow!(
+                        "payload {} has no predicateType in the index",
+                        self.file
+                    )));
                 };
-                Ok(Payload::statement(&self.format, predicate_type, bytes, self.subjects.clone()))
+                Ok(Payload::statement(
+                    &self.format,
+                    predicate_type,
+                    bytes,
+                    self.subjects.clone(),
+                ))
             }
             Kind::SimpleSigning => {
                 let payload = Payload::simple_signing(&self.image()?);
                 if payload.bytes() != bytes {
-                    return Err(Failure::misuse(anyhow!("payload {} is not the simple-signing document of its image", self.file)));
+                    return Err(Failure::misuse(anyhow!(
+                        "payload {} is not the simple-signing document of its image",
+                        self.file
+                    )));
                 }
                 Ok(payload)
             }
@@ -174,7 +197,8 @@ impl PayloadEntry {
 
     fn image(&self) -> Result<DigestRef, Failure> {
         let text = self.image.as_deref().unwrap_or_default();
-        DigestRef::parse(text).map_err(|e| Failure::misuse(e).context(format!("image of payload {}", self.file)))
+        DigestRef::parse(text)
+            .map_err(|e| Failure::misuse(e).context(format!("image of payload {}", self.file)))
     }
 }
 
@@ -186,33 +210,44 @@ impl SignedEntry {
             Kind::SimpleSigning => self.signature.as_deref(),
         };
         let Some(name) = name else {
-            return Err(Failure::misuse(anyhow!("payload {} has no signature in {SIGNED}", self.payload.file)));
+            return Err(Failure::misuse(anyhow!(
+                "payload {} has no signature in {SIGNED}",
+                self.payload.file
+            )));
         };
         files::read(&files::inside(folder, name)?, MAX_FILE, "signature")
     }
 }
 
 /// Reads an index.
-pub fn read_index<T: DeserializeOwned>(folder: &Path, name: &str, made_by: &str) -> Result<Vec<T>, Failure> {
+pub fn read_index<T: DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+    made_by: &str,
+) -> Result<Vec<T>, Failure> {
     let path = folder.join(name);
     if !path.exists() {
         return Err(Failure::misuse(anyhow!("{} is missing", path.display()))
             .hint(format!("{made_by} writes it as its last act: it did not run, did not finish, or used another folder")));
     }
     let bytes = files::read(&path, MAX_INDEX, "index")?;
-    serde_json::from_slice(&bytes).map_err(|e| Failure::misuse(e).context(format!("reading {}", path.display())))
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Failure::misuse(e).context(format!("reading {}", path.display())))
 }
 
 /// Writes an index, atomically.
 pub fn write_index<T: Serialize>(folder: &Path, name: &str, entries: &[T]) -> Result<(), Failure> {
-    let mut bytes = serde_json::to_vec_pretty(entries).map_err(|e| Failure::misuse(e).context("writing an index"))?;
+    let mut bytes = serde_json::to_vec_pretty(entries)
+        .map_err(|e| Failure::misuse(e).context("writing an index"))?;
     bytes.push(b'\n');
     files::write(&folder.join(name), &bytes, Mode::Public)
 }
 
 /// Takes back indexes that would be stale once new files are written.
 pub fn invalidate(folder: &Path, names: &[&str]) -> Result<(), Failure> {
-    names.iter().try_for_each(|name| files::remove_if_there(&folder.join(name)))
+    names
+        .iter()
+        .try_for_each(|name| files::remove_if_there(&folder.join(name)))
 }
 
 /// A map of strings from a file with one JSON object, or from a mounted ConfigMap folder (a file per key).
@@ -225,7 +260,9 @@ pub fn read_map(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
                 .hint("it must be one JSON object of strings, or a folder with a file per key, as a mounted ConfigMap is")
         });
     }
-    let fail = |e: std::io::Error| Failure::misuse(e).context(format!("reading the configuration {}", path.display()));
+    let fail = |e: std::io::Error| {
+        Failure::misuse(e).context(format!("reading the configuration {}", path.display()))
+    };
     let mut map = BTreeMap::new();
     for entry in std::fs::read_dir(path).map_err(fail)? {
         let entry = entry.map_err(fail)?;
@@ -235,7 +272,8 @@ pub fn read_map(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
             continue;
         }
         let value = files::read(&entry.path(), MAX_INDEX, "configuration")?;
-        let value = String::from_utf8(value).map_err(|e| Failure::misuse(e).context(format!("configuration key {name}")))?;
+        let value = String::from_utf8(value)
+            .map_err(|e| Failure::misuse(e).context(format!("configuration key {name}")))?;
         map.insert(name, value);
     }
     Ok(map)

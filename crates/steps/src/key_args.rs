@@ -1,7 +1,7 @@
 //! Keys and passwords from the command line, the environment or a terminal.
 
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::anyhow;
 use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
@@ -27,15 +27,16 @@ pub struct SigningKeyArgs {
 pub struct PasswordArgs {
     /// File with the password of an encrypted key; else COSIGN_PASSWORD, else a prompt on a terminal
     #[arg(long, env = "TEKSEAL_PASSWORD_FILE", value_name = "FILE")]
-    password_file: Option<PathBuf>,
+    password_file: Option<String>,
 }
 
 impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted.
     pub fn open(&self) -> Result<Signer, Failure> {
         let pem = Zeroizing::new(read_key(&self.key)?);
-        Signer::from_pem(&pem, || self.password.get("Password for private key: "))
-            .map_err(|failure: Failure| failure.context(format!("opening the private key {}", self.key)))
+        Signer::from_pem(&pem, || self.password.get("Password for private key: ")).map_err(
+            |failure: Failure| failure.context(format!("opening the private key {}", self.key)),
+        )
     }
 }
 
@@ -53,25 +54,38 @@ impl From<signer::Error> for Failure {
 impl PasswordArgs {
     /// The password: from the file, from `COSIGN_PASSWORD` (even if empty), or from the terminal.
     pub fn get(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        if let Some(path) = &self.password_file {
-            return Ok(Zeroizing::new(files::read(path, MAX_KEY, "password file")?));
+        if let Some(path) = self.file() {
+            return Ok(Zeroizing::new(files::read(
+                Path::new(path),
+                MAX_KEY,
+                "password file",
+            )?));
         }
         if let Some(password) = std::env::var_os("COSIGN_PASSWORD") {
             return Ok(Zeroizing::new(password.into_encoded_bytes()));
         }
         if !io::stdin().is_terminal() {
-            return Err(Failure::misuse(anyhow!("the key is encrypted and no password was given"))
-                .hint("set COSIGN_PASSWORD (it may be empty), or give --password-file"));
+            return Err(
+                Failure::misuse(anyhow!("the key is encrypted and no password was given"))
+                    .hint("set COSIGN_PASSWORD (it may be empty), or give --password-file"),
+            );
         }
         rpassword::prompt_password(prompt)
             .map(|text| Zeroizing::new(text.into_bytes()))
             .map_err(|e| Failure::misuse(e).context("reading the password from the terminal"))
     }
 
+    /// An unset parameter of a Task arrives as an empty text.
+    fn file(&self) -> Option<&str> {
+        self.password_file
+            .as_deref()
+            .filter(|path| !path.is_empty())
+    }
+
     /// Like [`Self::get`] for a new key: a prompt asks twice.
     pub fn get_new(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let first = self.get("Enter password for private key: ")?;
-        let is_prompted = self.password_file.is_none() && std::env::var_os("COSIGN_PASSWORD").is_none();
+        let is_prompted = self.file().is_none() && std::env::var_os("COSIGN_PASSWORD").is_none();
         if is_prompted && *self.get("Enter password for private key again: ")? != *first {
             return Err(Failure::misuse(anyhow!("the two passwords differ")));
         }
@@ -90,6 +104,9 @@ fn read_key(reference: &str) -> Result<Vec<u8>, Failure> {
         KeyRef::Path(path) => files::read(&path, MAX_KEY, "key"),
         KeyRef::Env(name) => std::env::var_os(&name)
             .map(std::ffi::OsString::into_encoded_bytes)
-            .ok_or_else(|| Failure::misuse(anyhow!("the environment variable {name} is not set")).context("reading the key")),
+            .ok_or_else(|| {
+                Failure::misuse(anyhow!("the environment variable {name} is not set"))
+                    .context("reading the key")
+            }),
     }
 }

@@ -16,7 +16,12 @@ use crate::log;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Prefix of the two files
-    #[arg(long, env = "TEKSEAL_KEY_PREFIX", value_name = "PREFIX", default_value = "cosign")]
+    #[arg(
+        long,
+        env = "TEKSEAL_KEY_PREFIX",
+        value_name = "PREFIX",
+        default_value = "cosign"
+    )]
     output_key_prefix: PathBuf,
     #[command(flatten)]
     password: PasswordArgs,
@@ -32,7 +37,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     let password = args.password.get_new()?;
-    let signer = Signer::generate(&mut random::system).map_err(|e| Failure::outside(e).context("making a key"))?;
+    let signer = Signer::generate(&mut random::system)
+        .map_err(|e| Failure::outside(e).context("making a key"))?;
     let pem = signer
         .to_encrypted_pem(&password, &mut random::system)
         .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
@@ -43,7 +49,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     log::info(
         "made key pair",
-        &[("private", &key_path.display()), ("public", &public_path.display()), ("key", &signer.public_key().fingerprint())],
+        &[
+            ("private", &key_path.display()),
+            ("public", &public_path.display()),
+            ("key", &signer.public_key().fingerprint()),
+        ],
     );
     Ok(())
 }
@@ -56,11 +66,17 @@ fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
 
 /// Writes a file that must not exist yet, also if somebody makes it in the meantime.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let write = || {
-        let mut file = tempfile::Builder::new().prefix(".tekseal-").tempfile_in(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".tekseal-")
+            .tempfile_in(folder)?;
         file.write_all(bytes)?;
-        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file()
+            .set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path).map_err(|e| e.error)?;
         Ok::<_, std::io::Error>(())

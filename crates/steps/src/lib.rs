@@ -2,22 +2,22 @@
 //!
 //! A tool is one module with `Args` and `run`; its program in `src/bin` and its subcommand of `tekseal` are thin callers of both.
 
-pub mod exit;
-pub mod log;
-pub mod files;
-pub mod key_args;
-pub mod registry_args;
-pub mod handover;
 pub mod attest;
+pub mod buildah_push;
+pub mod desk;
+pub mod exit;
+pub mod files;
+pub mod handover;
+pub mod key_args;
 pub mod keygen;
+pub mod log;
 pub mod provenance;
+pub mod registry_args;
+pub mod results;
 pub mod sign;
 pub mod tree;
 pub mod upload;
 pub mod verify;
-pub mod desk;
-pub mod buildah_push;
-pub mod results;
 
 use std::future::Future;
 use std::process::ExitCode;

@@ -8,7 +8,13 @@ use std::fmt::Display;
 /// Says which tool, version and commit is running; the first line of every tool.
 pub fn started(tool: &str) {
     let commit = option_env!("TEKSEAL_COMMIT").unwrap_or("unknown");
-    info(&format!("{tool} version={} commit={commit}", env!("CARGO_PKG_VERSION")), &[]);
+    info(
+        &format!(
+            "{tool} version={} commit={commit}",
+            env!("CARGO_PKG_VERSION")
+        ),
+        &[],
+    );
 }
 
 /// An effect that happened.
@@ -46,7 +52,11 @@ fn print(prefix: &str, what: &str, pairs: &[(&str, &dyn Display)]) {
 
 /// A value with blanks or control characters is quoted, so that a line stays a line and pairs stay pairs.
 pub(crate) fn quoted(value: &str) -> String {
-    if !value.is_empty() && value.chars().all(|c| !c.is_control() && !c.is_whitespace() && c != '"') {
+    if !value.is_empty()
+        && value
+            .chars()
+            .all(|c| !c.is_control() && !c.is_whitespace() && c != '"')
+    {
         return value.to_owned();
     }
     format!("{value:?}")

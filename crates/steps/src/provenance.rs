@@ -1,6 +1,6 @@
 //! `tekseal-provenance`: a completed run becomes the payloads to sign, in a folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tekseal_core::config::{self, Config};
 use tekseal_core::format::Format;
@@ -11,6 +11,7 @@ use crate::Failure;
 use crate::files::{self, Mode};
 use crate::handover::{self, PayloadEntry};
 use crate::log;
+use crate::registry_args::given;
 
 /// Make the payloads to sign from a completed TaskRun.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ pub struct SourceArgs {
     formats: Vec<String>,
     /// Data of Tekton Chains' chains-config map: a JSON file or a mounted folder; brings Chains' defaults with it
     #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
-    config: Option<PathBuf>,
+    config: Option<String>,
     /// Builder id to record; overrides the configuration
     #[arg(long, env = "TEKSEAL_BUILDER_ID", value_name = "URI")]
     builder_id: Option<String>,
@@ -43,7 +44,10 @@ pub struct SourceArgs {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let payloads = args.source.payloads()?;
     files::make_folder(&args.out)?;
-    handover::invalidate(&args.out, &[handover::PAYLOADS, handover::SIGNED, handover::STORED])?;
+    handover::invalidate(
+        &args.out,
+        &[handover::PAYLOADS, handover::SIGNED, handover::STORED],
+    )?;
     let mut entries = Vec::with_capacity(payloads.len());
     for (at, payload) in payloads.iter().enumerate() {
         let file = file_name(at, payload);
@@ -51,7 +55,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         entries.push(PayloadEntry::of(payload, file));
     }
     handover::write_index(&args.out, handover::PAYLOADS, &entries)?;
-    log::info("formatted", &[("payloads", &entries.len()), ("out", &args.out.display())]);
+    log::info(
+        "formatted",
+        &[("payloads", &entries.len()), ("out", &args.out.display())],
+    );
     Ok(())
 }
 
@@ -64,7 +71,10 @@ impl SourceArgs {
         let run = CompletedRun::from_json(&bytes).map_err(|e| self.refused(e))?;
         let artifacts = hints::observe(&run);
         for note in &artifacts.notes {
-            log::warn("hint not used", &[("result", &note.result), ("reason", &note.reason)]);
+            log::warn(
+                "hint not used",
+                &[("result", &note.result), ("reason", &note.reason)],
+            );
         }
         if artifacts.images.is_empty() {
             log::warn(
@@ -72,11 +82,18 @@ impl SourceArgs {
                 &[("wanted", &"results IMAGE_URL and IMAGE_DIGEST, or IMAGES")],
             );
         }
-        let builder_id = self.builder_id.as_deref().unwrap_or_else(|| config.builder_id(&run));
+        let builder_id = given(&self.builder_id)
+            .next()
+            .unwrap_or_else(|| config.builder_id(&run));
         let mut payloads = Vec::new();
         for format in formats {
             let payload = format.payload(&run, &artifacts, builder_id).map_err(|e| {
-                Failure::no(e).context(format!("TaskRun {}/{} has no provenance {}", run.namespace(), run.name(), format.name()))
+                Failure::no(e).context(format!(
+                    "TaskRun {}/{} has no provenance {}",
+                    run.namespace(),
+                    run.name(),
+                    format.name()
+                ))
             })?;
             payloads.push(payload);
         }
@@ -85,20 +102,26 @@ impl SourceArgs {
     }
 
     fn config(&self) -> Result<Config, Failure> {
-        let Some(path) = &self.config else { return Ok(Config::of_a_step()) };
+        let Some(path) = given(&self.config).map(Path::new).next() else {
+            return Ok(Config::of_a_step());
+        };
         let config = Config::from_map(&handover::read_map(path)?)
             .map_err(|e| Failure::misuse(e).context(format!("configuration {}", path.display())))?;
         for key in config.unknown_keys() {
-            log::warn("configuration key is not known and was ignored", &[("key", key)]);
+            log::warn(
+                "configuration key is not known and was ignored",
+                &[("key", key)],
+            );
         }
         Ok(config)
     }
 
     fn formats(&self, config: &Config) -> Result<Vec<Format>, Failure> {
-        if self.formats.is_empty() {
+        let names: Vec<&str> = given(&self.formats).collect();
+        if names.is_empty() {
             return Ok(config.taskrun_formats().to_vec());
         }
-        config::formats(&self.formats.join(",")).map_err(|e| Failure::misuse(e).context("--format"))
+        config::formats(&names.join(",")).map_err(|e| Failure::misuse(e).context("--format"))
     }
 
     fn refused(&self, error: run::Error) -> Failure {
@@ -107,18 +130,27 @@ impl SourceArgs {
             run::Error::NotCompleted { .. } => Failure::no(error)
                 .context(place)
                 .hint("provenance is of finished runs: read the run again after it has ended"),
-            run::Error::Json(_) | run::Error::Depth | run::Error::Kind { .. } | run::Error::Time { .. } => {
-                Failure::misuse(error).context(place).hint("give one TaskRun as `kubectl get taskrun NAME -o json` prints it")
-            }
+            run::Error::Json(_)
+            | run::Error::Depth
+            | run::Error::Kind { .. }
+            | run::Error::Time { .. } => Failure::misuse(error)
+                .context(place)
+                .hint("give one TaskRun as `kubectl get taskrun NAME -o json` prints it"),
         }
     }
 }
 
 fn file_name(at: usize, payload: &Payload) -> String {
     match payload.kind() {
-        PayloadKind::Statement { format, .. } => format!("provenance-{}.json", format.replace('/', "-")),
+        PayloadKind::Statement { format, .. } => {
+            format!("provenance-{}.json", format.replace('/', "-"))
+        }
         PayloadKind::SimpleSigning => {
-            let hex = payload.subjects().first().and_then(|s| s.digest.get("sha256")).map_or("", String::as_str);
+            let hex = payload
+                .subjects()
+                .first()
+                .and_then(|s| s.digest.get("sha256"))
+                .map_or("", String::as_str);
             format!("image-{at}-{}.json", hex.get(..12).unwrap_or_default())
         }
     }

@@ -23,8 +23,12 @@ pub struct Args {
 /// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let folder = &args.folder;
-    let entries: Vec<PayloadEntry> = handover::read_index(folder, handover::PAYLOADS, "tekseal-provenance")?;
-    let payloads = entries.iter().map(|entry| entry.load(folder)).collect::<Result<Vec<_>, _>>()?;
+    let entries: Vec<PayloadEntry> =
+        handover::read_index(folder, handover::PAYLOADS, "tekseal-provenance")?;
+    let payloads = entries
+        .iter()
+        .map(|entry| entry.load(folder))
+        .collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::SIGNED, handover::STORED])?;
     let signer = args.key.open()?;
     let keyid = signer.public_key().fingerprint();
@@ -42,15 +46,32 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Writes the signature or the envelope beside the payload.
-fn write(args: &Args, entry: PayloadEntry, signed: &Signed, keyid: &str, public_key: &str) -> Result<SignedEntry, Failure> {
+fn write(
+    args: &Args,
+    entry: PayloadEntry,
+    signed: &Signed,
+    keyid: &str,
+    public_key: &str,
+) -> Result<SignedEntry, Failure> {
     let (name, bytes) = match entry.kind {
         Kind::Provenance => (format!("{}.dsse.json", entry.file), signed.layer().to_vec()),
-        Kind::SimpleSigning => (format!("{}.sig", entry.file), signed.annotations()[cosign::SIGNATURE_ANNOTATION].clone().into_bytes()),
+        Kind::SimpleSigning => (
+            format!("{}.sig", entry.file),
+            signed.annotations()[cosign::SIGNATURE_ANNOTATION]
+                .clone()
+                .into_bytes(),
+        ),
     };
     files::write(&files::inside(&args.folder, &name)?, &bytes, Mode::Public)?;
     let (signature, envelope) = match entry.kind {
         Kind::Provenance => (None, Some(name)),
         Kind::SimpleSigning => (Some(name), None),
     };
-    Ok(SignedEntry { payload: entry, signature, envelope, keyid: keyid.to_owned(), public_key: public_key.to_owned() })
+    Ok(SignedEntry {
+        payload: entry,
+        signature,
+        envelope,
+        keyid: keyid.to_owned(),
+        public_key: public_key.to_owned(),
+    })
 }

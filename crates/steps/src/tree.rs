@@ -20,7 +20,13 @@ pub struct Args {
     #[arg(env = "IMAGE", value_name = "IMAGE")]
     image: String,
     /// How to print
-    #[arg(long, short = 'o', value_enum, default_value = "text", value_name = "FORM")]
+    #[arg(
+        long,
+        short = 'o',
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
     output: Output,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -31,9 +37,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let image = verify::parse_image(&args.image)?;
     let registry = args.registry.open(Access::Pull)?;
     let image = verify::resolve(&registry, image).await?;
-    let tree = store::tree(&registry, &image).await.map_err(verify::fetch_failed)?;
+    let tree = store::tree(&registry, &image)
+        .await
+        .map_err(verify::fetch_failed)?;
     if matches!(tree.image, Image::Absent) && tree.tags.is_empty() && tree.referrers.is_empty() {
-        return Err(Failure::no(anyhow::anyhow!("image {image} does not exist and nothing hangs on it")));
+        return Err(Failure::no(anyhow::anyhow!(
+            "image {image} does not exist and nothing hangs on it"
+        )));
     }
     let text = match args.output {
         Output::Text => draw(&image, &tree),
@@ -59,10 +69,16 @@ fn draw(image: &DigestRef, tree: &Tree) -> String {
             ReferrersSource::Api => "referrers (API)",
             ReferrersSource::FallbackTag | ReferrersSource::Nowhere => "referrers (fallback tag)",
         };
-        nodes.push(Node { text: place.to_owned(), below: tree.referrers.iter().map(referrer_node).collect() });
+        nodes.push(Node {
+            text: place.to_owned(),
+            below: tree.referrers.iter().map(referrer_node).collect(),
+        });
     }
     if nodes.is_empty() {
-        nodes.push(Node { text: "nothing hangs on this image".to_owned(), below: Vec::new() });
+        nodes.push(Node {
+            text: "nothing hangs on this image".to_owned(),
+            below: Vec::new(),
+        });
     }
     lines(&mut text, "", &nodes);
     text.push_str("not verified: this is what the registry has; tekseal-verify checks it\n");
@@ -71,7 +87,11 @@ fn draw(image: &DigestRef, tree: &Tree) -> String {
 
 fn lines(text: &mut String, indent: &str, nodes: &[Node]) {
     for (at, node) in nodes.iter().enumerate() {
-        let (branch, bar) = if at + 1 == nodes.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (branch, bar) = if at + 1 == nodes.len() {
+            ("└─ ", "   ")
+        } else {
+            ("├─ ", "│  ")
+        };
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{indent}{branch}{}", node.text);
         lines(text, &format!("{indent}{bar}"), &node.below);
@@ -83,8 +103,10 @@ fn what(image: &Image) -> String {
         Image::Absent => "(the image itself is absent)".to_owned(),
         Image::Manifest { .. } => "(image)".to_owned(),
         Image::Index { platforms, .. } => {
-            let names: Vec<_> =
-                platforms.iter().map(|p| quoted(p.platform.as_deref().unwrap_or("unknown platform"))).collect();
+            let names: Vec<_> = platforms
+                .iter()
+                .map(|p| quoted(p.platform.as_deref().unwrap_or("unknown platform")))
+                .collect();
             format!("(index of {})", names.join(", "))
         }
     }
@@ -102,8 +124,17 @@ fn kind(tag: cosign::Tag) -> &'static str {
 fn tag_node(attached: &Attached) -> Node {
     let text = format!("{} {}", kind(attached.kind), attached.tag);
     let below = match &attached.layers {
-        Ok(layers) => layers.iter().map(|layer| Node { text: layer_text(layer), below: Vec::new() }).collect(),
-        Err(error) => vec![Node { text: format!("cannot be read: {error}"), below: Vec::new() }],
+        Ok(layers) => layers
+            .iter()
+            .map(|layer| Node {
+                text: layer_text(layer),
+                below: Vec::new(),
+            })
+            .collect(),
+        Err(error) => vec![Node {
+            text: format!("cannot be read: {error}"),
+            below: Vec::new(),
+        }],
     };
     Node { text, below }
 }
@@ -113,9 +144,11 @@ fn layer_text(layer: &AttachedLayer) -> String {
     if let Some(predicate_type) = &layer.predicate_type {
         let _ = write!(text, " {}", quoted(predicate_type));
     }
-    for (has, what) in
-        [(layer.has_certificate, "certificate"), (layer.has_log_entry, "log entry"), (layer.has_timestamp, "timestamp")]
-    {
+    for (has, what) in [
+        (layer.has_certificate, "certificate"),
+        (layer.has_log_entry, "log entry"),
+        (layer.has_timestamp, "timestamp"),
+    ] {
         if has {
             let _ = write!(text, " +{what}");
         }
@@ -124,18 +157,34 @@ fn layer_text(layer: &AttachedLayer) -> String {
 }
 
 fn referrer_node(referrer: &Referrer) -> Node {
-    let mut text = format!("{} {}", quoted(&referrer.digest), quoted(referrer.artifact_type.as_deref().unwrap_or("of no artifact type")));
-    if let Some(predicate_type) = referrer.annotations.get("dev.sigstore.bundle.predicateType") {
+    let mut text = format!(
+        "{} {}",
+        quoted(&referrer.digest),
+        quoted(
+            referrer
+                .artifact_type
+                .as_deref()
+                .unwrap_or("of no artifact type")
+        )
+    );
+    if let Some(predicate_type) = referrer
+        .annotations
+        .get("dev.sigstore.bundle.predicateType")
+    {
         let _ = write!(text, " {}", quoted(predicate_type));
     }
-    Node { text, below: Vec::new() }
+    Node {
+        text,
+        below: Vec::new(),
+    }
 }
 
 fn as_json(image: &DigestRef, tree: &Tree) -> Value {
     let platforms: Vec<_> = match &tree.image {
-        Image::Index { platforms, .. } => {
-            platforms.iter().map(|p| json!({"digest": p.digest, "platform": p.platform})).collect()
-        }
+        Image::Index { platforms, .. } => platforms
+            .iter()
+            .map(|p| json!({"digest": p.digest, "platform": p.platform}))
+            .collect(),
         Image::Absent | Image::Manifest { .. } => Vec::new(),
     };
     let media_type = match &tree.image {

@@ -29,16 +29,27 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let folder = &args.folder;
     let entries: Vec<SignedEntry> = handover::read_index(folder, handover::SIGNED, "tekseal-sign")?;
     let Some(first) = entries.first() else {
-        return Err(Failure::no(anyhow!("{} lists nothing to store", handover::SIGNED)));
+        return Err(Failure::no(anyhow!(
+            "{} lists nothing to store",
+            handover::SIGNED
+        )));
     };
     let key = PublicKey::from_pem(first.public_key.as_bytes())
         .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
-    let items = entries.iter().map(|entry| load(args, entry, &key)).collect::<Result<Vec<_>, _>>()?;
+    let items = entries
+        .iter()
+        .map(|entry| load(args, entry, &key))
+        .collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::STORED])?;
     let registry = args.registry.open(Access::PullPush)?;
-    let stored = tekseal_attest::store(&registry, items, key).await.map_err(|f| store_failed(*f))?;
+    let stored = tekseal_attest::store(&registry, items, key)
+        .await
+        .map_err(|f| store_failed(*f))?;
     report(&stored);
-    let index: Vec<_> = stored.iter().map(|s| entry_of(s, &entries[s.item])).collect();
+    let index: Vec<_> = stored
+        .iter()
+        .map(|s| entry_of(s, &entries[s.item]))
+        .collect();
     handover::write_index(folder, handover::STORED, &index)?;
     something_stored(&stored)
 }
@@ -46,11 +57,18 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
 /// Reads one signed payload back and checks that it is what `tekseal-sign` made: a changed file is never stored.
 fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failure> {
     let changed = || {
-        Failure::no(anyhow!("{} is not signed by the key of {}", entry.payload.file, handover::SIGNED))
-            .hint("a file was changed after signing: run tekseal-sign again")
+        Failure::no(anyhow!(
+            "{} is not signed by the key of {}",
+            entry.payload.file,
+            handover::SIGNED
+        ))
+        .hint("a file was changed after signing: run tekseal-sign again")
     };
     if entry.public_key.as_bytes() != key.to_pem().as_bytes() {
-        return Err(Failure::misuse(anyhow!("{} names more than one key", handover::SIGNED)));
+        return Err(Failure::misuse(anyhow!(
+            "{} names more than one key",
+            handover::SIGNED
+        )));
     }
     let payload = entry.payload.load(&args.folder)?;
     let bytes = entry.signature_bytes(&args.folder)?;
@@ -60,16 +78,24 @@ fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failu
             if inside.map_err(|_| changed())? != payload.bytes() {
                 return Err(changed());
             }
-            Signed::attestation_of_bytes(bytes, entry.payload.predicate_type.as_deref().unwrap_or_default())
+            Signed::attestation_of_bytes(
+                bytes,
+                entry.payload.predicate_type.as_deref().unwrap_or_default(),
+            )
         }
-        Kind::SimpleSigning => {
-            Signed::image_signature(payload.bytes().to_vec(), &STANDARD.decode(&bytes).map_err(|_| changed())?)
-        }
+        Kind::SimpleSigning => Signed::image_signature(
+            payload.bytes().to_vec(),
+            &STANDARD.decode(&bytes).map_err(|_| changed())?,
+        ),
     };
     if !same_signer(&signed, &signed, key) {
         return Err(changed());
     }
-    Ok(Item { signed, kind: payload.kind().clone(), subjects: payload.subjects().to_vec() })
+    Ok(Item {
+        signed,
+        kind: payload.kind().clone(),
+        subjects: payload.subjects().to_vec(),
+    })
 }
 
 fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
@@ -84,7 +110,12 @@ fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
         reason: None,
     };
     match &stored.place {
-        Place::Tag { image, tag, digest, added } => {
+        Place::Tag {
+            image,
+            tag,
+            digest,
+            added,
+        } => {
             line.place = handover::Place::Tag;
             line.image = Some(image.to_string());
             line.tag = Some(tag.clone());
@@ -100,7 +131,12 @@ fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
 pub(crate) fn report(stored: &[Stored]) {
     for one in stored {
         match &one.place {
-            Place::Tag { image, tag, digest, added } => {
+            Place::Tag {
+                image,
+                tag,
+                digest,
+                added,
+            } => {
                 let what = if *added { "stored" } else { "already stored" };
                 log::info(what, &[("image", image), ("tag", tag), ("digest", digest)]);
             }
@@ -123,7 +159,8 @@ pub(crate) fn store_failed(failure: StoreFailure) -> Failure {
     report(&failure.stored);
     let hint = failure.error.hint();
     let blame = failure.error.blame();
-    let told = Failure::blamed(blame, failure.error).context(format!("storing at {}", failure.place));
+    let told =
+        Failure::blamed(blame, failure.error).context(format!("storing at {}", failure.place));
     match hint {
         Some(hint) => told.hint(hint),
         None => told,

@@ -11,7 +11,7 @@ use tekseal_core::{DigestRef, ImageRef, Signed, SimpleSigning, Statement, cosign
 use tekseal_remote::Registry;
 use tekseal_remote::registry::{Blame, Reference};
 use tekseal_remote::store::{self, Layers};
-use tekseal_signing::{HashAlgorithm, Rejection, Verified, Verifier};
+use tekseal_signing::{HashAlgorithm, Rejection, Types, Verified, Verifier};
 
 use crate::Failure;
 use crate::key_args;
@@ -37,7 +37,13 @@ pub struct Args {
     #[arg(short = 'a', long = "annotations", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
     /// How to print what was verified
-    #[arg(long, short = 'o', value_enum, default_value = "text", value_name = "FORM")]
+    #[arg(
+        long,
+        short = 'o',
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
     output: Output,
     /// Hash that the signature was made with
     #[arg(long, value_name = "HASH", default_value = "sha256")]
@@ -115,15 +121,27 @@ struct Demands {
 /// Verifies every image; prints nothing unless all of them pass.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let demands = args.demands()?;
-    let images = args.images.iter().map(|text| parse_image(text)).collect::<Result<Vec<_>, _>>()?;
+    let images = args
+        .images
+        .iter()
+        .map(|text| parse_image(text))
+        .collect::<Result<Vec<_>, _>>()?;
     let registry = args.registry.open(Access::Pull)?;
     let mut reports = Vec::with_capacity(images.len());
     for image in images {
         let image = resolve(&registry, image).await?;
-        reports.push(demands.check(&registry, &image).await.map_err(|f| f.context(format!("image {image}")))?);
+        reports.push(
+            demands
+                .check(&registry, &image)
+                .await
+                .map_err(|f| f.context(format!("image {image}")))?,
+        );
     }
     if !args.insecure_ignore_tlog {
-        log::info("the transparency log was not checked: with a key, the key alone vouches", &[]);
+        log::info(
+            "the transparency log was not checked: with a key, the key alone vouches",
+            &[],
+        );
     }
     print(&reports, args.output)
 }
@@ -142,16 +160,20 @@ impl Args {
             })
         });
         let annotations = self.annotations.iter().map(|pair| {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| Failure::misuse(anyhow!("annotation {pair:?} is not of the form KEY=VALUE")))?;
+            let (key, value) = pair.split_once('=').ok_or_else(|| {
+                Failure::misuse(anyhow!("annotation {pair:?} is not of the form KEY=VALUE"))
+            })?;
             Ok((key.to_owned(), value.to_owned()))
         });
         if self.only == Some(Only::Signature) && !self.types.is_empty() {
-            return Err(Failure::misuse(anyhow!("--type asks for an attestation and --only signature forbids it")));
+            return Err(Failure::misuse(anyhow!(
+                "--type asks for an attestation and --only signature forbids it"
+            )));
         }
         if self.only == Some(Only::Attestation) && !self.annotations.is_empty() {
-            return Err(Failure::misuse(anyhow!("-a asks for an annotation of the signature and --only attestation forbids it")));
+            return Err(Failure::misuse(anyhow!(
+                "-a asks for an annotation of the signature and --only attestation forbids it"
+            )));
         }
         Ok(Demands {
             verifier: Verifier::new(vec![key], hash).map_err(Failure::misuse)?,
@@ -163,6 +185,14 @@ impl Args {
 }
 
 impl Demands {
+    fn types(&self) -> Types<'_> {
+        if self.types.is_empty() {
+            Types::Any
+        } else {
+            Types::OneOf(&self.types)
+        }
+    }
+
     async fn check(&self, registry: &Registry, image: &DigestRef) -> Result<Report, Failure> {
         let signatures = async {
             match self.only {
@@ -181,14 +211,26 @@ impl Demands {
             image: image.to_string(),
             signatures: signatures?,
             attestations: attestations?,
-            checked: Checked { signature: true, subject: true, transparency_log: false },
+            checked: Checked {
+                signature: true,
+                subject: true,
+                transparency_log: false,
+            },
         })
     }
 
-    async fn signatures(&self, registry: &Registry, image: &DigestRef) -> Result<Vec<SignatureReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Signatures).await.map_err(fetch_failed)?;
+    async fn signatures(
+        &self,
+        registry: &Registry,
+        image: &DigestRef,
+    ) -> Result<Vec<SignatureReport>, Failure> {
+        let layers = Layers::open(registry, image, cosign::Tag::Signatures)
+            .await
+            .map_err(fetch_failed)?;
         let judged = judge(layers, |signed, layer| {
-            let verified = self.verifier.image_signature(signed, &image.digest, &self.annotations)?;
+            let verified =
+                self.verifier
+                    .image_signature(signed, &image.digest, &self.annotations)?;
             Ok(signature_report(layer, &verified))
         })
         .await;
@@ -200,10 +242,18 @@ impl Demands {
         Ok(judged.good)
     }
 
-    async fn attestations(&self, registry: &Registry, image: &DigestRef) -> Result<Vec<AttestationReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Attestations).await.map_err(fetch_failed)?;
+    async fn attestations(
+        &self,
+        registry: &Registry,
+        image: &DigestRef,
+    ) -> Result<Vec<AttestationReport>, Failure> {
+        let layers = Layers::open(registry, image, cosign::Tag::Attestations)
+            .await
+            .map_err(fetch_failed)?;
         let judged = judge(layers, |signed, layer| {
-            let verified = self.verifier.attestation(signed, &image.digest, &self.types)?;
+            let verified = self
+                .verifier
+                .attestation(signed, &image.digest, self.types())?;
             Ok(attestation_report(layer, &verified))
         })
         .await;
@@ -212,7 +262,11 @@ impl Demands {
                 .none_good("attestation")
                 .hint("the image has no such provenance by this key; --only signature checks the image signature alone"));
         }
-        if let Some(missing) = self.types.iter().find(|t| judged.good.iter().all(|r| r.predicate_type != **t)) {
+        if let Some(missing) = self
+            .types
+            .iter()
+            .find(|t| judged.good.iter().all(|r| r.predicate_type != **t))
+        {
             return Err(judged.none_good(&format!("attestation of type {missing}")));
         }
         Ok(judged.good)
@@ -232,7 +286,11 @@ async fn judge<T>(
     mut layers: Layers<'_>,
     check: impl Fn(&Signed, &str) -> Result<T, Rejection>,
 ) -> Judged<T> {
-    let mut judged = Judged { good: Vec::new(), reasons: Vec::new(), is_outside: false };
+    let mut judged = Judged {
+        good: Vec::new(),
+        reasons: Vec::new(),
+        is_outside: false,
+    };
     while let Some(layer) = layers.next().await {
         let reason = match &layer.signed {
             Ok(signed) => match check(signed, &layer.digest) {
@@ -247,7 +305,9 @@ async fn judge<T>(
                 chain(error)
             }
         };
-        judged.reasons.push(format!("layer {}: {reason}", layer.digest));
+        judged
+            .reasons
+            .push(format!("layer {}: {reason}", layer.digest));
     }
     judged
 }
@@ -271,19 +331,31 @@ impl<T> Judged<T> {
         if self.reasons.is_empty() {
             return Failure::no(anyhow!("no {what} found"));
         }
-        let mut text = self.reasons.iter().take(MAX_REASONS).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let mut text = self
+            .reasons
+            .iter()
+            .take(MAX_REASONS)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("; ");
         if self.reasons.len() > MAX_REASONS {
             text.push_str(&format!("; and {} more", self.reasons.len() - MAX_REASONS));
         }
         if self.is_outside {
-            return Failure::outside(anyhow!("no valid {what}, but not everything could be read: {text}"));
+            return Failure::outside(anyhow!(
+                "no valid {what}, but not everything could be read: {text}"
+            ));
         }
         Failure::no(anyhow!("no valid {what}: {text}"))
     }
 }
 
 fn signature_report(layer: &str, verified: &Verified<SimpleSigning>) -> SignatureReport {
-    SignatureReport { key: verified.key_fingerprint(), layer: layer.to_owned(), payload: verified.value().clone() }
+    SignatureReport {
+        key: verified.key_fingerprint(),
+        layer: layer.to_owned(),
+        payload: verified.value().clone(),
+    }
 }
 
 fn attestation_report(layer: &str, verified: &Verified<Statement>) -> AttestationReport {
@@ -294,14 +366,19 @@ fn attestation_report(layer: &str, verified: &Verified<Statement>) -> Attestatio
         predicate_type: statement.predicate_type.clone(),
         builder_id: builder_id(statement),
         // The statement was parsed from these bytes, so they are JSON; null would only say that they are not UTF-8.
-        statement: String::from_utf8(verified.payload().to_vec()).ok().and_then(|t| RawValue::from_string(t).ok()),
+        statement: String::from_utf8(verified.payload().to_vec())
+            .ok()
+            .and_then(|t| RawValue::from_string(t).ok()),
     }
 }
 
 /// The builder id of provenance v0.2 or v1.
 fn builder_id(statement: &Statement) -> Option<String> {
-    let predicate: serde_json::Value = serde_json::from_str(statement.predicate.as_ref()?.get()).ok()?;
-    let builder = predicate.pointer("/builder/id").or_else(|| predicate.pointer("/runDetails/builder/id"))?;
+    let predicate: serde_json::Value =
+        serde_json::from_str(statement.predicate.as_ref()?.get()).ok()?;
+    let builder = predicate
+        .pointer("/builder/id")
+        .or_else(|| predicate.pointer("/runDetails/builder/id"))?;
     builder.as_str().map(str::to_owned)
 }
 
@@ -309,8 +386,12 @@ fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut text = Vec::new();
     let written = match output {
-        Output::Json => serde_json::to_writer(&mut text, reports).map_err(std::io::Error::from).and_then(|()| writeln!(text)),
-        Output::Text => reports.iter().try_for_each(|report| print_text(&mut text, report)),
+        Output::Json => serde_json::to_writer(&mut text, reports)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(text)),
+        Output::Text => reports
+            .iter()
+            .try_for_each(|report| print_text(&mut text, report)),
     };
     written
         .and_then(|()| std::io::stdout().lock().write_all(&text))
@@ -320,14 +401,20 @@ fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
 fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
     use std::io::Write as _;
     for one in &report.signatures {
-        writeln!(out, "verified signature image={} key={}", report.image, one.key)?;
+        writeln!(
+            out,
+            "verified signature image={} key={}",
+            report.image, one.key
+        )?;
     }
     for one in &report.attestations {
         let builder = one.builder_id.as_deref().unwrap_or("none");
         writeln!(
             out,
             "verified attestation image={} type={} builder={builder:?} key={}",
-            report.image, quoted(&one.predicate_type), one.key
+            report.image,
+            quoted(&one.predicate_type),
+            one.key
         )?;
     }
     Ok(())
@@ -336,7 +423,9 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
 /// Reads an image reference from the command line.
 pub(crate) fn parse_image(text: &str) -> Result<ImageRef, Failure> {
     ImageRef::parse(text.trim()).map_err(|e| {
-        Failure::misuse(e).context(format!("image {text:?}")).hint("write it as registry/repository@sha256:… or registry/repository:tag")
+        Failure::misuse(e)
+            .context(format!("image {text:?}"))
+            .hint("write it as registry/repository@sha256:… or registry/repository:tag")
     })
 }
 
@@ -346,19 +435,28 @@ pub(crate) async fn resolve(registry: &Registry, image: ImageRef) -> Result<Dige
         return image.digest_ref().map_err(Failure::misuse);
     }
     let tag = image.tag.as_deref().unwrap_or("latest");
-    let head = registry.head_manifest(&image.repository, Reference::Tag(tag)).await.map_err(|e| {
-        let hint = e.hint();
-        let failure = Failure::blamed(e.blame(), e).context(format!("resolving {image}"));
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    })?;
+    let head = registry
+        .head_manifest(&image.repository, Reference::Tag(tag))
+        .await
+        .map_err(|e| {
+            let hint = e.hint();
+            let failure = Failure::blamed(e.blame(), e).context(format!("resolving {image}"));
+            match hint {
+                Some(hint) => failure.hint(hint),
+                None => failure,
+            }
+        })?;
     let Some(head) = head else {
-        return Err(Failure::no(anyhow!("image {}:{tag} does not exist", image.repository)));
+        return Err(Failure::no(anyhow!(
+            "image {}:{tag} does not exist",
+            image.repository
+        )));
     };
     let resolved = image.repository.at(head.digest);
-    log::info("resolved", &[("image", &image), ("digest", &resolved.digest)]);
+    log::info(
+        "resolved",
+        &[("image", &image), ("digest", &resolved.digest)],
+    );
     Ok(resolved)
 }
 

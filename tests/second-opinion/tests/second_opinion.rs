@@ -108,8 +108,11 @@ impl Scene {
 
 /// The signature layers that `sigstore` finds beside the image.
 async fn layers_found_by_sigstore(image: &str) -> Vec<SignatureLayer> {
-    let mut plain_http = sigstore::registry::ClientConfig::default();
-    plain_http.protocol = sigstore::registry::ClientProtocol::Http;
+    let protocol = sigstore::registry::ClientProtocol::Http;
+    let plain_http = sigstore::registry::ClientConfig {
+        protocol,
+        ..Default::default()
+    };
     let mut client = ClientBuilder::default()
         .with_oci_client_config(plain_http)
         .build()

@@ -115,6 +115,9 @@ pub async fn append_within(
     writer.run().await
 }
 
+/// How often blobs are uploaded again that a registry denies having. After that it is somebody else's layer that is gone.
+const MOST_LOST: u32 = 6;
+
 /// One call of [`append`].
 struct Writer<'a> {
     registry: &'a Registry,
@@ -137,6 +140,8 @@ struct Writer<'a> {
 struct Uploads {
     started: Vec<Result<Upload, registry::Error>>,
     done: Vec<Digest>,
+    /// How often the registry denied having a blob: then nothing is believed to be there any more.
+    lost: u32,
 }
 
 /// How badly others are in the way.
@@ -254,12 +259,11 @@ impl Writer<'_> {
             HashMap::from([(next.config_digest.clone(), next.config.as_slice())]);
         for &at in &merged.missing {
             let digest = self.new[at].layer_digest();
-            if look
-                .manifest
-                .layers()
-                .iter()
-                .all(|layer| layer.digest() != digest.as_str())
-            {
+            let is_named = || {
+                let mut layers = look.manifest.layers().iter();
+                layers.any(|layer| layer.digest() == digest.as_str())
+            };
+            if self.uploads.lost > 0 || !is_named() {
                 blobs.insert(digest, self.new[at].layer());
             }
         }
@@ -308,7 +312,15 @@ impl Writer<'_> {
             .contention
             .unclear_since
             .get_or_insert_with(Instant::now);
-        let is_unclear = error.cause().is_some_and(Cause::may_pass);
+        // docker-registry mixes up equal blobs that are uploaded side by side, as several signers of one image do: it accepts the
+        // uploads and then denies having the blob, for a moment or until it is uploaded again.
+        let is_lost = (error.has_code("MANIFEST_BLOB_UNKNOWN") || error.has_code("BLOB_UNKNOWN"))
+            && self.uploads.lost < MOST_LOST;
+        if is_lost {
+            self.uploads.done.clear();
+            self.uploads.lost += 1;
+        }
+        let is_unclear = is_lost || error.cause().is_some_and(Cause::may_pass);
         if !is_unclear || since.elapsed() >= self.registry.retry_for() {
             return Err(error.into());
         }

@@ -5,9 +5,9 @@ use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
 /// Below this the clock measures scheduling and not the registry.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(20);
-/// Three round trips are what a writer needs that uploads blobs between its look and its write.
-const WINDOW_TRIPS: u32 = 3;
+const SHORTEST_WINDOW: Duration = Duration::from_millis(30);
+/// A writer that uploads blobs between its look and its write needs two round trips, and a slow one is no reason to ask again.
+const WINDOW_TRIPS: u32 = 4;
 /// Beyond this the registry is so slow that waiting longer helps nobody.
 const LONGEST_SETTLE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -65,14 +65,14 @@ mod tests {
     #[test]
     fn others_as_fast_as_we_are_have_written_when_we_look_back() {
         let mut pace = Pace::default();
-        assert_eq!(pace.window(0), ms(20));
+        assert_eq!(pace.window(0), ms(30));
         pace.saw(ms(100));
         pace.saw(ms(50));
         pace.saw(ms(300));
-        assert_eq!(pace.window(0), ms(150));
+        assert_eq!(pace.window(0), ms(200));
         assert_eq!(
             (pace.window(2), pace.window(3), pace.window(6)),
-            (ms(150), ms(300), ms(600))
+            (ms(200), ms(400), ms(800))
         );
         assert!(pace.settle(ms(60)) >= pace.window(0) + ms(60));
         assert_eq!(pace.settle(ms(60_000)), ms(2000));

@@ -202,6 +202,21 @@ async fn a_candidate_that_is_gone_does_not_hinder() {
         matches!(&refused, Error::Registry(source) if source.has_code("MANIFEST_BLOB_UNKNOWN")),
         "{refused:?}"
     );
+    let tries = door.count("PUT", "/manifests/");
+    assert!(
+        (2..10).contains(&tries),
+        "{tries} tries, though no upload brings the old blob back"
+    );
+}
+
+#[tokio::test]
+async fn a_blob_that_the_registry_forgot_is_uploaded_again() {
+    let registry = Double::default();
+    let door = registry.door().await;
+    door.forget_next_blob();
+    attest(&door, &[attestation("payload", "random 1")])
+        .await
+        .expect("the second upload stays");
     assert_eq!(door.count("PUT", "/manifests/"), 2);
 }
 

@@ -91,7 +91,7 @@ fn image_rejection(verifier: &Verifier, signed: &Signed) -> Rejection {
 
 fn rejection(signed: &Signed) -> Rejection {
     ours()
-        .attestation(signed, &image(), &[V02.to_owned()])
+        .attestation(signed, &image(), Types::OneOf(&[V02.to_owned()]))
         .expect_err("not acceptable")
 }
 
@@ -138,10 +138,17 @@ fn signatures_of_cosign_with_other_algorithms_are_accepted() {
 }
 
 #[test]
+fn any_type_is_accepted_only_when_any_is_asked_for() {
+    let attestation = |types| verifier(&[A]).attestation(&good_attestation(), &image(), types);
+    assert!(attestation(Types::Any).is_ok());
+    assert!(attestation(Types::OneOf(&[])).is_err());
+}
+
+#[test]
 fn an_attestation_of_cosign_is_accepted_and_hands_out_its_exact_bytes() {
     let types = ["https://example.com/other".to_owned(), V02.to_owned()];
     let verified = verifier(&[A])
-        .attestation(&good_attestation(), &image(), &types)
+        .attestation(&good_attestation(), &image(), Types::OneOf(&types))
         .expect("signed by a");
     assert_eq!(verified.layer(), good_attestation().layer());
     let envelope = Envelope::parse(verified.layer()).expect("verified");
@@ -167,7 +174,11 @@ fn another_key_is_refused_before_the_payload_is_read() {
         image_rejection(&verifier(&[A]), &garbage),
         Rejection::NoKeyMatches { .. }
     ));
-    let error = verifier(&[B]).attestation(&good_attestation(), &image(), &[V02.to_owned()]);
+    let error = verifier(&[B]).attestation(
+        &good_attestation(),
+        &image(),
+        Types::OneOf(&[V02.to_owned()]),
+    );
     assert!(matches!(
         error,
         Err(Rejection::NoKeyMatches { signatures: 1, .. })
@@ -275,7 +286,7 @@ fn any_subject_may_be_the_image_and_only_by_sha256() {
     };
     let accepted = |subjects: &str| {
         ours()
-            .attestation(&with(subjects), &image(), &[V02.to_owned()])
+            .attestation(&with(subjects), &image(), Types::OneOf(&[V02.to_owned()]))
             .is_ok()
     };
     assert!(accepted(&format!(
@@ -316,7 +327,7 @@ fn the_predicate_type_inside_decides_and_not_the_annotation() {
     );
     let verify = |types: &[&str]| {
         let types: Vec<_> = types.iter().map(|t| (*t).to_owned()).collect();
-        ours().attestation(&statement(&text), &image(), &types)
+        ours().attestation(&statement(&text), &image(), Types::OneOf(&types))
     };
     assert!(verify(&[V02]).is_ok());
     let error = verify(&["https://annotation.example/lies", "urn:b"]).expect_err("another type");
@@ -339,7 +350,7 @@ fn one_valid_signature_among_junk_suffices_and_the_keyid_says_nothing() {
         verifier(&[A]).attestation(
             &fetched(&envelope.to_bytes(), &[]),
             &image(),
-            &[V02.to_owned()],
+            Types::OneOf(&[V02.to_owned()]),
         )
     };
     assert!(verify(&envelope).is_ok());

@@ -11,5 +11,7 @@ struct Cli {
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    tekseal_steps::run("tekseal-provenance", || tekseal_steps::provenance::run(&cli.args))
+    tekseal_steps::run("tekseal-provenance", || {
+        tekseal_steps::provenance::run(&cli.args)
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::anyhow;
 use tekseal_core::{Digest, ImageRef, Repository};
@@ -48,8 +48,27 @@ pub(super) async fn build(tool: &mut Tool, settings: &Settings) -> Result<Built,
         Platforms::Host | Platforms::One(_) => None,
         Platforms::Index(_) => Some(format!("localhost/tekseal-{}", record::uuid()?)),
     };
-    let text = settings::text(&settings.containerfile, "Containerfile")?;
     let mut bases = Vec::new();
+    let images = build_all(tool, settings, list.as_deref(), &mut bases).await;
+    if let (Err(_), Some(list)) = (&images, &list) {
+        forget(tool, list).await;
+    }
+    let image = images?;
+    let what = match list {
+        Some(list) => What::Index(list),
+        None => What::Image(image),
+    };
+    Ok(Built { what, bases })
+}
+
+/// Builds for each platform, and gives the id of the last image.
+async fn build_all(
+    tool: &mut Tool,
+    settings: &Settings,
+    list: Option<&str>,
+    bases: &mut Vec<Base>,
+) -> Result<String, Failure> {
+    let text = settings::text(&settings.containerfile, "Containerfile")?;
     let mut image = String::new();
     for (at, platform) in settings.builds().into_iter().enumerate() {
         let outside = containerfile::outside(&text, &settings.build_args, platform);
@@ -57,11 +76,7 @@ pub(super) async fn build(tool: &mut Tool, settings: &Settings) -> Result<Built,
             prefetch(tool, settings, &outside, platform).await?;
         }
         let iidfile = tool.scratch.path().join(format!("image-id-{at}"));
-        let result = build_one(tool, settings, platform, list.as_deref(), &iidfile).await;
-        if let (Err(_), Some(list)) = (&result, &list) {
-            forget(tool, list).await;
-        }
-        image = result?;
+        image = build_one(tool, settings, platform, list, &iidfile).await?;
         log::info(
             "built",
             &[
@@ -71,14 +86,10 @@ pub(super) async fn build(tool: &mut Tool, settings: &Settings) -> Result<Built,
             ],
         );
         if settings.record.is_some() {
-            find_bases(tool, &outside, &mut bases).await?;
+            find_bases(tool, &outside, bases).await?;
         }
     }
-    let what = match list {
-        Some(list) => What::Index(list),
-        None => What::Image(image),
-    };
-    Ok(Built { what, bases })
+    Ok(image)
 }
 
 /// Removes the index from the storage, where nobody needs it any more; at worst a few bytes stay.
@@ -108,7 +119,7 @@ async fn build_one(
     settings: &Settings,
     platform: Option<&str>,
     list: Option<&str>,
-    iidfile: &PathBuf,
+    iidfile: &Path,
 ) -> Result<String, Failure> {
     let what = format!("building {}", settings.containerfile.display());
     let mut args = arguments(settings, platform, list);
@@ -283,7 +294,7 @@ mod tests {
         fs::write(source.path().join("Containerfile"), "FROM scratch\n").expect("a file");
         fs::write(source.path().join("args"), "# c\nA=file\n\nB=file\n").expect("a file");
         let source = source.path().to_str().expect("ASCII").to_owned();
-        let mut all = vec!["--image", "r.example/a:1", "--source", &source];
+        let mut all = vec!["--image", "r.example/app:1", "--source", &source];
         all.extend(flags);
         let settings = Settings::from_args(&parse(&all).expect("known flags"))?;
         let args = arguments(&settings, platform, None);

@@ -423,7 +423,7 @@ FROM example/${TARGETARCH}
             ("${A:-d}", "1"),
             ("${A:+alt}${E:+no}", "alt"),
             ("$", ""),
-            ("${open", "open"),
+            ("${open", "{open"),
         ] {
             assert_eq!(substitute(text, &known), wanted, "{text}");
         }

@@ -16,6 +16,7 @@ mod child;
 mod complaint;
 mod containerfile;
 mod extra_args;
+mod image;
 mod push;
 mod record;
 mod settings;
@@ -203,13 +204,13 @@ mod tests {
     fn bad_images_are_refused_with_a_hint() {
         for (image, word) in [
             ("", "missing"),
-            ("r.example/a:1@sha256:00", "digest"),
-            ("r.example/a b", "white space"),
-            ("r.example/a:1\nr.example/b", "white space"),
+            ("r.example/app:1@sha256:00", "digest"),
+            ("r.example/app b", "white space"),
+            ("r.example/app:1\nr.example/b", "white space"),
             ("r.example/App:1", "App"),
-            ("docker://r.example/a", "scheme"),
-            ("r.example/a/:1", "empty part"),
-            ("r.example/a:bad:tag", "bad"),
+            ("docker://r.example/app", "scheme"),
+            ("r.example/app/:1", "empty part"),
+            ("r.example/app:bad:tag", "bad"),
         ] {
             let failure = settings(&["--image", image]).expect_err(image);
             assert_eq!(failure.code(), crate::exit::MISUSE, "{image}");
@@ -257,7 +258,7 @@ mod tests {
             (&["--push-extra-args", "'"], "PUSH_EXTRA_ARGS"),
             (&["--skip-push", "--record", "x"], "record"),
         ] {
-            let mut all = vec!["--image", "r.example/a:1"];
+            let mut all = vec!["--image", "r.example/app:1"];
             all.extend(flags);
             let failure = settings(&all).expect_err(word);
             assert_eq!(failure.code(), crate::exit::MISUSE, "{word}");

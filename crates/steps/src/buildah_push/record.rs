@@ -187,7 +187,9 @@ fn document(args: &Args, told: &Told<'_>, uuid: &str) -> Value {
 
 /// RFC 3339 in whole seconds of UTC, as Kubernetes writes times.
 fn time(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+    Timestamp::from_second(at.as_second())
+        .unwrap_or(at)
+        .to_string()
 }
 
 fn results(told: &Told<'_>) -> Vec<Value> {
@@ -260,12 +262,14 @@ mod tests {
     fn the_record_is_a_completed_run_with_hints_and_inputs() {
         let digest = Digest::of(b"image");
         let results = [
-            ("IMAGE_URL".to_owned(), "r.example/a:1".to_owned()),
+            ("IMAGE_URL".to_owned(), "r.example/app:1".to_owned()),
             ("IMAGE_DIGEST".to_owned(), digest.to_string()),
             ("IMAGES".to_owned(), String::new()),
             (
                 "IMAGE_ARTIFACT_OUTPUTS".to_owned(),
-                format!(r#"{{"uri":"r.example/a","digest":"{digest}","isBuildArtifact":"true"}}"#),
+                format!(
+                    r#"{{"uri":"r.example/app","digest":"{digest}","isBuildArtifact":"true"}}"#
+                ),
             ),
         ];
         let repository = Repository::parse("r.example/base").expect("a repository");
@@ -285,7 +289,7 @@ mod tests {
         let (text, run) = record(
             &[
                 "--image",
-                "r.example/a:1",
+                "r.example/app:1",
                 "--build-args",
                 "A=1",
                 "",
@@ -319,7 +323,7 @@ mod tests {
                 .iter()
                 .map(ToString::to_string)
                 .collect::<Vec<_>>(),
-            [format!("r.example/a@{digest}")]
+            [format!("r.example/app@{digest}")]
         );
         let inputs: Vec<_> = artifacts
             .inputs

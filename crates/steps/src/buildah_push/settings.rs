@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context as _, anyhow};
-use tekseal_core::{ImageRef, Repository};
 
 use super::args::{self, Args};
 use super::containerfile;
 use super::extra_args::{self, Command};
+use super::image::Image;
 use crate::{Failure, files};
 
 /// The parameters, checked.
@@ -46,17 +46,6 @@ pub(super) struct Settings {
     pub(super) hermetic: bool,
     pub(super) skip_unused_stages: bool,
     pub(super) artifact_outputs: bool,
-}
-
-/// Where the image goes.
-#[derive(Clone, Debug)]
-pub(super) struct Image {
-    /// As given, tag included: the result `IMAGE_URL`.
-    pub(super) url: String,
-    /// As given, without tag.
-    pub(super) name: String,
-    pub(super) repository: Repository,
-    pub(super) tag: Option<String>,
 }
 
 /// Format of the manifest.
@@ -171,57 +160,6 @@ impl Settings {
                 .map(|platform| Some(platform.as_str()))
                 .collect(),
         }
-    }
-}
-
-impl Image {
-    fn parse(given: &str) -> Result<Self, Failure> {
-        let url = given.trim();
-        if url.is_empty() {
-            return Err(Failure::misuse(anyhow!("IMAGE is missing"))
-                .hint("give --image or the environment variable IMAGE, as registry/repository:tag; a list such as --build-args ends with ';'"));
-        }
-        let refused = |reason: &str, hint: &str| {
-            Err(Failure::misuse(anyhow!("IMAGE {url:?} {reason}")).hint(hint))
-        };
-        if url.contains('@') {
-            return refused(
-                "has a digest already",
-                "the digest is what the push will give; leave only registry/repository:tag",
-            );
-        }
-        if url.chars().any(char::is_whitespace) {
-            return refused(
-                "has white space in it",
-                "a result that was written with a newline is a frequent cause; look at the task before",
-            );
-        }
-        if url.contains("://") {
-            return refused("has a scheme", "leave only registry/repository:tag");
-        }
-        let parsed = ImageRef::parse(url).map_err(|e| {
-            let hint = match url.to_lowercase() == url {
-                true => "write registry/repository:tag",
-                false => "repositories are in lower case; only a tag may have upper case",
-            };
-            Failure::misuse(e).context("reading IMAGE").hint(hint)
-        })?;
-        let name = match &parsed.tag {
-            Some(tag) => &url[..url.len() - tag.len() - 1],
-            None => url,
-        };
-        if name.ends_with('/') || name.starts_with('/') || name.contains("//") {
-            return refused(
-                "has an empty part in its repository",
-                "write registry/repository:tag",
-            );
-        }
-        Ok(Self {
-            url: url.to_owned(),
-            name: name.to_owned(),
-            repository: parsed.repository,
-            tag: parsed.tag,
-        })
     }
 }
 

@@ -180,10 +180,10 @@ pub(super) fn words(all: &[&str]) -> Vec<OsString> {
 
 /// The credentials file for buildah: the one that was named, else the one that knows the image's registry.
 fn authfile(settings: &Settings, registry: &RegistryArgs) -> Result<Option<PathBuf>, Failure> {
-    if let Some(file) = &registry.auth_file {
-        return Ok(Some(file.clone()));
+    if let Some(file) = registry.auth_file() {
+        return Ok(Some(file));
     }
-    if let Some(folder) = &registry.dockerconfig {
+    if let Some(folder) = registry.dockerconfig() {
         // Absence of both is told when the registry client reads its credentials.
         return Ok(["config.json", ".dockerconfigjson"]
             .iter()
@@ -203,7 +203,7 @@ fn authfile(settings: &Settings, registry: &RegistryArgs) -> Result<Option<PathB
 
 /// One folder with all certificates, since buildah takes no more: links to those of `--cert-dir` and `--registry-ca`.
 fn cert_dir(scratch: &Path, registry: &RegistryArgs) -> Result<Option<PathBuf>, Failure> {
-    match (registry.ca.as_slice(), registry.cert_dir.as_slice()) {
+    match (registry.ca().as_slice(), registry.cert_dirs().as_slice()) {
         ([], []) => return Ok(None),
         ([], [one]) => return Ok(Some(one.clone())),
         _ => {}
@@ -217,7 +217,7 @@ fn cert_dir(scratch: &Path, registry: &RegistryArgs) -> Result<Option<PathBuf>, 
         let target = fs::canonicalize(file)?;
         symlink(target, all.join(format!("{stem}.{extension}")))
     };
-    for (path_at, path) in registry.ca.iter().enumerate() {
+    for (path_at, path) in registry.ca().iter().enumerate() {
         let files = if path.is_dir() {
             files_of(path).map_err(|e| failed(path, e))?
         } else {
@@ -227,7 +227,7 @@ fn cert_dir(scratch: &Path, registry: &RegistryArgs) -> Result<Option<PathBuf>, 
             link(file, "crt", &format!("ca-{path_at}-{at}")).map_err(|e| failed(file, e))?;
         }
     }
-    for (folder_at, folder) in registry.cert_dir.iter().enumerate() {
+    for (folder_at, folder) in registry.cert_dirs().iter().enumerate() {
         for file in files_of(folder).map_err(|e| failed(folder, e))? {
             let extension = file
                 .extension()
@@ -282,9 +282,10 @@ mod tests {
         ] {
             fs::write(place(name), name).expect("a file");
         }
+        let text = |name| place(name).display().to_string();
         let registry = RegistryArgs {
-            ca: vec![place("one.pem"), place("cas")],
-            cert_dir: vec![place("dir")],
+            ca: vec![text("one.pem"), text("cas")],
+            cert_dir: vec![text("dir")],
             ..RegistryArgs::default()
         };
         let all = cert_dir(&place("scratch"), &registry)
@@ -316,7 +317,7 @@ mod tests {
             ]
         );
         let registry = RegistryArgs {
-            cert_dir: vec![place("dir")],
+            cert_dir: vec![text("dir")],
             ..RegistryArgs::default()
         };
         assert_eq!(
