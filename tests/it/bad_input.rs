@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use tekseal_harness::{Bearer, Moment, Output, Proxy, Registry, Run, USER};
+use tekseal_harness::{Bearer, Moment, Output, Proxy, Registry, Run, USER, program};
 
 use crate::workshop::{PASSWORD, Workshop, plain_key, run_document};
 
@@ -140,7 +140,7 @@ fn a_missing_run_or_a_bad_configuration_is_misuse() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_the_outsides_fault() {
+fn a_folder_that_cannot_be_made_is_misuse() {
     let shop = Workshop::new();
     let blocked = shop.file("blocked", "a file where a folder should be");
     let refused = Run::tool("tekseal-provenance")
@@ -148,7 +148,7 @@ fn a_folder_that_cannot_be_written_is_the_outsides_fault() {
         .arg(shop.run())
         .arg("--out")
         .arg(blocked.join("out"))
-        .fails_with(3);
+        .fails_with(2);
     says(&refused, &["blocked/out"]);
 }
 
@@ -162,7 +162,13 @@ fn refused_key(shop: &Workshop, key: &Path, password: Option<&str>, wanted: &[&s
         .arg("--out")
         .arg(&folder)
         .ok();
-    let mut sign = Run::tool("tekseal-sign").arg("--key").arg(key).arg(&folder);
+    // A session of its own has no terminal, so nobody can be asked.
+    let mut sign = Run::new("setsid")
+        .arg("--wait")
+        .arg(program("tekseal-sign"))
+        .arg("--key")
+        .arg(key)
+        .arg(&folder);
     if let Some(password) = password {
         sign = sign.env("COSIGN_PASSWORD", password);
     }
@@ -184,7 +190,7 @@ fn keys_that_cannot_be_opened_are_refused_by_name() {
     let secret = "not the password";
     let refused = refused_key(&shop, &key, Some(secret), &["ours.key", "password"]);
     assert!(!refused.stderr.contains(secret));
-    let refused = refused_key(&shop, &key, None, &["no password was given"]);
+    let refused = refused_key(&shop, &key, None, &["a password is needed"]);
     hints(&refused, "COSIGN_PASSWORD");
     let refused = refused_key(&shop, &public, Some(PASSWORD), &["ours.pub", "public key"]);
     assert!(!refused.stderr.is_empty());
@@ -282,6 +288,40 @@ fn verify_refuses_what_is_no_public_key_and_flags_that_contradict() {
             .fails_with(2),
         &["Upper/case"],
     );
+}
+
+#[test]
+fn a_key_given_in_place_of_its_reference_is_not_shown() {
+    let shop = Workshop::new();
+    let (private, _) = plain_key();
+    let text = fs::read_to_string(private).expect("a fixture");
+    let folder = shop.path("payloads");
+    let refused = Run::tool("tekseal-sign")
+        .env("TEKSEAL_KEY", &text)
+        .arg(&folder)
+        .fails_with(2);
+    let body = text.lines().nth(1).expect("PEM has a body");
+    assert!(!refused.stderr.contains(body), "{}", refused.stderr);
+}
+
+#[test]
+fn a_pipe_or_a_link_in_the_folder_is_refused_at_once() {
+    let shop = Workshop::new();
+    let (key, _) = plain_key();
+    let folder = shop.path("payloads");
+    fs::create_dir(&folder).expect("ours");
+    Run::new("mkfifo").arg(folder.join("payloads.json")).ok();
+    let sign = || {
+        Run::tool("tekseal-sign")
+            .arg("--key")
+            .arg(&key)
+            .arg(&folder)
+            .timeout(Duration::from_secs(20))
+    };
+    says(&sign().fails_with(2), &["not a plain file"]);
+    fs::remove_file(folder.join("payloads.json")).expect("ours");
+    std::os::unix::fs::symlink("/etc/hostname", folder.join("payloads.json")).expect("ours");
+    says(&sign().fails_with(2), &["not a plain file"]);
 }
 
 // --- registries
@@ -423,6 +463,24 @@ fn what_a_broken_or_hostile_registry_hands_out_is_refused() {
         matches!(refused.code(), Some(1 | 3)) && refused.stdout.is_empty(),
         "{}",
         refused.stderr
+    );
+}
+
+#[test]
+fn a_registry_that_sends_a_byte_a_second_does_not_hold_the_pipeline() {
+    let shop = Workshop::new();
+    let (_, public) = plain_key();
+    let proxy = Proxy::start(shop.registry.address());
+    let _hanging = proxy.on("GET", "/manifests/").hold(Moment::BeforeAnswering);
+    let image = format!("{}/team/app@{}", proxy.address(), shop.digest);
+    let verify = Run::tool("tekseal-verify")
+        .arg("--key")
+        .arg(&public)
+        .args(["--timeout", "1"])
+        .arg(image);
+    says(
+        &verify.timeout(Duration::from_secs(20)).fails_with(3),
+        &["not done after 1 seconds"],
     );
 }
 

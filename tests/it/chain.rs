@@ -173,6 +173,83 @@ fn a_file_that_was_changed_after_its_step_is_never_published() {
 }
 
 #[test]
+fn what_is_published_follows_from_what_was_signed_and_not_from_the_index() {
+    let shop = Workshop::new();
+    let (key, public) = shop.plain_key();
+    let (_, other) = shop.key_pair("other");
+    let folder = provenance(&shop);
+    sign(&folder, &key).ok();
+    let good = fs::read(folder.join("signed.json")).expect("it is there");
+
+    let upload = || Run::tool("tekseal-upload").arg(&folder);
+    let refused = upload().arg("--key").arg(&other).fails_with(1);
+    assert!(
+        refused.stderr.contains("not by --key"),
+        "{}",
+        refused.stderr
+    );
+
+    for (field, value) in [
+        (
+            "subjects",
+            json!([{"name": format!("{}/team/other", shop.registry.address()), "digest": {"sha256": "0".repeat(64)}}]),
+        ),
+        ("predicateType", json!("https://example.com/another")),
+    ] {
+        let mut signed = index(&folder, "signed.json");
+        signed[0][field] = value;
+        fs::write(
+            folder.join("signed.json"),
+            serde_json::to_vec(&signed).expect("JSON"),
+        )
+        .expect("ours");
+        let refused = upload().fails_with(2);
+        assert!(
+            refused.stderr.contains("than the index says"),
+            "{}",
+            refused.stderr
+        );
+        fs::write(folder.join("signed.json"), &good).expect("ours");
+    }
+
+    let signed = index(&folder, "signed.json");
+    let envelope = folder.join(signed[0]["envelope"].as_str().expect("a name"));
+    let text = fs::read_to_string(&envelope).expect("it is there");
+    fs::write(
+        &envelope,
+        text.replacen('{', "{\"Payload\":\"ZXZpbA==\",", 1),
+    )
+    .expect("ours");
+    upload().fails_with(1);
+    fs::write(&envelope, text).expect("ours");
+    assert!(shop.layers("sig").is_empty() && shop.layers("att").is_empty());
+    upload().arg("--key").arg(&public).ok();
+}
+
+#[test]
+fn a_bundle_of_cosign_3_is_told_apart_from_no_signature() {
+    let Some(cosign) = tekseal_harness::cosign("3.1.3") else {
+        return;
+    };
+    let shop = Workshop::new();
+    let (key, public) = shop.key_pair("ours");
+    cosign
+        .sign(
+            &key,
+            PASSWORD,
+            &shop.image,
+            tekseal_harness::Layout::Bundles,
+        )
+        .ok();
+    let refused = shop.verify(&public).fails_with(1);
+    assert!(
+        refused.stderr.contains("Sigstore bundle"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
 fn a_step_says_when_the_one_before_it_did_not_finish() {
     let shop = Workshop::new();
     let (key, _) = shop.plain_key();

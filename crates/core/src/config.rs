@@ -18,15 +18,51 @@ pub const LOCAL_BUILDER_ID: &str = "urn:tekseal:local:v1";
 const BUILDER_ID: &str = "builder.id";
 const TASKRUN_FORMAT: &str = "artifacts.taskrun.format";
 
-/// Prefixes of the keys of Chains; a key outside them is a typing error.
-const KNOWN_PREFIXES: [&str; 7] = [
-    "artifacts.",
-    "storage.",
-    "transparency.",
-    "signers.",
-    "builder.",
-    "builddefinition.",
-    "filter.",
+/// The other keys of Chains: what they set is the work of a signer, a storage or a controller.
+const KEYS_OF_OTHERS: &[&str] = &[
+    "artifacts.taskrun.storage",
+    "artifacts.taskrun.signer",
+    "artifacts.pipelinerun.format",
+    "artifacts.pipelinerun.storage",
+    "artifacts.pipelinerun.signer",
+    "artifacts.pipelinerun.enable-deep-inspection",
+    "artifacts.oci.format",
+    "artifacts.oci.storage",
+    "artifacts.oci.signer",
+    "storage.pubsub.provider",
+    "storage.pubsub.topic",
+    "storage.pubsub.kafka.bootstrap.servers",
+    "storage.gcs.bucket",
+    "storage.oci.repository",
+    "storage.oci.repository.insecure",
+    "storage.oci.encoding-format",
+    "storage.docdb.url",
+    "storage.docdb.mongo-server-url",
+    "storage.docdb.mongo-server-url-dir",
+    "storage.docdb.mongo-server-url-path",
+    "storage.archivista.url",
+    "storage.grafeas.projectid",
+    "storage.grafeas.noteid",
+    "storage.grafeas.notehint",
+    "transparency.enabled",
+    "transparency.url",
+    "signers.kms.kmsref",
+    "signers.kms.auth.address",
+    "signers.kms.auth.token",
+    "signers.kms.auth.token-path",
+    "signers.kms.auth.oidc.path",
+    "signers.kms.auth.oidc.role",
+    "signers.kms.auth.oidc.token-path",
+    "signers.kms.auth.spire.sock",
+    "signers.kms.auth.spire.audience",
+    "signers.x509.fulcio.enabled",
+    "signers.x509.fulcio.address",
+    "signers.x509.fulcio.issuer",
+    "signers.x509.fulcio.provider",
+    "signers.x509.identity.token.file",
+    "signers.x509.tuf.mirror.url",
+    "builddefinition.buildtype",
+    "filter.managed-by",
 ];
 
 /// What a configuration says about formatting.
@@ -36,6 +72,7 @@ pub struct Config {
     is_explicit: bool,
     taskrun_formats: Vec<Format>,
     unknown_keys: Vec<String>,
+    keys_of_others: Vec<String>,
 }
 
 /// All that is wrong with a configuration.
@@ -55,6 +92,7 @@ impl Config {
             is_explicit: false,
             taskrun_formats: vec![Format::InToto],
             unknown_keys: Vec::new(),
+            keys_of_others: Vec::new(),
         }
     }
 
@@ -72,7 +110,7 @@ impl Config {
                     Ok(list) => config.taskrun_formats = list,
                     Err(error) => problems.push(format!("{key}: {error}")),
                 },
-                _ if KNOWN_PREFIXES.iter().any(|prefix| key.starts_with(prefix)) => {}
+                known if KEYS_OF_OTHERS.contains(&known) => config.keys_of_others.push(key.clone()),
                 _ => config.unknown_keys.push(key.clone()),
             }
         }
@@ -86,6 +124,12 @@ impl Config {
     #[must_use]
     pub fn taskrun_formats(&self) -> &[Format] {
         &self.taskrun_formats
+    }
+
+    /// Keys of Chains that have no say in formatting.
+    #[must_use]
+    pub fn keys_of_others(&self) -> &[String] {
+        &self.keys_of_others
     }
 
     /// Keys that neither Chains nor tekseal knows.
@@ -164,9 +208,17 @@ mod tests {
             error.to_string().contains("artifacts.taskrun.format")
                 && error.to_string().contains("slsa/v1")
         );
-        let config = Config::from_map(&map(&[("bulder.id", "x"), ("storage.oci.repository", "r")]))
-            .expect("fine");
-        assert_eq!(config.unknown_keys(), ["bulder.id"]);
+        let config = Config::from_map(&map(&[
+            ("bulder.id", "x"),
+            ("storage.oci.repository", "r"),
+            ("artifacts.taskrun.formt", "x"),
+        ]))
+        .expect("fine");
+        assert_eq!(
+            config.unknown_keys(),
+            ["artifacts.taskrun.formt", "bulder.id"]
+        );
+        assert_eq!(config.keys_of_others(), ["storage.oci.repository"]);
     }
 
     #[test]

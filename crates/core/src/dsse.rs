@@ -62,7 +62,7 @@ impl Envelope {
 
     /// Reads an envelope.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        serde_json::from_slice(bytes).map_err(Error::Json)
+        gojson::from_object(bytes).map_err(Error::Json)
     }
 
     /// The exact bytes that are stored and logged.

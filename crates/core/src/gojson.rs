@@ -33,6 +33,16 @@ pub fn to_vec_protojson<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our types have string keys and a Vec takes any byte")
 }
 
+/// Reads a JSON object. serde would also take a list for a struct, field by field, which no other reader does.
+pub(crate) fn from_object<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+) -> Result<T, serde_json::Error> {
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(bytes),
+        _ => Err(serde::de::Error::custom("not a JSON object")),
+    }
+}
+
 struct GoFormatter(CompactFormatter);
 
 impl Formatter for GoFormatter {

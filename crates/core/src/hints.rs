@@ -6,7 +6,7 @@
 //! the order in which the first result of each pair stands in the run.
 //! A hint that is there but unusable is never silent: it comes out as a [`Note`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::reference::{self, DigestRef};
 use crate::run::{CompletedRun, Param, Value};
@@ -122,8 +122,9 @@ pub fn parse_digest(text: &str) -> Result<(String, String), DigestError> {
 
 fn images(results: &[Param], notes: &mut Vec<Note>) -> Vec<DigestRef> {
     let mut found: Vec<DigestRef> = Vec::new();
+    let mut known = HashSet::new();
     let mut add = |result: &str, text: &str, notes: &mut Vec<Note>| match DigestRef::parse(text) {
-        Ok(image) if !found.contains(&image) => found.push(image),
+        Ok(image) if known.insert(image.clone()) => found.push(image),
         Ok(_) => {}
         Err(error) => notes.push(Note {
             result: result.to_owned(),
@@ -263,6 +264,7 @@ fn pairs(
     notes: &mut Vec<Note>,
 ) -> Vec<Pair> {
     let mut markers: Vec<(&str, Option<&Param>, Option<&Param>)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
     for result in results {
         let by_name = result.name.strip_suffix(name_suffix);
         let Some(marker) = by_name.or_else(|| result.name.strip_suffix(digest_suffix)) else {
@@ -271,13 +273,10 @@ fn pairs(
         if result.value.as_text().trim().is_empty() {
             continue;
         }
-        let at = markers
-            .iter()
-            .position(|(m, ..)| *m == marker)
-            .unwrap_or_else(|| {
-                markers.push((marker, None, None));
-                markers.len() - 1
-            });
+        let at = *known.entry(marker).or_insert_with(|| {
+            markers.push((marker, None, None));
+            markers.len() - 1
+        });
         let slot = if by_name.is_some() {
             &mut markers[at].1
         } else {

@@ -291,6 +291,13 @@ impl CompletedRun {
         &self.metadata.annotations
     }
 
+    /// Whether the run ended well; failed and cancelled runs are completed too.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        let mut conditions = self.status.conditions.iter();
+        conditions.any(|c| c.kind == "Succeeded" && c.status == "True")
+    }
+
     /// Whether its author declares the build reproducible.
     #[must_use]
     pub fn is_declared_reproducible(&self) -> bool {

@@ -78,7 +78,7 @@ impl SimpleSigning {
 
     /// Reads a document back.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        gojson::from_object(bytes)
     }
 
     /// Whether the document speaks of the image with this digest.

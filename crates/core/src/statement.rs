@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
+use crate::gojson;
 use crate::reference::{DigestRef, Repository};
 
 /// Statement type of in-toto attestation framework v0.1.
@@ -70,7 +71,7 @@ pub struct Statement {
 impl Statement {
     /// Reads a Statement from signed bytes.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(bytes)
+        gojson::from_object(bytes)
     }
 }
 

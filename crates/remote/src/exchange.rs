@@ -13,6 +13,7 @@ use tekseal_core::Repository;
 use crate::auth::{Keyring, Next, Refusal};
 use crate::error::{Cause, Detail, shown};
 use crate::http::{self, Line};
+use crate::options::Notice;
 use crate::retry::{Patience, retry_after};
 
 /// How often one request may be sent elsewhere.
@@ -24,6 +25,7 @@ pub(crate) struct Exchange {
     pub(crate) line: Line,
     pub(crate) keyring: Keyring,
     pub(crate) retry_for: Duration,
+    pub(crate) notice: Notice,
     /// The URL under which each registry has answered.
     pub(crate) bases: Mutex<HashMap<String, Url>>,
 }
@@ -101,7 +103,7 @@ impl Exchange {
         repository: &Repository,
         call: &Call,
     ) -> Result<Answer, Cause> {
-        let mut patience = Patience::new(self.retry_for);
+        let mut patience = Patience::new(self.retry_for, self.notice);
         self.persist(repository, call, &mut patience).await
     }
 

@@ -14,6 +14,9 @@ pub enum Access {
     PullPush,
 }
 
+/// Takes what went wrong and how long it will be until the next try.
+pub type Notice = fn(&dyn std::error::Error, Duration);
+
 /// How to talk to registries.
 #[derive(Debug)]
 pub struct Options {
@@ -31,6 +34,9 @@ pub struct Options {
     pub insecure_registries: Vec<String>,
     /// For how long one operation may be tried again after 5xx, 408, 429 and connection errors.
     pub retry_for: Duration,
+    /// Called before each wait of a second or more with what went wrong and how long the wait is, so that a person is not left
+    /// in silence.
+    pub notice: Notice,
     /// How long to wait for each piece of an answer. A connection must be there after a third of it, a whole request may
     /// take 20 times that.
     pub timeout: Duration,
@@ -45,6 +51,7 @@ impl Default for Options {
             cert_dirs: Vec::new(),
             insecure_registries: Vec::new(),
             retry_for: Duration::from_secs(30),
+            notice: |_, _| {},
             timeout: Duration::from_secs(30),
         }
     }

@@ -15,7 +15,7 @@ use crate::auth::Keyring;
 pub use crate::error::{Blame, Cause, Detail, Error};
 use crate::exchange::{Answer, Call, Exchange, Target, upload_location};
 use crate::http::Line;
-pub use crate::options::{Access, Options};
+pub use crate::options::{Access, Notice, Options};
 use crate::referrers;
 use crate::retry::Patience;
 use crate::tls::Files;
@@ -91,6 +91,7 @@ impl Registry {
             line: Line::new(options.insecure_registries, files, options.timeout)?,
             keyring: Keyring::new(options.credentials, options.access),
             retry_for: options.retry_for,
+            notice: options.notice,
             bases: Mutex::default(),
         };
         Ok(Self {
@@ -139,7 +140,7 @@ impl Registry {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(self.exchange.retry_for);
+        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
         self.put(repository, reference, media_type, bytes, &mut patience)
             .await
             .map_err(|cause| Error::PutManifest {
@@ -158,7 +159,7 @@ impl Registry {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(Duration::ZERO);
+        let mut patience = Patience::new(Duration::ZERO, self.exchange.notice);
         self.put(repository, reference, media_type, bytes, &mut patience)
             .await
             .map_err(|cause| Error::PutManifest {
@@ -176,7 +177,7 @@ impl Registry {
 
     /// Starts the upload of a blob, which may be decided later.
     pub async fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
-        let mut patience = Patience::new(self.exchange.retry_for);
+        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
         self.open(repository, &mut patience)
             .await
             .map_err(|cause| Error::StartUpload {
@@ -377,7 +378,7 @@ impl Registry {
         digest: &Digest,
         bytes: &[u8],
     ) -> Result<(), Cause> {
-        let mut patience = Patience::new(self.exchange.retry_for);
+        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
         let mut upload = upload;
         loop {
             let mut url = upload.location;

@@ -8,22 +8,26 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
 use crate::error::Cause;
+use crate::options::Notice;
 
 /// How long one operation may still be tried.
 #[derive(Debug)]
 pub(crate) struct Patience {
     deadline: Instant,
     next: Duration,
+    notice: Notice,
 }
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+const WORTH_A_NOTICE: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 impl Patience {
-    pub(crate) fn new(budget: Duration) -> Self {
+    pub(crate) fn new(budget: Duration, notice: Notice) -> Self {
         Self {
             deadline: Instant::now() + budget,
             next: FIRST_WAIT,
+            notice,
         }
     }
 
@@ -42,7 +46,11 @@ impl Patience {
             return Err(cause);
         }
         let asked = cause.retry_after().unwrap_or_default();
-        tokio::time::sleep(jittered(self.next).max(asked).min(left)).await;
+        let wait = jittered(self.next).max(asked).min(left);
+        if wait >= WORTH_A_NOTICE {
+            (self.notice)(&cause, wait);
+        }
+        tokio::time::sleep(wait).await;
         self.next = (self.next * 2).min(LONGEST_WAIT);
         Ok(())
     }

@@ -21,6 +21,9 @@ pub enum Error {
     /// Nothing at all.
     #[error("empty key reference, wanted a file path or env://NAME")]
     Empty,
+    /// A key, or something else that is no reference. Never shown.
+    #[error("this is no key reference but perhaps a key, wanted a file path or env://NAME")]
+    Content,
     /// `env://` without a usable name.
     #[error("key reference {0:?} has no usable name of a variable, wanted env://NAME")]
     Name(String),
@@ -31,11 +34,18 @@ pub enum Error {
     Scheme(String),
 }
 
+/// No path is longer.
+const MOST_TEXT: usize = 4096;
+
 impl KeyRef {
     /// Parses a path or `env://NAME`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Err(Error::Empty);
+        }
+        // Whoever passes the key itself must not find it in a log.
+        if text.contains('\n') || text.contains("-----BEGIN") || text.len() > MOST_TEXT {
+            return Err(Error::Content);
         }
         if text.starts_with("pkcs11:") {
             return Err(Error::Scheme("pkcs11:".to_owned()));

@@ -36,7 +36,7 @@ pub enum Error {
     /// A PKCS#8 file with a password of its own.
     #[error(
         "this is an ENCRYPTED PRIVATE KEY, which is not supported; \
-         convert it with: cosign import-key-pair, or openssl pkcs8 -nocrypt"
+         decrypt it with: openssl pkcs8 -in KEY -out PLAIN.pem"
     )]
     EncryptedPkcs8,
     /// Some other PEM block.

@@ -1,11 +1,11 @@
 //! `tekseal`: the desk program, every tool as a subcommand, and shell completions.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{attest, buildah_push, keygen, provenance, sign, tree, upload, verify};
+use crate::{Failure, attest, buildah_push, keygen, provenance, sign, tree, upload, verify};
 
 /// Build, prove, sign, publish and verify container images on Tekton.
 #[derive(Debug, Parser)]
@@ -33,7 +33,7 @@ enum Tool {
     Keygen(keygen::Args),
     /// Draw what hangs on an image
     Tree(tree::Args),
-    /// Print the completions of a shell
+    /// Print the completions of a shell, for example: source <(tekseal completions bash)
     Completions {
         /// Which shell
         #[arg(value_enum)]
@@ -56,8 +56,14 @@ pub fn main() -> ExitCode {
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "tekseal", &mut io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "tekseal", &mut script);
+            match io::stdout().lock().write_all(&script) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(e) => Failure::outside(e)
+                    .context("writing to stdout")
+                    .report("tekseal"),
+            }
         }
     }
 }

@@ -48,6 +48,22 @@ impl Failure {
         Self::with_code(OUTSIDE, error)
     }
 
+    /// A file that could not be written: exit 2 when the path is wrong, else 3, since another try with more room may work.
+    /// The text is the system's alone, without the name of a temporary file.
+    pub fn of_writing(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound};
+        let kind = error.kind();
+        let code = if matches!(
+            kind,
+            NotFound | NotADirectory | IsADirectory | AlreadyExists
+        ) {
+            MISUSE
+        } else {
+            OUTSIDE
+        };
+        Self::with_code(code, std::io::Error::from(kind))
+    }
+
     /// A failure with this exit code.
     pub fn with_code(code: u8, error: impl Into<anyhow::Error>) -> Self {
         Self {
@@ -104,11 +120,34 @@ impl Failure {
     }
 }
 
+/// The longest line of error text, in characters: much of it may come from outside.
+const MOST_TEXT: usize = 4096;
+
+/// Control characters, and those that change the direction of writing or have no width: they could make a line look like another one.
+pub(crate) fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+}
+
+/// An error and what caused it, on one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    one_line(&text)
+}
+
 /// Control characters could forge log lines or move a terminal's cursor; much of an error's text comes from outside.
 fn one_line(text: &str) -> String {
     text.trim_end()
         .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_invisible(c) { ' ' } else { c })
+        .take(MOST_TEXT)
         .collect()
 }
 

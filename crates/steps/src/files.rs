@@ -39,11 +39,10 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
     Ok(())
 }
 
-/// Like [`write_atomically`], with the failure as a tool reports it: a folder that cannot be written is exit 3, since nothing was lost and
-/// another try with more room may work.
+/// Like [`write_atomically`], with the failure as a tool reports it.
 pub fn write(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failure> {
     write_atomically(path, bytes, mode).map_err(|e| {
-        Failure::outside(e)
+        Failure::of_writing(&e)
             .context(format!("writing {}", path.display()))
             .hint("check that the folder exists, is writable and has room; nothing was left half-written")
     })
@@ -71,10 +70,23 @@ pub fn read(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// Like [`read`], for a file that another step wrote: it must be a plain file, no link out of the folder and no pipe that never ends.
+pub fn read_plain(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
+    let is_plain = fs::symlink_metadata(path).map(|meta| meta.is_file());
+    if matches!(is_plain, Ok(false)) {
+        return Err(Failure::misuse(anyhow!(
+            "{what} {} is not a plain file",
+            path.display()
+        )));
+    }
+    read(path, limit, what)
+}
+
 /// Makes a folder (and those above it) if it is not there.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(path)
-        .map_err(|e| Failure::outside(e).context(format!("making the folder {}", path.display())))
+    fs::create_dir_all(path).map_err(|e| {
+        Failure::of_writing(&e).context(format!("making the folder {}", path.display()))
+    })
 }
 
 /// Removes a file that may be absent; used to take back the index of an earlier run before new files are written.

@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Subject};
+use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Statement, Subject};
 
 use crate::Failure;
 use crate::files::{self, Mode};
@@ -157,7 +157,7 @@ impl PayloadEntry {
 
     /// Reads the payload file and checks that it still is what the index says.
     pub fn load(&self, folder: &Path) -> Result<Payload, Failure> {
-        let bytes = files::read(&files::inside(folder, &self.file)?, MAX_FILE, "payload")?;
+        let bytes = files::read_plain(&files::inside(folder, &self.file)?, MAX_FILE, "payload")?;
         if Digest::of(&bytes) != self.digest {
             return Err(Failure::misuse(anyhow!(
                 "payload {} is not the one of the index: its digest differs",
@@ -175,11 +175,22 @@ impl PayloadEntry {
                         self.file
                     )));
                 };
+                // Where it is stored follows from what is signed, not from what the index says of it.
+                let statement = Statement::parse(&bytes).map_err(|e| {
+                    Failure::misuse(e).context(format!("payload {} is no Statement", self.file))
+                })?;
+                if statement.subject != self.subjects || statement.predicate_type != *predicate_type
+                {
+                    return Err(Failure::misuse(anyhow!(
+                        "payload {} speaks of other subjects, or has another predicate type, than the index says",
+                        self.file
+                    )));
+                }
                 Ok(Payload::statement(
                     &self.format,
                     predicate_type,
                     bytes,
-                    self.subjects.clone(),
+                    statement.subject,
                 ))
             }
             Kind::SimpleSigning => {
@@ -215,7 +226,7 @@ impl SignedEntry {
                 self.payload.file
             )));
         };
-        files::read(&files::inside(folder, name)?, MAX_FILE, "signature")
+        files::read_plain(&files::inside(folder, name)?, MAX_FILE, "signature")
     }
 }
 
@@ -230,7 +241,7 @@ pub fn read_index<T: DeserializeOwned>(
         return Err(Failure::misuse(anyhow!("{} is missing", path.display()))
             .hint(format!("{made_by} writes it as its last act: it did not run, did not finish, or used another folder")));
     }
-    let bytes = files::read(&path, MAX_INDEX, "index")?;
+    let bytes = files::read_plain(&path, MAX_INDEX, "index")?;
     serde_json::from_slice(&bytes)
         .map_err(|e| Failure::misuse(e).context(format!("reading {}", path.display())))
 }
@@ -250,10 +261,39 @@ pub fn invalidate(folder: &Path, names: &[&str]) -> Result<(), Failure> {
         .try_for_each(|name| files::remove_if_there(&folder.join(name)))
 }
 
+#[derive(Deserialize)]
+struct ConfigMap {
+    kind: String,
+    #[serde(default)]
+    data: BTreeMap<String, String>,
+}
+
+/// Takes back the indexes of an earlier run in this folder and the files that they named, so that nothing stale lies beside what is new.
+pub fn take_back(folder: &Path) -> Result<(), Failure> {
+    let earlier: Vec<PayloadEntry> = read_index(folder, PAYLOADS, "").unwrap_or_default();
+    invalidate(folder, &[STORED, SIGNED, PAYLOADS])?;
+    for entry in earlier {
+        let Ok(path) = files::inside(folder, &entry.file) else {
+            continue;
+        };
+        files::remove_if_there(&path)?;
+        for suffix in [".sig", ".dsse.json"] {
+            files::remove_if_there(&files::inside(folder, &format!("{}{suffix}", entry.file))?)?;
+        }
+    }
+    Ok(())
+}
+
 /// A map of strings from a file with one JSON object, or from a mounted ConfigMap folder (a file per key).
 pub fn read_map(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     if !path.is_dir() {
         let bytes = files::read(path, MAX_INDEX, "configuration")?;
+        // A whole ConfigMap, as `kubectl get configmap -o json` prints it, or its data alone.
+        if let Ok(ConfigMap { kind, data }) = serde_json::from_slice(&bytes)
+            && kind == "ConfigMap"
+        {
+            return Ok(data);
+        }
         return serde_json::from_slice(&bytes).map_err(|e| {
             Failure::misuse(e)
                 .context(format!("reading the configuration {}", path.display()))

@@ -1,6 +1,6 @@
 //! Keys and passwords from the command line, the environment or a terminal.
 
-use std::io::{self, IsTerminal as _};
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::anyhow;
@@ -8,6 +8,7 @@ use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
 
 use crate::Failure;
 use crate::files;
+use crate::log;
 
 /// Key files are a few kilobytes at most.
 const MAX_KEY: u64 = 64 * 1024;
@@ -25,7 +26,7 @@ pub struct SigningKeyArgs {
 /// Where a password comes from.
 #[derive(Debug, clap::Args)]
 pub struct PasswordArgs {
-    /// File with the password of an encrypted key; else COSIGN_PASSWORD, else a prompt on a terminal
+    /// File with the password of an encrypted key, to the last byte (a newline at its end counts); else COSIGN_PASSWORD, else a prompt on a terminal
     #[arg(long, env = "TEKSEAL_PASSWORD_FILE", value_name = "FILE")]
     password_file: Option<String>,
 }
@@ -45,7 +46,7 @@ impl From<signer::Error> for Failure {
         let is_password = matches!(error, signer::Error::File(cosign_key::Error::Password));
         let failure = Self::misuse(error);
         if is_password {
-            return failure.hint("the password counts to the last byte: a password file that ends with a newline has it in the password");
+            return failure.hint("the password counts to the last byte: one that was written by `echo` ends with a newline");
         }
         failure
     }
@@ -55,18 +56,22 @@ impl PasswordArgs {
     /// The password: from the file, from `COSIGN_PASSWORD` (even if empty), or from the terminal.
     pub fn get(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if let Some(path) = self.file() {
-            return Ok(Zeroizing::new(files::read(
-                Path::new(path),
-                MAX_KEY,
-                "password file",
-            )?));
+            let password = Zeroizing::new(files::read(Path::new(path), MAX_KEY, "password file")?);
+            if password.ends_with(b"\n") {
+                log::warn(
+                    "the password file ends with a newline, which counts as part of the password",
+                    &[("file", &path)],
+                );
+            }
+            return Ok(password);
         }
         if let Some(password) = std::env::var_os("COSIGN_PASSWORD") {
             return Ok(Zeroizing::new(password.into_encoded_bytes()));
         }
-        if !io::stdin().is_terminal() {
+        // The prompt is on the terminal itself, so stdin may be a run document.
+        if File::open("/dev/tty").is_err() {
             return Err(
-                Failure::misuse(anyhow!("the key is encrypted and no password was given"))
+                Failure::misuse(anyhow!("a password is needed and none was given"))
                     .hint("set COSIGN_PASSWORD (it may be empty), or give --password-file"),
             );
         }

@@ -83,7 +83,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     };
     write().map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => exists(path),
-        _ => Failure::outside(e).context(format!("writing {}", path.display())),
+        _ => Failure::of_writing(&e).context(format!("writing {}", path.display())),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use tekseal_core::config::{self, Config};
 use tekseal_core::format::Format;
 use tekseal_core::run::{self, CompletedRun};
@@ -32,13 +33,16 @@ pub struct SourceArgs {
     /// Format of provenance, a comma list; overrides the configuration (in-toto and slsa/v1 are both SLSA v0.2)
     #[arg(long = "format", env = "TEKSEAL_FORMAT", value_name = "FORMAT")]
     formats: Vec<String>,
-    /// Data of Tekton Chains' chains-config map: a JSON file or a mounted folder; brings Chains' defaults with it
+    /// Data of Tekton Chains' chains-config map: a JSON file or a mounted folder; builder.id and artifacts.taskrun.format are read, Chains' defaults hold
     #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
     config: Option<String>,
     /// Builder id to record; overrides the configuration
     #[arg(long, env = "TEKSEAL_BUILDER_ID", value_name = "URI")]
     builder_id: Option<String>,
 }
+
+/// The most subjects that readers of a Statement accept.
+const MOST_IMAGES: usize = 1024;
 
 /// Reads the run and writes the folder; `payloads.json` last.
 pub fn run(args: &Args) -> Result<(), Failure> {
@@ -69,6 +73,12 @@ impl SourceArgs {
         let formats = self.formats(&config)?;
         let bytes = files::read(&self.run, run::MAX_RUN_BYTES, "run document")?;
         let run = CompletedRun::from_json(&bytes).map_err(|e| self.refused(e))?;
+        if !run.succeeded() {
+            log::warn(
+                "the run did not succeed; provenance v0.2 of a TaskRun does not say so",
+                &[("run", &run.name())],
+            );
+        }
         let artifacts = hints::observe(&run);
         for note in &artifacts.notes {
             log::warn(
@@ -81,6 +91,10 @@ impl SourceArgs {
                 "the run names no image, so there is nothing to sign but its provenance",
                 &[("wanted", &"results IMAGE_URL and IMAGE_DIGEST, or IMAGES")],
             );
+        }
+        if artifacts.images.len() > MOST_IMAGES {
+            return Err(Failure::no(anyhow!("the run names {} images, more than {MOST_IMAGES}", artifacts.images.len()))
+                .hint("readers accept no Statement with that many subjects; build fewer images in one TaskRun"));
         }
         let builder_id = given(&self.builder_id)
             .next()
@@ -111,6 +125,13 @@ impl SourceArgs {
             log::warn(
                 "configuration key is not known and was ignored",
                 &[("key", key)],
+            );
+        }
+        if !config.keys_of_others().is_empty() {
+            let keys = config.keys_of_others().join(",");
+            log::info(
+                "configuration keys that formatting does not depend on",
+                &[("keys", &keys)],
             );
         }
         Ok(config)

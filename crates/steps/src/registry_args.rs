@@ -55,7 +55,7 @@ pub struct RegistryArgs {
         long,
         env = "TEKSEAL_RETRY_FOR",
         value_name = "SECONDS",
-        default_value_t = 120
+        default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=86_400)
     )]
     pub(crate) retry_for: u64,
 }
@@ -91,6 +91,7 @@ impl RegistryArgs {
             cert_dirs: self.cert_dirs(),
             insecure_registries: given(&self.insecure).map(str::to_owned).collect(),
             retry_for: Duration::from_secs(self.retry_for),
+            notice: told_to_wait,
             ..Options::default()
         })
         .map_err(|e| Failure::misuse(e).context("preparing the registry client"))
@@ -149,6 +150,16 @@ impl RegistryArgs {
         ))
         .hint("bind the workspace dockerconfig to a Secret of type kubernetes.io/dockerconfigjson"))
     }
+}
+
+fn told_to_wait(error: &dyn std::error::Error, wait: Duration) {
+    log::warn(
+        "trying again",
+        &[
+            ("seconds", &wait.as_secs()),
+            ("reason", &crate::exit::chain(error)),
+        ],
+    );
 }
 
 /// What was given, without empty texts.

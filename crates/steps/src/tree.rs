@@ -23,6 +23,7 @@ pub struct Args {
     #[arg(
         long,
         short = 'o',
+        env = "TEKSEAL_OUTPUT",
         value_enum,
         default_value = "text",
         value_name = "FORM"
@@ -32,14 +33,20 @@ pub struct Args {
     registry: RegistryArgs,
 }
 
+/// After how many seconds to give up.
+const LONGEST: u64 = 300;
+
 /// Lists and draws. Exit 0 also when nothing hangs on the image; exit 1 when there is no such image and nothing hangs on it.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let image = verify::parse_image(&args.image)?;
     let registry = args.registry.open(Access::Pull)?;
     let image = verify::resolve(&registry, image).await?;
-    let tree = store::tree(&registry, &image)
-        .await
-        .map_err(verify::fetch_failed)?;
+    let list = async {
+        store::tree(&registry, &image)
+            .await
+            .map_err(verify::fetch_failed)
+    };
+    let tree = verify::within(LONGEST, list).await?;
     if matches!(tree.image, Image::Absent) && tree.tags.is_empty() && tree.referrers.is_empty() {
         return Err(Failure::no(anyhow::anyhow!(
             "image {image} does not exist and nothing hangs on it"

@@ -11,8 +11,9 @@ use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
 use crate::handover::{self, Kind, SignedEntry, StoredEntry};
+use crate::key_args;
 use crate::log;
-use crate::registry_args::{Access, RegistryArgs};
+use crate::registry_args::{Access, RegistryArgs, given};
 
 /// Store the signed payloads of a folder that tekseal-sign wrote.
 #[derive(Debug, clap::Args)]
@@ -20,6 +21,9 @@ pub struct Args {
     /// Folder with signed.json and the files that it names
     #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
     folder: PathBuf,
+    /// Public key that must have signed the folder: a file or env://NAME; without it any key of signed.json will do
+    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    key: Option<String>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -36,6 +40,14 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     };
     let key = PublicKey::from_pem(first.public_key.as_bytes())
         .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
+    if let Some(reference) = given(&args.key).next()
+        && key_args::public_key(reference)? != key
+    {
+        return Err(Failure::no(anyhow!(
+            "the folder is signed by {}, not by --key",
+            key.fingerprint()
+        )));
+    }
     let items = entries
         .iter()
         .map(|entry| load(args, entry, &key))
@@ -74,8 +86,13 @@ fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failu
     let bytes = entry.signature_bytes(&args.folder)?;
     let signed = match entry.payload.kind {
         Kind::Provenance => {
-            let inside = Envelope::parse(&bytes).and_then(|envelope| envelope.unverified_payload());
-            if inside.map_err(|_| changed())? != payload.bytes() {
+            // Exactly the envelope that tekseal-sign writes: nothing is carried along that nobody signed.
+            let envelope = Envelope::parse(&bytes).map_err(|_| changed())?;
+            let payload_inside = envelope.unverified_payload().map_err(|_| changed())?;
+            if payload_inside != payload.bytes()
+                || envelope.signatures.len() != 1
+                || envelope.to_bytes() != bytes
+            {
                 return Err(changed());
             }
             Signed::attestation_of_bytes(

@@ -2,7 +2,8 @@
 //!
 //! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use anyhow::anyhow;
 use serde::Serialize;
@@ -11,46 +12,66 @@ use tekseal_core::{DigestRef, ImageRef, Signed, SimpleSigning, Statement, cosign
 use tekseal_remote::Registry;
 use tekseal_remote::registry::{Blame, Reference};
 use tekseal_remote::store::{self, Layers};
-use tekseal_signing::{HashAlgorithm, Rejection, Types, Verified, Verifier};
+use tekseal_signing::{HashAlgorithm, KeyAlgorithm, Rejection, Types, Verified, Verifier};
 
 use crate::Failure;
+use crate::exit;
 use crate::key_args;
 use crate::log::{self, quoted};
-use crate::registry_args::{Access, RegistryArgs};
+use crate::registry_args::{Access, RegistryArgs, given};
 
 /// Verify the signature and the attestations of images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Images, best by digest: REPOSITORY@sha256:…
+    /// Images, best by digest: REPOSITORY@sha256:…; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
     /// Public key: a file or env://NAME
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: String,
     /// Check only one of the two
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, env = "TEKSEAL_ONLY", value_enum, value_name = "WHAT")]
     only: Option<Only>,
-    /// Predicate type that must be attested: a name as cosign has it (slsaprovenance, slsaprovenance1, spdxjson, …) or a URI
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Predicate type that must be attested, may be repeated: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex, or a URI
+    #[arg(
+        long = "type",
+        env = "TEKSEAL_TYPE",
+        value_name = "TYPE",
+        value_delimiter = ','
+    )]
     types: Vec<String>,
-    /// Annotation that the signature must carry
-    #[arg(short = 'a', long = "annotations", value_name = "KEY=VALUE")]
+    /// Annotation that the signature must carry; may be repeated
+    #[arg(
+        short = 'a',
+        long = "annotations",
+        env = "TEKSEAL_ANNOTATION",
+        value_name = "KEY=VALUE"
+    )]
     annotations: Vec<String>,
     /// How to print what was verified
     #[arg(
         long,
         short = 'o',
+        env = "TEKSEAL_OUTPUT",
         value_enum,
         default_value = "text",
         value_name = "FORM"
     )]
     output: Output,
-    /// Hash that the signature was made with
-    #[arg(long, value_name = "HASH", default_value = "sha256")]
+    /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384)
+    #[arg(
+        long,
+        env = "TEKSEAL_SIGNATURE_DIGEST_ALGORITHM",
+        value_name = "HASH",
+        default_value = "sha256"
+    )]
     signature_digest_algorithm: String,
-    /// Do not speak of the transparency log, which is not checked with a key
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    /// As cosign has it; here it only silences the notice that the transparency log was not checked
+    #[arg(long, env = "TEKSEAL_INSECURE_IGNORE_TLOG", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     insecure_ignore_tlog: bool,
+    /// After how many seconds of checking one image to give up
+    #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: u64,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -67,9 +88,9 @@ pub enum Only {
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// A line for each thing that was verified.
+    /// Text for people.
     Text,
-    /// One JSON list, an object for each image.
+    /// JSON for programs.
     Json,
 }
 
@@ -116,6 +137,8 @@ struct Demands {
     only: Option<Only>,
     types: Vec<String>,
     annotations: BTreeMap<String, String>,
+    /// A P-384 key over SHA-256, which is not what cosign makes.
+    is_p384: bool,
 }
 
 /// Verifies every image; prints nothing unless all of them pass.
@@ -130,12 +153,8 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let mut reports = Vec::with_capacity(images.len());
     for image in images {
         let image = resolve(&registry, image).await?;
-        reports.push(
-            demands
-                .check(&registry, &image)
-                .await
-                .map_err(|f| f.context(format!("image {image}")))?,
-        );
+        let report = within(args.timeout, demands.check(&registry, &image)).await;
+        reports.push(report.map_err(|f| f.context(format!("image {image}")))?);
     }
     if !args.insecure_ignore_tlog {
         log::info(
@@ -153,13 +172,13 @@ impl Args {
             .parse::<HashAlgorithm>()
             .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
         let key = key_args::public_key(&self.key)?;
-        let types = self.types.iter().map(|name| {
+        let types = given(&self.types).map(|name| {
             cosign::predicate_type(name).map(str::to_owned).ok_or_else(|| {
                 Failure::misuse(anyhow!("--type {name:?} is neither a predicate type that cosign names nor a URI"))
                     .hint("names: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex")
             })
         });
-        let annotations = self.annotations.iter().map(|pair| {
+        let annotations = given(&self.annotations).map(|pair| {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
                 Failure::misuse(anyhow!("annotation {pair:?} is not of the form KEY=VALUE"))
             })?;
@@ -176,12 +195,29 @@ impl Args {
             )));
         }
         Ok(Demands {
+            is_p384: key.algorithm() == KeyAlgorithm::P384 && hash == HashAlgorithm::Sha256,
             verifier: Verifier::new(vec![key], hash).map_err(Failure::misuse)?,
             only: self.only,
             types: types.collect::<Result<_, _>>()?,
             annotations: annotations.collect::<Result<_, Failure>>()?,
         })
     }
+}
+
+/// What `work` gives, unless it takes longer: a registry that sends a byte a second must not hold a pipeline for hours.
+pub(crate) async fn within<T>(
+    seconds: u64,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(Duration::from_secs(seconds), work)
+        .await
+        .unwrap_or_else(|_| {
+            Err(
+                Failure::outside(anyhow!("not done after {seconds} seconds")).hint(
+                    "the registry is too slow, or sends without end; --timeout gives it longer",
+                ),
+            )
+        })
 }
 
 impl Demands {
@@ -191,6 +227,14 @@ impl Demands {
         } else {
             Types::OneOf(&self.types)
         }
+    }
+
+    /// What people can do when there are signatures and none is good.
+    fn why_none_is_valid(&self) -> &'static str {
+        if self.is_p384 {
+            return "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384";
+        }
+        "signed with another key, changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
     }
 
     async fn check(&self, registry: &Registry, image: &DigestRef) -> Result<Report, Failure> {
@@ -235,9 +279,11 @@ impl Demands {
         })
         .await;
         if judged.good.is_empty() {
-            return Err(judged.none_good("signature").hint(
-                "the image is unsigned, was signed with another key, or was changed; tekseal-tree shows what hangs on it",
-            ));
+            let failure = judged.none_good("signature");
+            if judged.reasons.is_empty() {
+                return Err(unsigned(registry, image, failure).await);
+            }
+            return Err(failure.hint(self.why_none_is_valid()));
         }
         Ok(judged.good)
     }
@@ -258,9 +304,12 @@ impl Demands {
         })
         .await;
         if judged.good.is_empty() {
-            return Err(judged
-                .none_good("attestation")
-                .hint("the image has no such provenance by this key; --only signature checks the image signature alone"));
+            let failure = judged.none_good("attestation");
+            if judged.reasons.is_empty() {
+                let failure = failure.hint("--only signature checks the image signature alone");
+                return Err(unsigned(registry, image, failure).await);
+            }
+            return Err(failure.hint(self.why_none_is_valid()));
         }
         if let Some(missing) = self
             .types
@@ -271,6 +320,27 @@ impl Demands {
         }
         Ok(judged.good)
     }
+}
+
+/// Nothing lies under the tag. cosign 3 writes bundles by default, which is worth telling apart from an image that nobody signed.
+async fn unsigned(registry: &Registry, image: &DigestRef, failure: Failure) -> Failure {
+    let bundles = store::tree(registry, image).await.map_or(0, |tree| {
+        let is_bundle = |kind: &Option<String>| {
+            kind.as_deref()
+                .is_some_and(|k| k.starts_with("application/vnd.dev.sigstore.bundle"))
+        };
+        tree.referrers
+            .iter()
+            .filter(|referrer| is_bundle(&referrer.artifact_type))
+            .count()
+    });
+    if bundles == 0 {
+        return failure.hint("nobody signed this image, or the signature is in another repository");
+    }
+    failure.hint(format!(
+        "{bundles} Sigstore bundle(s) hang on the image, as cosign 3 writes them by default; they are not read yet: \
+         sign with --new-bundle-format=false --use-signing-config=false --tlog-upload=false"
+    ))
 }
 
 /// What came of trying every layer.
@@ -286,12 +356,22 @@ async fn judge<T>(
     mut layers: Layers<'_>,
     check: impl Fn(&Signed, &str) -> Result<T, Rejection>,
 ) -> Judged<T> {
+    // Two equal layers have one verdict; a manifest may list the same one a thousand times.
+    let mut seen = HashSet::new();
     let mut judged = Judged {
         good: Vec::new(),
         reasons: Vec::new(),
         is_outside: false,
     };
     while let Some(layer) = layers.next().await {
+        let signature = layer
+            .signed
+            .as_ref()
+            .ok()
+            .and_then(|s| s.annotations().get(cosign::SIGNATURE_ANNOTATION));
+        if !seen.insert((layer.digest.clone(), signature.cloned())) {
+            continue;
+        }
         let reason = match &layer.signed {
             Ok(signed) => match check(signed, &layer.digest) {
                 Ok(report) => {
@@ -302,7 +382,7 @@ async fn judge<T>(
             },
             Err(error) => {
                 judged.is_outside |= error.blame() == Blame::Outside;
-                chain(error)
+                exit::chain(error)
             }
         };
         judged
@@ -310,17 +390,6 @@ async fn judge<T>(
             .push(format!("layer {}: {reason}", layer.digest));
     }
     judged
-}
-
-/// An error and what caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// How many reasons are told before the rest is only counted.
@@ -408,10 +477,13 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
         )?;
     }
     for one in &report.attestations {
-        let builder = one.builder_id.as_deref().unwrap_or("none");
+        let builder = one
+            .builder_id
+            .as_deref()
+            .map_or_else(String::new, |id| format!(" builder={}", quoted(id)));
         writeln!(
             out,
-            "verified attestation image={} type={} builder={builder:?} key={}",
+            "verified attestation image={} type={}{builder} key={}",
             report.image,
             quoted(&one.predicate_type),
             one.key
