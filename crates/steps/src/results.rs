@@ -47,7 +47,13 @@ pub enum Error {
         /// Names and values together.
         size: usize,
     },
-    /// The folder is absent, is no folder, or does not take files.
+    /// The folder is absent or is no folder.
+    #[error("the results folder {} is not there, or is not a folder", folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The folder does not take files.
     #[error("the results folder {} cannot be written to", folder.display())]
     Folder {
         /// The folder.
@@ -71,7 +77,7 @@ impl ResultsArgs {
     /// Opens the folder of the flag, or Tekton's.
     ///
     /// # Errors
-    /// Exit 3 if a file cannot be made there: better known before the work than after it.
+    /// Exit 2 if it is not there, 3 if a file cannot be made in it: better known before the work than after it.
     pub fn open(&self) -> Result<Results, Failure> {
         let folder = match &self.folder {
             Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
@@ -85,13 +91,18 @@ impl Results {
     /// Results for `folder`, or for nowhere.
     ///
     /// # Errors
-    /// [`Error::Folder`] if no file can be made there.
+    /// [`Error::NoFolder`] if it is none, [`Error::Folder`] if no file can be made there.
     pub fn open(folder: Option<PathBuf>) -> Result<Self, Error> {
         if let Some(folder) = &folder {
+            if !folder.is_dir() {
+                return Err(Error::NoFolder {
+                    folder: folder.clone(),
+                });
+            }
             let trial = temporary(folder, b"trial").and_then(NamedTempFile::close);
-            trial.map_err(|source| Error::Folder {
+            trial.map_err(|e| Error::Folder {
                 folder: folder.clone(),
-                source,
+                source: bare(&e),
             })?;
         }
         Ok(Self {
@@ -137,16 +148,16 @@ impl Results {
             log::info("no results folder, results not written", &[]);
             return Ok(());
         };
-        let failed = |name: &str, source| Error::Write {
+        let failed = |name: &str, e: &io::Error| Error::Write {
             name: name.to_owned(),
             folder: folder.clone(),
-            source,
+            source: bare(e),
         };
         let mut files = Vec::with_capacity(self.values.len());
         for (name, value) in &self.values {
             files.push((
                 name,
-                temporary(&folder, value.as_bytes()).map_err(|e| failed(name, e))?,
+                temporary(&folder, value.as_bytes()).map_err(|e| failed(name, &e))?,
             ));
         }
         let mut done: Vec<PathBuf> = Vec::with_capacity(files.len());
@@ -157,7 +168,7 @@ impl Results {
                     // Nothing more can be done about a file that cannot be removed; the first failure is the one to tell.
                     let _ = fs::remove_file(path);
                 }
-                return Err(failed(name, e.error));
+                return Err(failed(name, &e.error));
             }
             done.push(path);
         }
@@ -175,10 +186,17 @@ impl From<Error> for Failure {
             Error::TooLarge { .. } => {
                 Failure::misuse(error).hint("use a shorter image name or fewer platforms, or build each platform in a TaskRun of its own")
             }
+            Error::NoFolder { .. } => Failure::misuse(error)
+                .hint("give a folder that is there by --results or TEKSEAL_RESULTS, or leave it out"),
             Error::Folder { .. } | Error::Write { .. } => Failure::outside(error)
-                .hint("check that the folder exists, is writable and has room; no result was left behind"),
+                .hint("check that the folder is writable and has room; no result was left behind"),
         }
     }
+}
+
+/// The error without the name of a temporary file, which tells nobody anything.
+fn bare(error: &io::Error) -> io::Error {
+    error.kind().into()
 }
 
 /// A synced file in `folder` that goes away unless it is renamed. Readable by all: steps run under different users.
@@ -251,8 +269,24 @@ mod tests {
     fn a_folder_that_takes_no_files_is_refused_before_the_work() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let error = Results::open(Some(file.path().to_owned())).expect_err("a file is no folder");
+        assert!(matches!(error, Error::NoFolder { .. }), "{error}");
+        assert_eq!(Failure::from(error).code(), crate::exit::MISUSE);
+        let error = Results::open(Some(PathBuf::from("/absent/folder"))).expect_err("absent");
+        assert_eq!(Failure::from(error).code(), crate::exit::MISUSE);
+    }
+
+    #[test]
+    fn a_folder_without_room_is_the_outsides_fault_and_no_temporary_file_is_named() {
+        // A folder in which not even root can make a file.
+        let error = Results::open(Some(PathBuf::from("/proc/self"))).expect_err("not writable");
         assert!(matches!(error, Error::Folder { .. }), "{error}");
-        assert!(Results::open(Some(PathBuf::from("/absent/folder"))).is_err());
+        let failure = Failure::from(error);
+        assert_eq!(failure.code(), crate::exit::OUTSIDE);
+        assert!(
+            !failure.message().contains(".tekseal-"),
+            "{}",
+            failure.message()
+        );
     }
 
     #[test]

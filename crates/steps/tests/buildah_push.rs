@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -68,6 +68,19 @@ impl Shop {
                 (name, fs::read_to_string(path).expect("text"))
             })
             .collect()
+    }
+
+    /// A PATH with a buildah that runs `script` before it becomes the real one.
+    fn path_with_buildah(&self, script: &str) -> String {
+        let real = buildah().expect("looked for when the shop was opened");
+        let folder = self.path("bin");
+        fs::create_dir(&folder).expect("a folder");
+        let tool = folder.join("buildah");
+        let script = format!("#!/bin/sh\n{script}exec {} \"$@\"\n", real.display());
+        fs::write(&tool, script).expect("a file");
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("executable");
+        let path = std::env::var("PATH").expect("a PATH");
+        format!("{}:{path}", folder.display())
     }
 
     /// Neither results nor temporary files.
@@ -316,6 +329,8 @@ fn the_record_names_the_base_image_that_was_really_used() {
             .map(|param| param["value"].clone())
     };
     assert_eq!(param("IMAGE"), Some(image.clone().into()));
+    // The default is ./Dockerfile.
+    assert_eq!(param("DOCKERFILE"), Some("Containerfile".into()));
     assert_eq!(
         param("BUILD_ARGS"),
         Some(serde_json::json!([format!("BASE={base}")]))
@@ -362,6 +377,158 @@ fn a_hermetic_build_pulls_first_and_downloads_nothing() {
     let output = download.tool(&image).env("HERMETIC", "true").fails_with(2);
     explains(&output, &["HERMETIC", "https://x.example/f"]);
     download.is_clean();
+}
+
+#[test]
+fn a_hermetic_build_has_no_network_whatever_the_isolation_and_the_containerfile_say() {
+    let registry = Registry::start();
+    // No reading of the Containerfile tells that this is a download.
+    let text = format!(
+        "FROM scratch\nARG U=http://{}/v2/\nADD ${{U}} /f\n",
+        registry.address()
+    );
+    let Some(shop) = Shop::open(&text) else {
+        return;
+    };
+    let tool = |isolation: &str| {
+        shop.tool("r.invalid/app:1")
+            .env("SKIP_PUSH", "true")
+            .env("BUILDAH_ISOLATION", isolation)
+    };
+    let _ = tool("oci").run().ok();
+    for isolation in ["chroot", "oci", "rootless"] {
+        for name in shop.results().keys() {
+            fs::remove_file(shop.path("results").join(name)).expect("a file");
+        }
+        let output = tool(isolation).env("HERMETIC", "true").fails_with(1);
+        explains(&output, &["building", registry.address()]);
+        shop.is_clean();
+    }
+}
+
+#[test]
+fn a_registry_on_loopback_needs_no_tlsverify() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let registry = Registry::start();
+    let base = format!("{}/base:1", registry.address());
+    let _ = shop.tool(&base).env("TLSVERIFY", "").run().ok();
+    let fresh =
+        Shop::open(&format!("FROM {base}\nCOPY page.html /two\n")).expect("buildah is there");
+    let image = format!("{}/app:1", registry.address());
+    let _ = fresh.tool(&image).env("TLSVERIFY", "").run().ok();
+    assert!(registry.manifest("app", "1").is_some());
+    let output = shop.tool(&image).env("TLSVERIFY", "true").fails_with(2);
+    explains(&output, &["pushing", "HTTP response to HTTPS client"]);
+    for flag in ["--tlsverify false", "--insecure-registry HOST"] {
+        assert!(output.stderr.contains(flag), "{output:?}");
+    }
+}
+
+#[test]
+fn what_leads_out_of_the_source_is_refused_and_not_shown() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    fs::create_dir(shop.path("outside")).expect("a folder");
+    fs::write(shop.path("outside/token"), "s3cret\n").expect("a file");
+    symlink(shop.path("outside"), shop.path("source/link")).expect("a link");
+    for (parameter, value) in [
+        ("BUILD_ARGS_FILE", "link/token"),
+        ("DOCKERFILE", "link/token"),
+        ("CONTEXT", "link"),
+    ] {
+        let output = shop
+            .tool("r.invalid/app:1")
+            .env(parameter, value)
+            .fails_with(2);
+        explains(&output, &[parameter, "outside of the source"]);
+        assert!(!output.stderr.contains("s3cret"), "{output:?}");
+        assert!(!output.stderr.contains("buildah: "), "{output:?}");
+    }
+    shop.is_clean();
+}
+
+#[test]
+fn what_is_for_signing_is_not_in_the_environment_of_a_build() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let log = shop.path("environment");
+    let script = format!("env >> {}\n", log.display());
+    let _ = shop
+        .tool("r.invalid/app:1")
+        .env("PATH", shop.path_with_buildah(&script))
+        .env("COSIGN_PASSWORD", "s3cret")
+        .env("TEKSEAL_DOCKERCONFIG", "")
+        .env("NO_PROXY", "kept.example")
+        .args(["--skip-push"])
+        .run()
+        .ok();
+    let seen = fs::read_to_string(log).expect("buildah was called");
+    for (text, wanted) in [
+        ("COSIGN_", false),
+        ("TEKSEAL_", false),
+        ("s3cret", false),
+        ("CONTAINERS_STORAGE_CONF=", true),
+        ("NO_PROXY=kept.example", true),
+        ("TMPDIR=", true),
+    ] {
+        assert_eq!(seen.contains(text), wanted, "{text} in {seen}");
+    }
+    let output = shop
+        .tool("r.invalid/app:1")
+        .env("COSIGN_PASSWORD", "s3cret")
+        .args(["--build-arg", "COSIGN_PASSWORD"])
+        .fails_with(2);
+    explains(&output, &["--build-arg", "number 1"]);
+}
+
+#[test]
+fn annotations_that_dockers_format_cannot_have_are_warned_of() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let tool = || {
+        shop.tool("r.invalid/app:1").args([
+            "--skip-push",
+            "--format",
+            "docker",
+            "--commit-sha",
+            "0123",
+        ])
+    };
+    let output = tool().run().ok();
+    assert!(!output.stderr.contains("annotations"), "{output:?}");
+    let _ = tool()
+        .args(["--annotation", "a=b"])
+        .run()
+        .ok()
+        .says("warning: docker manifests have no annotations");
+}
+
+#[test]
+fn folders_that_are_not_there_are_misuse_before_the_build() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let record = shop
+        .tool("r.invalid/app:1")
+        .arg("--record")
+        .arg(shop.path("absent/run.json"))
+        .fails_with(2);
+    explains(&record, &["--record", "absent"]);
+    for results in ["absent", "source/page.html"] {
+        let output = shop
+            .tool("r.invalid/app:1")
+            .env("TEKSEAL_RESULTS", shop.path(results))
+            .fails_with(2);
+        explains(&output, &["results folder", results]);
+        assert!(!output.stderr.contains("buildah: "), "{output:?}");
+    }
+    assert!(!record.stderr.contains("buildah: "), "{record:?}");
+    shop.is_clean();
 }
 
 #[test]
@@ -580,6 +747,7 @@ fn results_that_cannot_be_written_are_told_with_exit_3() {
         .env("TEKSEAL_RESULTS", "/proc/self")
         .fails_with(3);
     explains(&output, &["/proc/self", "cannot be written"]);
+    assert!(!output.stderr.contains(".tekseal-"), "{output:?}");
     assert!(!output.stderr.contains("buildah: "), "{output:?}");
     let registry = Registry::start();
     fs::create_dir(shop.path("results/IMAGE_DIGEST")).expect("a folder in the way");
@@ -632,25 +800,13 @@ fn where_overlay_cannot_be_used_vfs_is_taken() {
         return;
     };
     // A buildah whose kernel has no overlay; every other driver is the real one's.
-    let real = buildah().expect("looked for above");
     let text = "'overlay' is not supported over overlayfs, a mount_program is required: backing file system is unsupported for this graph driver";
     let script = format!(
-        "#!/bin/sh\nif [ \"$2\" = overlay ]; then echo \"Error: kernel does not support overlay fs: {text}\" >&2; exit 125; fi\nexec {} \"$@\"\n",
-        real.display()
-    );
-    let folder = shop.path("bin");
-    fs::create_dir(&folder).expect("a folder");
-    fs::write(folder.join("buildah"), script).expect("a file");
-    fs::set_permissions(folder.join("buildah"), fs::Permissions::from_mode(0o755))
-        .expect("executable");
-    let path = format!(
-        "{}:{}",
-        folder.display(),
-        std::env::var("PATH").expect("a PATH")
+        "if [ \"$2\" = overlay ]; then echo \"Error: kernel does not support overlay fs: {text}\" >&2; exit 125; fi\n"
     );
     let run = shop
         .tool("r.invalid/app:1")
-        .env("PATH", path)
+        .env("PATH", shop.path_with_buildah(&script))
         .env("STORAGE_DRIVER", "")
         .args(["--skip-push"]);
     let _ = run.run().ok().says("taking the slower driver vfs");

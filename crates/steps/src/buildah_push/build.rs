@@ -10,8 +10,10 @@ use tekseal_core::{Digest, ImageRef, Repository};
 use super::child::Stdout;
 use super::complaint::{self, Cause, Doing};
 use super::containerfile::{self, Outside};
+use super::extra_args;
 use super::record;
-use super::settings::{self, Isolation, Platforms, Settings, Tls};
+use super::settings::{self, Isolation, Platforms, Settings};
+use super::tls::Tls;
 use super::tool::{Network, Tool, words};
 use crate::{Failure, log};
 
@@ -76,7 +78,9 @@ async fn build_all(
             prefetch(tool, settings, &outside, platform).await?;
         }
         let iidfile = tool.scratch.path().join(format!("image-id-{at}"));
-        image = build_one(tool, settings, platform, list, &iidfile).await?;
+        let mut args = arguments(settings, platform, list);
+        args.extend(tool.access(tls(settings, &outside)));
+        image = build_one(tool, settings, args, &iidfile).await?;
         log::info(
             "built",
             &[
@@ -117,13 +121,10 @@ pub(super) async fn forget(tool: &mut Tool, list: &str) {
 async fn build_one(
     tool: &mut Tool,
     settings: &Settings,
-    platform: Option<&str>,
-    list: Option<&str>,
+    mut args: Vec<OsString>,
     iidfile: &Path,
 ) -> Result<String, Failure> {
     let what = format!("building {}", settings.containerfile.display());
-    let mut args = arguments(settings, platform, list);
-    args.extend(tool.access(settings.tls));
     args.extend(["--iidfile".into(), iidfile.into()]);
     args.extend(settings.build_extra.iter().map(OsString::from));
     args.push(settings.context.clone().into());
@@ -141,6 +142,15 @@ async fn build_one(
         Err(_) => Err(Failure::no(anyhow!("buildah ended well but wrote no image id"))
             .context(what)
             .hint("look for an option in BUILD_EXTRA_ARGS that keeps buildah from building, such as --help")),
+    }
+}
+
+/// Whether registries must show a valid certificate in a build. An option that names more images than the Containerfile does is as good as
+/// another registry.
+fn tls(settings: &Settings, outside: &Outside) -> Tls {
+    match settings.trust.said() {
+        None if extra_args::names_images(&settings.build_extra) => Tls::Verify,
+        _ => settings.trust.of_all(&outside.images),
     }
 }
 
@@ -170,7 +180,7 @@ fn arguments(settings: &Settings, platform: Option<&str>, list: Option<&str>) ->
         ("--no-cache", settings.no_cache),
         ("--skip-unused-stages=false", !settings.skip_unused_stages),
         ("--pull=never", settings.hermetic),
-        // With chroot isolation the whole of buildah has no network instead.
+        // buildah as a whole has no network then; this keeps it from trying to make one, which chroot isolation never does and refuses.
         (
             "--network=none",
             settings.hermetic && settings.isolation != Isolation::Chroot,
@@ -214,7 +224,7 @@ async fn prefetch(
     }
     for image in &outside.images {
         let mut args = words(&["pull", "--policy", "missing"]);
-        args.extend(tool.access(settings.tls));
+        args.extend(tool.access(settings.trust.of_all(std::slice::from_ref(image))));
         if let Some(platform) = platform {
             args.extend(words(&["--platform", platform]));
         }
@@ -271,17 +281,6 @@ fn base(answer: &str) -> Option<Base> {
         repository: ImageRef::parse(name).ok()?.repository,
         digest: digest.parse().ok()?,
     })
-}
-
-/// Whether a registry's certificate is looked at when pushing: not where that registry is named as insecure.
-pub(super) fn tls_for_push(settings: &Settings, insecure: &[String]) -> Tls {
-    match insecure
-        .iter()
-        .any(|host| host == settings.image.repository.registry())
-    {
-        true => Tls::Insecure,
-        false => settings.tls,
-    }
 }
 
 #[cfg(test)]
@@ -395,8 +394,7 @@ mod tests {
             rest,
             "--platform|linux/arm64|--target|t|--timestamp|12|--squash|--no-cache|--skip-unused-stages=false|--pull=never|--network=none|\
              --build-arg|A=file|--build-arg|B=file|--build-arg|B=1\n\"2\"|--env|E=1|\
-             --label|org.opencontainers.image.revision=abc|--label|quay.expires-after=7d|--label|org.opencontainers.image.source=mine|\
-             --annotation|x=y"
+             --label|org.opencontainers.image.revision=abc|--label|quay.expires-after=7d|--label|org.opencontainers.image.source=mine"
         );
     }
 

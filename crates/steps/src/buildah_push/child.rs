@@ -132,7 +132,15 @@ impl Ended {
     }
 }
 
-/// Starts `program` with `args` in a process group of its own and waits for its end. stdin is empty.
+/// Variables for signing, with passwords of keys among them: a build has no use for them, and some of buildah's options pass its
+/// environment on.
+fn is_ours_alone(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b"COSIGN_") || name.starts_with(b"TEKSEAL_")
+}
+
+/// Starts `program` with `args` in a process group of its own and waits for its end. stdin is empty; the environment is this tool's without
+/// what is for signing.
 ///
 /// # Errors
 /// Exit 2 if the program is not there; 143 or 130 after a signal, which the whole group got.
@@ -142,7 +150,13 @@ pub(super) async fn run(
     args: &[OsString],
     stdout: Stdout,
 ) -> Result<Ended, Failure> {
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    for name in std::env::vars_os().map(|(name, _)| name) {
+        if is_ours_alone(&name) {
+            command.env_remove(name);
+        }
+    }
+    let mut child = command
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -320,6 +334,28 @@ mod tests {
         let mut found = Vec::new();
         block_on(lines(Some(text.as_slice()), |line| found.push(line.len())));
         assert_eq!(found, [MAX_LINE, 1]);
+    }
+
+    #[test]
+    fn what_is_for_signing_is_told_from_what_buildah_needs() {
+        for name in ["COSIGN_PASSWORD", "COSIGN_KEY", "TEKSEAL_AUTH_FILE"] {
+            assert!(is_ours_alone(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "REGISTRY_AUTH_FILE",
+            "STORAGE_DRIVER",
+            "CONTAINERS_STORAGE_CONF",
+            "HTTPS_PROXY",
+            "no_proxy",
+            "PATH",
+            "HOME",
+            "TMPDIR",
+            "XDG_RUNTIME_DIR",
+            "BUILDAH_ISOLATION",
+            "MY_COSIGN_X",
+        ] {
+            assert!(!is_ours_alone(OsStr::new(name)), "{name}");
+        }
     }
 
     #[test]

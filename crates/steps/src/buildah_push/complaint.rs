@@ -168,7 +168,7 @@ impl Cause {
     fn hint(self, doing: Doing) -> Option<&'static str> {
         match self {
             Self::Refused => Some(
-                "the credentials lack the right for this image: check the workspace dockerconfig or the secrets of the ServiceAccount",
+                "the credentials lack the right for this image: check the workspace dockerconfig (--dockerconfig DIR, --auth-file FILE) or the secrets of the ServiceAccount",
             ),
             Self::Absent if doing == Doing::Pushing => Some(
                 "create the repository at the registry first, or check IMAGE for a typing error",
@@ -177,15 +177,17 @@ impl Cause {
                 Some("check the names and tags of the base images in the Containerfile")
             }
             Self::Certificate => Some(
-                "give the registry's certificate authority by the workspace sslcertdir or --registry-ca; TLSVERIFY=false allows plain http and any certificate",
+                "give the registry's certificate authority by the workspace sslcertdir (--cert-dir DIR) or --registry-ca PATH; TLSVERIFY=false (--tlsverify false) allows plain http and any certificate, and so does --insecure-registry HOST for one registry",
             ),
             Self::Option => Some(
-                "check BUILD_EXTRA_ARGS and PUSH_EXTRA_ARGS against the buildah in the builder image",
+                "check BUILD_EXTRA_ARGS (--build-extra-args) and PUSH_EXTRA_ARGS (--push-extra-args) against the buildah in the builder image",
             ),
             Self::Passing => {
                 Some("the registry or the network failed; running the task again may help")
             }
-            Self::Full => Some("give buildah's storage and the workspace more room"),
+            Self::Full => {
+                Some("give buildah's storage and the workspace with the source more room")
+            }
             Self::Unknown if doing == Doing::Building => {
                 Some("the lines marked buildah: above tell which instruction failed")
             }

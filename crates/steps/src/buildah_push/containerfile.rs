@@ -7,21 +7,28 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
+use super::settings::MAX_TEXT;
+use super::source::Source;
 use crate::{Failure, log};
 
 /// The name that is looked for when nobody gave one.
 const DEFAULT: &str = "./Dockerfile";
 
-/// Finds the file: relative to the source, else to the context; when `given` is the default, `Containerfile` is tried after it.
+/// Finds the file, and where it really lies: relative to the source, else to the context; when `given` is the default, `Containerfile` is tried after it.
 ///
 /// # Errors
-/// Exit 2 when no file is there or it cannot be read; every place is named.
-pub(super) fn find(source: &Path, context: &Path, given: Option<&str>) -> Result<PathBuf, Failure> {
+/// Exit 2 when no file is there, every place is named; when it cannot be read; when it is a link that leads out of the source.
+pub(super) fn find(
+    source: &Source,
+    context: &Path,
+    given: Option<&str>,
+) -> Result<PathBuf, Failure> {
+    let inside = |path: PathBuf| source.inside("DOCKERFILE", &path);
     let given = given.unwrap_or(DEFAULT);
     let is_default = matches!(given, DEFAULT | "Dockerfile");
     let names = if is_default {
@@ -31,15 +38,19 @@ pub(super) fn find(source: &Path, context: &Path, given: Option<&str>) -> Result
     };
     let mut looked = Vec::new();
     for name in names {
-        let in_source = source.join(name);
+        let in_source = source.path().join(name);
         let in_context = context.join(name);
         match (is_readable(&in_source)?, is_readable(&in_context)?) {
             (true, true) => {
-                warn_if_different(&in_source, &in_context);
-                return Ok(in_source);
+                let taken = inside(in_source)?;
+                // Outside of the source nothing is read, not even to compare.
+                if let Ok(left) = inside(in_context) {
+                    warn_if_different(&taken, &left);
+                }
+                return Ok(taken);
             }
-            (true, false) => return Ok(in_source),
-            (false, true) => return Ok(in_context),
+            (true, false) => return inside(in_source),
+            (false, true) => return inside(in_context),
             (false, false) => {}
         }
         for path in [in_source, in_context] {
@@ -77,16 +88,28 @@ fn is_readable(path: &Path) -> Result<bool, Failure> {
 }
 
 fn warn_if_different(taken: &Path, left: &Path) {
-    let same = match (fs::canonicalize(taken), fs::canonicalize(left)) {
-        (Ok(taken), Ok(left)) if taken == left => true,
-        _ => matches!((fs::read(taken), fs::read(left)), (Ok(taken), Ok(left)) if taken == left),
-    };
-    if !same {
+    if taken != left && !has_same_text(taken, left).unwrap_or(false) {
         log::warn(
             "two different Containerfiles, the one of the source is taken",
             &[("taken", &taken.display()), ("left", &left.display())],
         );
     }
+}
+
+/// Whether two files are equal, up to the length from which on neither is used as a Containerfile.
+fn has_same_text(one: &Path, other: &Path) -> io::Result<bool> {
+    let (length, other_length) = (fs::metadata(one)?.len(), fs::metadata(other)?.len());
+    if length != other_length || length > MAX_TEXT {
+        return Ok(false);
+    }
+    let read = |path: &Path| -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        fs::File::open(path)?
+            .take(MAX_TEXT)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    Ok(read(one)? == read(other)?)
 }
 
 /// What a Containerfile takes from outside, as far as it says so.
@@ -305,6 +328,8 @@ fn platform_args(platform: Option<&str>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -323,7 +348,8 @@ mod tests {
         given: Option<&str>,
     ) -> Result<String, Failure> {
         let folder = tree(files);
-        let path = find(folder.path(), &folder.path().join(context), given)?;
+        let source = Source::open(folder.path())?;
+        let path = find(&source, &folder.path().join(context), given)?;
         let path = path.strip_prefix(folder.path()).expect("inside the source");
         Ok(path.to_string_lossy().replace("./", ""))
     }
@@ -367,6 +393,55 @@ mod tests {
             found(&[("Dockerfile/x", "")], ".", None).is_err(),
             "a folder is no Containerfile"
         );
+    }
+
+    #[test]
+    fn a_link_out_of_the_source_is_no_containerfile() {
+        let folder = tree(&[
+            ("source/app/x", ""),
+            ("source/real", "FROM scratch\n"),
+            ("secret", "x"),
+        ]);
+        let place = |name: &str| folder.path().join(name);
+        let source = Source::open(&place("source")).expect("a folder");
+        for link in ["source/Dockerfile", "source/app/other"] {
+            symlink(place("secret"), place(link)).expect("a link");
+        }
+        symlink("../real", place("source/app/good")).expect("a link");
+        let find = |given| find(&source, &place("source/app"), given);
+        for given in [None, Some("other"), Some("../secret")] {
+            let failure = find(given).expect_err("outside");
+            assert_eq!(failure.code(), crate::exit::MISUSE);
+            assert!(
+                failure.message().contains("secret, outside of the source"),
+                "{}",
+                failure.message()
+            );
+        }
+        let found = find(Some("good")).expect("inside");
+        assert_eq!(source.relative(&found), "real");
+    }
+
+    #[test]
+    fn only_small_files_of_one_length_are_compared() {
+        let folder = tree(&[
+            ("a", "FROM a"),
+            ("b", "FROM a"),
+            ("c", "FROM c"),
+            ("d", "FROM"),
+        ]);
+        let same = |one: &str, other: &str| {
+            has_same_text(&folder.path().join(one), &folder.path().join(other)).expect("readable")
+        };
+        assert!(same("a", "b"));
+        assert!(!same("a", "c"));
+        assert!(!same("a", "d"));
+        // As sparse files, they take no room; to read them would take all memory.
+        for name in ["large", "larger"] {
+            let file = fs::File::create(folder.path().join(name)).expect("a file");
+            file.set_len(1 << 40).expect("a sparse file");
+        }
+        assert!(!same("large", "larger"));
     }
 
     #[test]

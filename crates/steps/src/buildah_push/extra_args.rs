@@ -24,18 +24,22 @@ const IN_BOTH: &[Refused] = &[
     Refused(
         "authfile",
         None,
-        "use the workspace dockerconfig or --auth-file",
+        "use the workspace dockerconfig, --dockerconfig DIR or --auth-file FILE",
     ),
     Refused(
         "creds",
         None,
-        "use the workspace dockerconfig or --auth-file; other processes can read arguments",
+        "use the workspace dockerconfig, --dockerconfig DIR or --auth-file FILE; other processes can read arguments",
     ),
-    Refused("tls-verify", None, "use the parameter TLSVERIFY"),
+    Refused(
+        "tls-verify",
+        None,
+        "use the parameter TLSVERIFY (--tlsverify)",
+    ),
     Refused(
         "cert-dir",
         None,
-        "use the workspace sslcertdir or --cert-dir",
+        "use the workspace sslcertdir or --cert-dir DIR",
     ),
     Refused(
         "digestfile",
@@ -61,6 +65,7 @@ const IN_BUILD: &[Refused] = &[
 ];
 const IN_HERMETIC: &[Refused] = &[
     Refused("network", None, "HERMETIC means a build without network"),
+    Refused("net", None, "HERMETIC means a build without network"),
     Refused(
         "pull",
         None,
@@ -91,6 +96,16 @@ const IN_HERMETIC: &[Refused] = &[
         None,
         "HERMETIC builds from the source and its base images alone",
     ),
+    Refused(
+        "cache-to",
+        None,
+        "HERMETIC builds without network, so nothing can be sent",
+    ),
+    Refused(
+        "from",
+        None,
+        "HERMETIC pulls the base images that the Containerfile names",
+    ),
 ];
 
 impl Command {
@@ -109,6 +124,20 @@ impl Command {
         };
         IN_BOTH.iter().chain(own).chain(hermetic)
     }
+}
+
+/// Whether some of these words may name images beside those that are read in the Containerfile, `--build-arg` by the value of an `ARG`.
+pub(super) fn names_images(words: &[String]) -> bool {
+    let options = [
+        "--from",
+        "--build-context",
+        "--cache-from",
+        "--cache-to",
+        "--build-arg",
+    ];
+    words
+        .iter()
+        .any(|word| options.iter().any(|option| word.starts_with(option)))
 }
 
 /// Letters of options without a value, which may stand before another letter in one word.
@@ -238,12 +267,31 @@ mod tests {
     }
 
     #[test]
+    fn options_that_bring_other_images_are_seen() {
+        for (text, wanted) in [
+            ("--from r.example/a", true),
+            ("--build-context=a=docker://r.example/a", true),
+            ("--jobs 2 --build-arg BASE=r.example/a", true),
+            ("--jobs 2 --squash", false),
+        ] {
+            let words = split(BUILD, text).expect("well formed");
+            assert_eq!(names_images(&words), wanted, "{text}");
+        }
+    }
+
+    #[test]
     fn the_network_cannot_be_given_back_to_a_hermetic_build() {
         for text in [
             "--network host",
             "--network=host",
             "--pull",
             "--build-context a=docker://b",
+            "--net host",
+            "--net=host",
+            "--cache-from r.example/a",
+            "--cache-to=r.example/a",
+            "--from r.example/a",
+            "--from=r.example/a",
         ] {
             assert!(
                 split(Command::Build { hermetic: true }, text).is_err(),

@@ -20,7 +20,10 @@ mod image;
 mod push;
 mod record;
 mod settings;
+mod source;
+mod tls;
 mod tool;
+mod variables;
 
 use std::fs;
 
@@ -36,7 +39,8 @@ use crate::{Failure, log};
 use build::What;
 use push::Pushed;
 use record::Told;
-use settings::{Platforms, Settings, Tls};
+use settings::{Platforms, Settings};
+use tls::Tls;
 use tool::Tool;
 
 pub use args::Args;
@@ -55,7 +59,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let mut results = args.results.open()?;
     check_size(&settings)?;
     let mut access = args.registry.clone();
-    if settings.tls == Tls::Insecure {
+    if settings.trust.said() == Some(Tls::Insecure) {
         access
             .insecure
             .push(settings.image.repository.registry().to_owned());
@@ -80,8 +84,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         }
         return Ok(results.commit()?);
     }
-    let tls = build::tls_for_push(&settings, &access.insecure);
-    let pushed = push::push(&mut tool, &settings, &built.what, tls, &registry).await;
+    let pushed = push::push(&mut tool, &settings, &built.what, &registry).await;
     if let What::Index(list) = &built.what {
         build::forget(&mut tool, list).await;
     }
@@ -95,6 +98,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         results: results.values(),
         bases: &built.bases,
         source: settings.source.as_ref(),
+        containerfile: &settings.containerfile_in_source,
     };
     record::write(path, args, &told)?;
     log::info("recorded", &[("file", &path.display())]);
@@ -252,7 +256,12 @@ mod tests {
             (&["--context", "Containerfile"], "CONTEXT"),
             (&["--dockerfile", "absent"], "absent"),
             (&["--build-args-file", "absent"], "BUILD_ARGS_FILE"),
-            (&["--build-args-file", "Containerfile"], "FROM scratch"),
+            (&["--build-args-file", "Containerfile"], "line 1"),
+            (&["--build-arg", "NAME"], "BUILD_ARGS"),
+            (&["--env-var", "NAME"], "ENV_VARS"),
+            (&["--record", "/absent/folder/run.json"], "/absent/folder"),
+            (&["--record", "/"], "record"),
+            (&["--context", ".."], "outside of the source"),
             (&["--additional-secret", "absent"], "ADDITIONAL_SECRET"),
             (&["--build-extra-args", "--tag x"], "BUILD_EXTRA_ARGS"),
             (&["--push-extra-args", "'"], "PUSH_EXTRA_ARGS"),
@@ -287,8 +296,8 @@ mod tests {
         ];
         let settings = settings(&flags).expect("good parameters");
         assert_eq!(
-            (settings.tls, settings.format),
-            (Tls::Insecure, settings::Format::Docker)
+            (settings.trust.said(), settings.format),
+            (Some(Tls::Insecure), settings::Format::Docker)
         );
     }
 

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::build::What;
 use super::child::Stdout;
 use super::complaint::{Cause, Doing};
-use super::settings::{Platforms, Settings, Tls};
+use super::settings::{Platforms, Settings};
 use super::tool::{Network, Tool, words};
 use crate::{Failure, log};
 
@@ -38,10 +38,9 @@ pub(super) async fn push(
     tool: &mut Tool,
     settings: &Settings,
     what: &What,
-    tls: Tls,
     registry: &Registry,
 ) -> Result<Pushed, Failure> {
-    let digest = push_with_retries(tool, settings, what, tls).await?;
+    let digest = push_with_retries(tool, settings, what).await?;
     let pushed = tool
         .signals
         .unless_stopped(confirm(settings, registry, digest))
@@ -64,10 +63,10 @@ async fn push_with_retries(
     tool: &mut Tool,
     settings: &Settings,
     what: &What,
-    tls: Tls,
 ) -> Result<Digest, Failure> {
     let digest_file = tool.scratch.path().join(DIGEST_FILE);
     let mut args = arguments(settings, what);
+    let tls = settings.trust.of(settings.image.repository.registry());
     args.extend(tool.access(tls));
     args.extend(["--digestfile".into(), digest_file.clone().into()]);
     args.extend(settings.push_extra.iter().map(OsString::from));

@@ -19,12 +19,14 @@ use super::settings::given;
 use crate::Failure;
 use crate::files::{self, Mode};
 
+const DOCKERFILE: &str = "DOCKERFILE";
+
 /// Parameters of the Task, with their defaults and where their values are. `ADDITIONAL_SECRET` is none of them: the Task's has the name of
 /// a Secret, the tool's a path.
 const PARAMS: &[(&str, Kind)] = &[
     ("IMAGE", Kind::Required(|a| given(&a.image))),
     (
-        "DOCKERFILE",
+        DOCKERFILE,
         Kind::Text("./Dockerfile", |a| given(&a.dockerfile)),
     ),
     ("CONTEXT", Kind::Text(".", |a| given(&a.context))),
@@ -135,6 +137,8 @@ pub(super) struct Told<'a> {
     pub(super) bases: &'a [Base],
     /// Repository and commit of the source.
     pub(super) source: Option<&'a (String, String)>,
+    /// The Containerfile that was used, relative to the source.
+    pub(super) containerfile: &'a str,
 }
 
 /// Writes the record, whole or not at all.
@@ -168,7 +172,7 @@ fn document(args: &Args, told: &Told<'_>, uuid: &str) -> Value {
             "uid": uuid,
             "annotations": {LOCAL_RECORD_ANNOTATION: "true"},
         },
-        "spec": {"params": given_params(args)},
+        "spec": {"params": given_params(args, told.containerfile)},
         "status": {
             "startTime": time(told.started),
             "completionTime": completed,
@@ -223,10 +227,11 @@ fn declared_params() -> Vec<Value> {
     PARAMS.iter().map(declare).collect()
 }
 
-/// The parameters that were given, by flag or environment.
-fn given_params(args: &Args) -> Vec<Value> {
+/// The parameters that were given, by flag or environment; and the Containerfile in any case, as it may have been found by another name.
+fn given_params(args: &Args, containerfile: &str) -> Vec<Value> {
     let give = |(name, kind): &(&str, Kind)| {
         let value = match kind {
+            _ if *name == DOCKERFILE => json!(containerfile),
             Kind::Required(text) | Kind::Text(_, text) => {
                 json!(text(args).filter(|text| !text.is_empty())?)
             }
@@ -285,6 +290,7 @@ mod tests {
             results: &results,
             bases: &[base],
             source: Some(&source),
+            containerfile: "app/Containerfile",
         };
         let (text, run) = record(
             &[
@@ -314,7 +320,8 @@ mod tests {
             .iter()
             .map(|param| param.name.as_str())
             .collect();
-        assert_eq!(names, ["IMAGE", "BUILD_ARGS"]);
+        assert_eq!(names, ["IMAGE", "DOCKERFILE", "BUILD_ARGS"]);
+        assert!(text.contains("\"app/Containerfile\""), "{text}");
         let artifacts = hints::observe(&run);
         assert_eq!(artifacts.notes, []);
         assert_eq!(
@@ -353,12 +360,12 @@ mod tests {
         let args = parse(&["--platform", "linux/amd64", "--platform", "linux/arm64"])
             .expect("known flags");
         assert_eq!(
-            given_params(&args),
+            given_params(&args, "Dockerfile")[1..],
             [json!({"name": "PLATFORMS", "value": ["linux/amd64", "linux/arm64"]})]
         );
         let args = parse(&["--platform", "linux/amd64"]).expect("known flags");
         assert_eq!(
-            given_params(&args),
+            given_params(&args, "Dockerfile")[1..],
             [json!({"name": "PLATFORM", "value": "linux/amd64"})]
         );
     }

@@ -9,7 +9,10 @@ use super::args::{self, Args};
 use super::containerfile;
 use super::extra_args::{self, Command};
 use super::image::Image;
-use crate::{Failure, files};
+use super::source::Source;
+use super::tls::{Tls, Trust};
+use super::variables;
+use crate::{Failure, files, log, registry_args};
 
 /// The parameters, checked.
 #[derive(Debug)]
@@ -17,11 +20,13 @@ pub(super) struct Settings {
     pub(super) image: Image,
     pub(super) context: PathBuf,
     pub(super) containerfile: PathBuf,
+    /// The same, relative to the source.
+    pub(super) containerfile_in_source: String,
     pub(super) driver: String,
     pub(super) isolation: Isolation,
     pub(super) format: Format,
-    pub(super) tls: Tls,
-    /// From the file first, so that what was given directly wins.
+    pub(super) trust: Trust,
+    /// From the file first.
     pub(super) build_args: Vec<String>,
     pub(super) target_stage: Option<String>,
     pub(super) env_vars: Vec<String>,
@@ -55,13 +60,6 @@ pub(super) enum Format {
     Docker,
 }
 
-/// Whether a registry must show a valid certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tls {
-    Verify,
-    Insecure,
-}
-
 /// How buildah isolates `RUN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isolation {
@@ -83,7 +81,7 @@ pub(super) enum Platforms {
 
 const LOG_LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "error", "fatal", "panic"];
 /// The longest Containerfile and file of build arguments that is read.
-const MAX_TEXT: u64 = 1024 * 1024;
+pub(super) const MAX_TEXT: u64 = 1024 * 1024;
 
 impl Settings {
     /// Checks `args`; looks at files, changes nothing.
@@ -92,7 +90,7 @@ impl Settings {
     /// Exit 2, with what is wrong, where, and what to do.
     pub(super) fn from_args(args: &Args) -> Result<Self, Failure> {
         let image = Image::parse(args.image.as_deref().unwrap_or_default())?;
-        let source = PathBuf::from(given(&args.source).unwrap_or("."));
+        let source = Source::open(Path::new(given(&args.source).unwrap_or(".")))?;
         let context = context(&source, given(&args.context).unwrap_or("."))?;
         let containerfile = containerfile::find(&source, &context, given(&args.dockerfile))?;
         let hermetic = switch("HERMETIC", &args.hermetic, false)?;
@@ -105,14 +103,20 @@ impl Settings {
         let (labels, annotations) = marks(args, format);
         let settings = Self {
             context,
+            containerfile_in_source: source.relative(&containerfile),
             containerfile,
             driver: given(&args.storage_driver).unwrap_or("overlay").to_owned(),
             isolation: named("isolation", given(&args.isolation), "chroot")?,
             format,
-            tls: tls(args)?,
-            build_args: build_args(args, &source)?,
+            trust: Trust::new(
+                tls(args)?,
+                registry_args::given(&args.registry.insecure)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
+            build_args: variables::build_args(args, &source)?,
             target_stage: given(&args.target_stage).map(str::to_owned),
-            env_vars: args::list(&args.env_vars, &args.env_var),
+            env_vars: variables::env_vars(args)?,
             labels,
             annotations,
             build_extra: extra_args::split(
@@ -132,7 +136,7 @@ impl Settings {
             secrets: secrets(given(&args.additional_secret))?,
             push_retries: retries(given(&args.push_retries).unwrap_or("5"))?,
             log_level: log_level(args)?,
-            record: given(&args.record).map(PathBuf::from),
+            record: given(&args.record).map(record).transpose()?,
             push,
             squash: switch("SQUASH", &args.squash, false)?,
             no_cache: switch("NO_CACHE", &args.no_cache, false)?,
@@ -247,23 +251,27 @@ fn switch(name: &str, value: &Option<String>, default: bool) -> Result<bool, Fai
     }
 }
 
-fn tls(args: &Args) -> Result<Tls, Failure> {
+/// TLS_VERIFY, else TLSVERIFY, if one was given.
+fn tls(args: &Args) -> Result<Option<Tls>, Failure> {
     let value = if given(&args.tls_verify).is_some() {
         &args.tls_verify
     } else {
         &args.tlsverify
     };
-    Ok(if switch("TLSVERIFY", value, true)? {
+    if given(value).is_none() {
+        return Ok(None);
+    }
+    Ok(Some(if switch("TLSVERIFY", value, true)? {
         Tls::Verify
     } else {
         Tls::Insecure
-    })
+    }))
 }
 
-fn context(source: &Path, context: &str) -> Result<PathBuf, Failure> {
-    let path = source.join(context);
+fn context(source: &Source, context: &str) -> Result<PathBuf, Failure> {
+    let path = source.path().join(context);
     match path.metadata() {
-        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(meta) if meta.is_dir() => source.inside("CONTEXT", &path),
         Ok(_) => Err(Failure::misuse(anyhow!("CONTEXT {} is not a folder", path.display()))
             .hint("CONTEXT is a folder relative to the source; DOCKERFILE names the file")),
         Err(e) => Err(Failure::misuse(e)
@@ -283,9 +291,16 @@ fn marks(args: &Args, format: Format) -> (Vec<String>, Vec<String>) {
     }
     let mut labels = automatic.clone();
     labels.extend(given(&args.image_expires_after).map(|value| ("quay.expires-after", value)));
-    // Docker's manifests have no annotations.
+    let mut annotations = args::list(&args.annotations, &args.annotation);
     if format == Format::Docker {
         automatic.clear();
+        if !annotations.is_empty() {
+            log::warn(
+                "docker manifests have no annotations, those given are dropped; use FORMAT oci (--format oci) or labels",
+                &[("dropped", &annotations.len())],
+            );
+            annotations.clear();
+        }
     }
     let merge = |automatic: Vec<(&str, &str)>, user: Vec<String>| {
         let is_named = |key: &str| user.iter().any(|mark| mark.split('=').next() == Some(key));
@@ -299,27 +314,8 @@ fn marks(args: &Args, format: Format) -> (Vec<String>, Vec<String>) {
     };
     (
         merge(labels, args::list(&args.labels, &args.label)),
-        merge(automatic, args::list(&args.annotations, &args.annotation)),
+        merge(automatic, annotations),
     )
-}
-
-fn build_args(args: &Args, source: &Path) -> Result<Vec<String>, Failure> {
-    let mut all = Vec::new();
-    if let Some(file) = given(&args.build_args_file) {
-        let path = source.join(file);
-        for line in text(&path, "BUILD_ARGS_FILE")?.lines().map(str::trim) {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if !line.contains('=') {
-                return Err(Failure::misuse(anyhow!("{} has the line {line:?}", path.display()))
-                    .hint("BUILD_ARGS_FILE has NAME=VALUE on each line; lines that begin with # and empty ones are left out"));
-            }
-            all.push(line.to_owned());
-        }
-    }
-    all.extend(args::list(&args.build_args, &args.build_arg));
-    Ok(all)
 }
 
 /// A text file of the source.
@@ -450,6 +446,29 @@ fn secrets(path: Option<&str>) -> Result<Vec<(String, PathBuf)>, Failure> {
             Ok((name, file))
         })
         .collect()
+}
+
+/// Where the record goes; better known before the build than after it.
+fn record(path: &str) -> Result<PathBuf, Failure> {
+    let path = PathBuf::from(path);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() || !folder.is_dir() {
+        let wrong = if path.is_dir() {
+            anyhow!("--record {} is a folder", path.display())
+        } else {
+            anyhow!(
+                "--record {}: {} is not a folder",
+                path.display(),
+                folder.display()
+            )
+        };
+        return Err(Failure::misuse(wrong)
+            .hint("--record (TEKSEAL_RECORD) names a file in a folder that is there"));
+    }
+    Ok(path)
 }
 
 fn retries(value: &str) -> Result<u32, Failure> {

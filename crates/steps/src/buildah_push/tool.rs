@@ -11,14 +11,16 @@ use tempfile::TempDir;
 
 use super::child::{self, Ended, Signals, Stdout};
 use super::complaint::{self, Cause, Doing};
-use super::settings::{Isolation, Settings, Tls};
+use super::settings::Settings;
+use super::tls::Tls;
 use crate::registry_args::RegistryArgs;
 use crate::{Failure, log};
 
 const BUILDAH: &str = "buildah";
 
-/// Ways to start a program without network, the one that needs fewer rights on its files last. buildah's chroot isolation shares the network of
-/// buildah itself and refuses `--network none`, so buildah as a whole must be put where there is none.
+/// Ways to start a program without network, the one that needs fewer rights on its files last. buildah's `--network none` is for RUN alone: buildah itself
+/// would still download for ADD and pull images, and chroot isolation refuses it. So buildah as a whole is put where there is no network,
+/// whatever the Containerfile says.
 const WITHOUT_NETWORK: [&[&str]; 2] = [
     &["--net"],
     &[
@@ -76,7 +78,7 @@ impl Tool {
             cert_dir: cert_dir(scratch.path(), registry)?,
             scratch,
         };
-        if settings.hermetic && settings.isolation == Isolation::Chroot {
+        if settings.hermetic {
             tool.without_network = Some(tool.find_way_without_network().await?);
         }
         let ended = tool
@@ -90,7 +92,7 @@ impl Tool {
                     format!("opening buildah's storage with the driver {}", tool.driver),
                 )
                 .hint(
-                    "mount a volume at /var/lib/containers, and check the parameter STORAGE_DRIVER",
+                    "mount a volume at /var/lib/containers, and check the parameter STORAGE_DRIVER (--storage-driver)",
                 ));
         }
         Ok(tool)
@@ -169,7 +171,7 @@ impl Tool {
             reasons.push(ended.tail.last().cloned().unwrap_or_else(|| ended.status()));
         }
         Err(Failure::misuse(anyhow!("HERMETIC is asked for, but the network cannot be taken away: {}", reasons.join("; ")))
-            .hint("give the step the capability SYS_ADMIN, or user namespaces and a range for root in /etc/subuid and /etc/subgid, or choose another --isolation"))
+            .hint("give the step the capability SYS_ADMIN, or user namespaces and a range for root in /etc/subuid and /etc/subgid, or leave out HERMETIC (--hermetic)"))
     }
 }
 
