@@ -282,6 +282,11 @@ fn an_earlier_index_is_taken_back_when_a_step_runs_again() {
         !folder.join("signed.json").exists(),
         "it spoke of the payloads of the run before"
     );
+    let names = fs::read_dir(&folder).expect("it is there").count();
+    assert_eq!(
+        names, 3,
+        "two payloads and their index, and nothing of the run before"
+    );
 }
 
 #[test]

@@ -120,7 +120,8 @@ pub async fn store(
         let Some(done) = running.join_next().await else {
             break;
         };
-        let Ok((slot, result)) = done else { continue };
+        let (slot, result) =
+            done.expect("no task is aborted, and one that panics must not look stored");
         match result {
             Ok(confirmed) => stored.extend(slot.stored(&confirmed)),
             Err(error) => {

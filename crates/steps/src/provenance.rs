@@ -48,10 +48,7 @@ const MOST_IMAGES: usize = 1024;
 pub fn run(args: &Args) -> Result<(), Failure> {
     let payloads = args.source.payloads()?;
     files::make_folder(&args.out)?;
-    handover::invalidate(
-        &args.out,
-        &[handover::PAYLOADS, handover::SIGNED, handover::STORED],
-    )?;
+    handover::take_back(&args.out)?;
     let mut entries = Vec::with_capacity(payloads.len());
     for (at, payload) in payloads.iter().enumerate() {
         let file = file_name(at, payload);
