@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tekseal_core::cosign::Tag;
-use tekseal_core::{Digest, DigestRef, PayloadKind, Signed, Subject};
+use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store;
 use tekseal_signing::signer::FaultySignature;
@@ -63,10 +63,7 @@ pub struct StoreFailure {
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.
-pub fn sign(
-    signer: &Signer,
-    payloads: &[tekseal_core::Payload],
-) -> Result<Vec<Signed>, FaultySignature> {
+pub fn sign(signer: &Signer, payloads: &[Payload]) -> Result<Vec<Signed>, FaultySignature> {
     payloads
         .iter()
         .map(|payload| signer.sign_payload(payload))
@@ -82,6 +79,18 @@ pub struct Item {
     pub kind: PayloadKind,
     /// What it speaks of: it is stored beside each subject that is an image.
     pub subjects: Vec<Subject>,
+}
+
+impl Item {
+    /// `signed` with what `payload` says of it.
+    #[must_use]
+    pub fn new(signed: Signed, payload: &Payload) -> Self {
+        Self {
+            signed,
+            kind: payload.kind().clone(),
+            subjects: payload.subjects().to_vec(),
+        }
+    }
 }
 
 /// Stores every item beside every image that it speaks of. All that belongs under one tag is written at once; different tags are

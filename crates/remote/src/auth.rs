@@ -115,6 +115,13 @@ impl Keyring {
             .and_then(|known| known.credential.clone())
     }
 
+    /// What the registry of `repository` asked for last, and the URL at which it did.
+    fn known_challenge(&self, repository: &Repository) -> Option<(Challenge, Url)> {
+        lock(&self.known)
+            .get(repository.registry())
+            .and_then(|known| known.challenge.clone())
+    }
+
     /// Leave to send a request about `repository`: with what was agreed before, renewed if its time is over.
     pub(crate) async fn enter(&self, line: &Line, repository: &Repository) -> Result<Pass, Cause> {
         let door = Arc::clone(lock(&self.doors).entry(repository.clone()).or_default());
@@ -124,9 +131,7 @@ impl Keyring {
             .is_some_and(|expires| expires <= Instant::now());
         if (state.header.is_none() || is_over) && !state.open {
             let anonymous = self.credentials.for_repository(repository).is_empty();
-            let known = lock(&self.known)
-                .get(repository.registry())
-                .and_then(|known| known.challenge.clone());
+            let known = self.known_challenge(repository);
             match known {
                 Some((Challenge::Basic, _)) if anonymous => {}
                 Some((challenge, base)) => {
@@ -225,9 +230,7 @@ impl Keyring {
         repository: &Repository,
         pass: Pass,
     ) -> Result<Next, Cause> {
-        let known = lock(&self.known)
-            .get(repository.registry())
-            .and_then(|known| known.challenge.clone());
+        let known = self.known_challenge(repository);
         let (Some((challenge, base)), Some(_)) = (known, &pass.header) else {
             return Ok(Next::GiveUp);
         };

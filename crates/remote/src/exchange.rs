@@ -97,13 +97,18 @@ impl Call {
 }
 
 impl Exchange {
+    /// What one operation may take.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.retry_for, self.notice)
+    }
+
     /// The answer to `call`; what may pass is tried again as long as there is time.
     pub(crate) async fn perform(
         &self,
         repository: &Repository,
         call: &Call,
     ) -> Result<Answer, Cause> {
-        let mut patience = Patience::new(self.retry_for, self.notice);
+        let mut patience = self.patience();
         self.persist(repository, call, &mut patience).await
     }
 

@@ -140,14 +140,14 @@ impl Registry {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
-        self.put(repository, reference, media_type, bytes, &mut patience)
-            .await
-            .map_err(|cause| Error::PutManifest {
-                repository: repository.clone(),
-                reference: reference.to_string(),
-                source: Box::new(cause),
-            })
+        self.put(
+            repository,
+            reference,
+            media_type,
+            bytes,
+            self.exchange.patience(),
+        )
+        .await
     }
 
     /// Writes a manifest with a single attempt: for tags that others write too, where a second attempt must not be made
@@ -159,14 +159,9 @@ impl Registry {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(Duration::ZERO, self.exchange.notice);
-        self.put(repository, reference, media_type, bytes, &mut patience)
+        let once = Patience::new(Duration::ZERO, self.exchange.notice);
+        self.put(repository, reference, media_type, bytes, once)
             .await
-            .map_err(|cause| Error::PutManifest {
-                repository: repository.clone(),
-                reference: reference.to_string(),
-                source: Box::new(cause),
-            })
     }
 
     /// For how long one operation may be tried again.
@@ -177,7 +172,7 @@ impl Registry {
 
     /// Starts the upload of a blob, which may be decided later.
     pub async fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
-        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
+        let mut patience = self.exchange.patience();
         self.open(repository, &mut patience)
             .await
             .map_err(|cause| Error::StartUpload {
@@ -345,15 +340,25 @@ impl Registry {
         reference: Reference<'_>,
         media_type: &str,
         bytes: &[u8],
-        patience: &mut Patience,
-    ) -> Result<(), Cause> {
-        let mut call = manifest_call(Method::PUT, repository, reference)?;
-        call.content = Some((media_type.to_owned(), bytes.to_owned()));
-        let answer = self.exchange.persist(repository, &call, patience).await?;
-        match content_digest(&answer.headers) {
-            Some(stored) => check(&answer.url, &Digest::of(bytes), stored),
-            None => Ok(()),
-        }
+        mut patience: Patience,
+    ) -> Result<(), Error> {
+        let written = async {
+            let mut call = manifest_call(Method::PUT, repository, reference)?;
+            call.content = Some((media_type.to_owned(), bytes.to_owned()));
+            let answer = self
+                .exchange
+                .persist(repository, &call, &mut patience)
+                .await?;
+            match content_digest(&answer.headers) {
+                Some(stored) => check(&answer.url, &Digest::of(bytes), stored),
+                None => Ok(()),
+            }
+        };
+        written.await.map_err(|cause| Error::PutManifest {
+            repository: repository.clone(),
+            reference: reference.to_string(),
+            source: Box::new(cause),
+        })
     }
 
     async fn open(
@@ -378,7 +383,7 @@ impl Registry {
         digest: &Digest,
         bytes: &[u8],
     ) -> Result<(), Cause> {
-        let mut patience = Patience::new(self.exchange.retry_for, self.exchange.notice);
+        let mut patience = self.exchange.patience();
         let mut upload = upload;
         loop {
             let mut url = upload.location;

@@ -36,11 +36,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let items = signed
         .into_iter()
         .zip(&payloads)
-        .map(|(signed, payload)| Item {
-            signed,
-            kind: payload.kind().clone(),
-            subjects: payload.subjects().to_vec(),
-        })
+        .map(|(signed, payload)| Item::new(signed, payload))
         .collect();
     let stored = tekseal_attest::store(&registry, items, key)
         .await

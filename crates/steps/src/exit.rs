@@ -11,7 +11,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
-use tekseal_remote::registry::Blame;
+use tekseal_remote::registry::{self, Blame};
+use tekseal_remote::store;
 
 /// The tool did its work and the answer is no.
 pub const NO: u8 = 1;
@@ -97,6 +98,11 @@ impl Failure {
         self
     }
 
+    fn hints(mut self, hint: Option<String>) -> Self {
+        self.hints.extend(hint);
+        self
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {
@@ -117,6 +123,20 @@ impl Failure {
             eprintln!("{tool}: hint: {}", one_line(hint));
         }
         ExitCode::from(self.code)
+    }
+}
+
+impl From<registry::Error> for Failure {
+    fn from(error: registry::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use tempfile::NamedTempFile;
 
 use crate::Failure;
 
@@ -17,16 +18,9 @@ pub enum Mode {
     Secret,
 }
 
-/// Writes `bytes` to `path` by a temporary file in the same folder, sync and rename.
-///
-/// # Errors
-/// The operating system's, with the old content of `path` untouched.
-pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+/// A synced file in `folder` with this content, which goes away unless it is renamed.
+pub fn temporary(folder: &Path, bytes: &[u8], mode: Mode) -> io::Result<NamedTempFile> {
     use std::os::unix::fs::PermissionsExt as _;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
     let mut file = tempfile::Builder::new()
         .prefix(".tekseal-")
         .tempfile_in(folder)?;
@@ -35,6 +29,22 @@ pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()>
     file.as_file()
         .set_permissions(fs::Permissions::from_mode(bits))?;
     file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// The folder that `path` lies in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Writes `bytes` to `path` by a temporary file in the same folder, sync and rename.
+///
+/// # Errors
+/// The operating system's, with the old content of `path` untouched.
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: Mode) -> io::Result<()> {
+    let file = temporary(folder_of(path), bytes, mode)?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
 }

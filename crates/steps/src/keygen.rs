@@ -1,14 +1,12 @@
 //! `tekseal-keygen`: a key pair in cosign's format, in two files.
 
-use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_signing::{Signer, random};
 
 use crate::Failure;
+use crate::files::{self, Mode};
 use crate::key_args::PasswordArgs;
 use crate::log;
 
@@ -42,9 +40,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let pem = signer
         .to_encrypted_pem(&password, &mut random::system)
         .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
-    write_new(&key_path, pem.as_bytes(), 0o600)?;
-    if let Err(failure) = write_new(&public_path, signer.public_key().to_pem().as_bytes(), 0o644) {
-        crate::files::remove_if_there(&key_path)?;
+    write_new(&key_path, pem.as_bytes(), Mode::Secret)?;
+    if let Err(failure) = write_new(
+        &public_path,
+        signer.public_key().to_pem().as_bytes(),
+        Mode::Public,
+    ) {
+        files::remove_if_there(&key_path)?;
         return Err(failure);
     }
     log::info(
@@ -65,19 +67,9 @@ fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Writes a file that must not exist yet, also if somebody makes it in the meantime.
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+fn write_new(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), Failure> {
     let write = || {
-        let mut file = tempfile::Builder::new()
-            .prefix(".tekseal-")
-            .tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file()
-            .set_permissions(fs::Permissions::from_mode(mode))?;
-        file.as_file().sync_all()?;
+        let file = files::temporary(files::folder_of(path), bytes, mode)?;
         file.persist_noclobber(path).map_err(|e| e.error)?;
         Ok::<_, std::io::Error>(())
     };

@@ -6,12 +6,12 @@
 //! the next task), and no more than 3 KiB are written.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
+use crate::files::{self, Mode};
 use crate::{Failure, log};
 
 /// The most that names and values of all results may take together.
@@ -199,16 +199,9 @@ fn bare(error: &io::Error) -> io::Error {
     error.kind().into()
 }
 
-/// A synced file in `folder` that goes away unless it is renamed. Readable by all: steps run under different users.
+/// Readable by all: steps run under different users.
 fn temporary(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".tekseal-")
-        .tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file()
-        .set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    Ok(file)
+    files::temporary(folder, bytes, Mode::Public)
 }
 
 #[cfg(test)]

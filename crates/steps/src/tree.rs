@@ -41,11 +41,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let image = verify::parse_image(&args.image)?;
     let registry = args.registry.open(Access::Pull)?;
     let image = verify::resolve(&registry, image).await?;
-    let list = async {
-        store::tree(&registry, &image)
-            .await
-            .map_err(verify::fetch_failed)
-    };
+    let list = async { Ok(store::tree(&registry, &image).await?) };
     let tree = verify::within(LONGEST, list).await?;
     if matches!(tree.image, Image::Absent) && tree.tags.is_empty() && tree.referrers.is_empty() {
         return Err(Failure::no(anyhow::anyhow!(

@@ -108,11 +108,7 @@ fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failu
     if !same_signer(&signed, &signed, key) {
         return Err(changed());
     }
-    Ok(Item {
-        signed,
-        kind: payload.kind().clone(),
-        subjects: payload.subjects().to_vec(),
-    })
+    Ok(Item::new(signed, &payload))
 }
 
 fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
@@ -174,12 +170,5 @@ pub(crate) fn something_stored(stored: &[Stored]) -> Result<(), Failure> {
 /// What was stored stays; says so, and says what failed.
 pub(crate) fn store_failed(failure: StoreFailure) -> Failure {
     report(&failure.stored);
-    let hint = failure.error.hint();
-    let blame = failure.error.blame();
-    let told =
-        Failure::blamed(blame, failure.error).context(format!("storing at {}", failure.place));
-    match hint {
-        Some(hint) => told.hint(hint),
-        None => told,
-    }
+    Failure::from(failure.error).context(format!("storing at {}", failure.place))
 }

@@ -268,9 +268,7 @@ impl Demands {
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Vec<SignatureReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Signatures)
-            .await
-            .map_err(fetch_failed)?;
+        let layers = Layers::open(registry, image, cosign::Tag::Signatures).await?;
         let judged = judge(layers, |signed, layer| {
             let verified =
                 self.verifier
@@ -293,9 +291,7 @@ impl Demands {
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Vec<AttestationReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Attestations)
-            .await
-            .map_err(fetch_failed)?;
+        let layers = Layers::open(registry, image, cosign::Tag::Attestations).await?;
         let judged = judge(layers, |signed, layer| {
             let verified = self
                 .verifier
@@ -510,14 +506,7 @@ pub(crate) async fn resolve(registry: &Registry, image: ImageRef) -> Result<Dige
     let head = registry
         .head_manifest(&image.repository, Reference::Tag(tag))
         .await
-        .map_err(|e| {
-            let hint = e.hint();
-            let failure = Failure::blamed(e.blame(), e).context(format!("resolving {image}"));
-            match hint {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
-        })?;
+        .map_err(|e| Failure::from(e).context(format!("resolving {image}")))?;
     let Some(head) = head else {
         return Err(Failure::no(anyhow!(
             "image {}:{tag} does not exist",
@@ -530,13 +519,4 @@ pub(crate) async fn resolve(registry: &Registry, image: ImageRef) -> Result<Dige
         &[("image", &image), ("digest", &resolved.digest)],
     );
     Ok(resolved)
-}
-
-pub(crate) fn fetch_failed(error: store::Error) -> Failure {
-    let hint = error.hint();
-    let failure = Failure::blamed(error.blame(), error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

@@ -224,12 +224,7 @@ async fn tag(settings: &Settings, registry: &Registry, digest: &Digest) -> Resul
 }
 
 fn failed(error: Error, doing: String) -> Failure {
-    let hint = error.hint();
-    let failure = Failure::blamed(error.blame(), error).context(doing);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::from(error).context(doing)
 }
 
 fn lost(settings: &Settings, digest: &Digest) -> Failure {
