@@ -4,13 +4,23 @@
 //! `*ARTIFACT_OUTPUTS` and `CHAINS-GIT_URL`/`CHAINS-GIT_COMMIT`, with the rules of Tekton Chains
 //! (<https://tekton.dev/docs/chains/slsa-provenance/#type-hinting>). Where Chains takes pairs in the random order of a hash map, ours is
 //! the order in which the first result of each pair stands in the run.
-//! A hint that is there but unusable is never silent: it comes out as a [`Note`].
+//!
+//! ```text
+//!   CompletedRun ── observe ──▶ Observed { own: Hints, children: [TaskHints { own: Hints, steps: [Hints] }] }
+//!                                            └─ images, subjects, inputs, findings: what became of each hint, and why
+//! ```
+//!
+//! Which of it becomes a Subject or a material depends on the format; that is `Observed`'s methods and `format`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
 
+use crate::artifact::{Artifact, ArtifactList};
 use crate::reference::{self, DigestRef};
-use crate::run::{CompletedRun, Param, Value};
-use crate::statement::{DigestSet, Subject};
+use crate::run::{CompletedRun, Param, Run, RunKind};
+use crate::statement::Subject;
+use crate::typed::ParamValue;
 
 /// Result with the image's name; may have a prefix that pairs it with its digest.
 pub const IMAGE_URL: &str = "IMAGE_URL";
@@ -22,42 +32,101 @@ pub const IMAGES: &str = "IMAGES";
 pub const ARTIFACT_OUTPUTS: &str = "ARTIFACT_OUTPUTS";
 /// Object result with an artifact that was read.
 pub const ARTIFACT_INPUTS: &str = "ARTIFACT_INPUTS";
+/// Result with the name of an artifact that was made.
+pub const ARTIFACT_URI: &str = "ARTIFACT_URI";
+/// Result with the digest of an artifact that was made.
+pub const ARTIFACT_DIGEST: &str = "ARTIFACT_DIGEST";
 /// Parameter or result with the URL of the source repository.
 pub const GIT_URL: &str = "CHAINS-GIT_URL";
 /// Parameter or result with the commit that was built.
 pub const GIT_COMMIT: &str = "CHAINS-GIT_COMMIT";
-const ARTIFACT_URI: &str = "ARTIFACT_URI";
-const ARTIFACT_DIGEST: &str = "ARTIFACT_DIGEST";
 
-/// What a run read and made, as its hints say.
+/// Key of an `ARTIFACT_OUTPUTS` object that declares it the thing that was built.
+const IS_BUILD_ARTIFACT: &str = "isBuildArtifact";
+
+/// Whether a PipelineRun's provenance also speaks of what its child TaskRuns read and made
+/// (`artifacts.pipelinerun.enable-deep-inspection`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeepInspection {
+    /// Only of its own results.
+    #[default]
+    Off,
+    /// Of its completed children's too.
+    On,
+}
+
+/// What the hints of a completed run say.
+#[derive(Clone, Debug)]
+pub struct Observed<'r> {
+    /// The run's own hints.
+    pub own: TaskHints<'r>,
+    /// Those of a PipelineRun's completed children, in the order of the Pipeline's tasks. They count only with deep inspection.
+    pub children: Vec<TaskHints<'r>>,
+}
+
+/// The hints of one run: a TaskRun's, or a PipelineRun's own.
+#[derive(Clone, Debug)]
+pub struct TaskHints<'r> {
+    /// Name of the run.
+    pub run: &'r str,
+    /// Those in its results.
+    pub results: Hints<'r>,
+    /// Those in the results of its steps: name of the step, and hints.
+    pub steps: Vec<(&'r str, Hints<'r>)>,
+    /// The source repository, from parameters and results.
+    pub git: Option<Artifact>,
+}
+
+/// What one list of results says.
 #[derive(Clone, Debug, Default)]
-pub struct Artifacts {
+pub struct Hints<'r> {
     /// Images to sign, in order, each once.
     pub images: Vec<DigestRef>,
-    /// Subjects of provenance v0.2 (and v1 as `slsa/v2alpha3` makes it).
-    pub subjects: Vec<Subject>,
-    /// Source and other inputs, in Chains' order: git first.
-    pub inputs: Vec<Material>,
-    /// Hints that are there but say nothing usable.
-    pub notes: Vec<Note>,
+    /// Artifacts named by `*ARTIFACT_URI` and `*ARTIFACT_DIGEST`.
+    pub artifacts: Vec<Artifact>,
+    /// Artifacts named by `*ARTIFACT_OUTPUTS`.
+    pub outputs: Vec<Output>,
+    /// Artifacts named by `*ARTIFACT_INPUTS`.
+    pub inputs: Vec<Artifact>,
+    /// The source repository that these results alone name.
+    pub git: Option<Artifact>,
+    /// What became of each result that is a hint or nearly one, in the order of the results.
+    pub findings: Vec<Finding<'r>>,
 }
 
-/// Something that was read: a URI and its digests.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Material {
-    /// Where it came from.
-    pub uri: String,
-    /// Digests of it.
-    pub digest: DigestSet,
-}
-
-/// A hint that was not used, and why.
+/// An artifact that was made, as an object result names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct Output {
+    /// What it names, as it is written there.
+    pub artifact: Artifact,
+    /// Whether it says of itself that it is what was built.
+    pub is_build_artifact: bool,
+}
+
+/// What became of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding<'r> {
+    /// Position of the result.
+    pub at: usize,
     /// Name of the result.
-    pub result: String,
-    /// Why it was not used.
-    pub reason: String,
+    pub name: &'r str,
+    /// Which hint it is, or nearly is.
+    pub hint: &'static str,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Whether a hint was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It names something.
+    Used,
+    /// It is left empty, as a result that does not apply.
+    Empty,
+    /// It is a hint without effect: half a pair, an empty value, a name that comes again, a name that is nearly a hint's.
+    Ignored(String),
+    /// Its value is not of the form that the hint wants.
+    Invalid(String),
 }
 
 /// Why a digest in an `ARTIFACT_*` hint is not usable.
@@ -74,32 +143,23 @@ pub enum DigestError {
     Digits(String, usize),
 }
 
-/// Reads the hints of `run`.
+/// Reads the hints of `run` and of its children.
 #[must_use]
-pub fn observe(run: &CompletedRun) -> Artifacts {
-    let mut notes = Vec::new();
-    let images = images(run.results(), &mut notes);
-    let subjects = subjects(run.results(), &images, &mut notes);
-    let mut inputs = Vec::new();
-    if let Some(git) = git_input(run) {
-        append_material(&mut inputs, git);
-    }
-    for material in artifact_inputs(run.results(), &mut notes) {
-        append_material(&mut inputs, material);
-    }
-    Artifacts {
-        images,
-        subjects,
-        inputs,
-        notes,
+pub fn observe<'r>(run: &'r CompletedRun<'_>) -> Observed<'r> {
+    Observed {
+        own: TaskHints::of(run.run()),
+        children: run.executed().map(TaskHints::of).collect(),
     }
 }
 
 /// A digest as `ARTIFACT_*` hints carry it: algorithm and hexadecimal digits, both trimmed, the algorithm in lower case.
+///
+/// # Errors
+/// If it is not of that form.
 pub fn parse_digest(text: &str) -> Result<(String, String), DigestError> {
     let mut parts = text.split(':');
     let (Some(algorithm), Some(digits), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(DigestError::Form(text.to_owned()));
+        return Err(DigestError::Form(shortened(text)));
     };
     let algorithm = algorithm.trim().to_lowercase();
     let digits = digits.trim();
@@ -108,238 +168,479 @@ pub fn parse_digest(text: &str) -> Result<(String, String), DigestError> {
         "sha256" => 64,
         "sha384" => 96,
         "sha512" => 128,
-        _ => return Err(DigestError::Algorithm(text.to_owned())),
+        _ => return Err(DigestError::Algorithm(shortened(text))),
     };
     if digits.len() != length
         || !digits
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     {
-        return Err(DigestError::Digits(text.to_owned(), length));
+        return Err(DigestError::Digits(shortened(text), length));
     }
     Ok((algorithm, digits.to_owned()))
 }
 
-fn images(results: &[Param], notes: &mut Vec<Note>) -> Vec<DigestRef> {
-    let mut found: Vec<DigestRef> = Vec::new();
-    let mut known = HashSet::new();
-    let mut add = |result: &str, text: &str, notes: &mut Vec<Note>| match DigestRef::parse(text) {
-        Ok(image) if known.insert(image.clone()) => found.push(image),
-        Ok(_) => {}
-        Err(error) => notes.push(Note {
-            result: result.to_owned(),
-            reason: explain(&error),
-        }),
-    };
-    for pair in pairs(results, IMAGE_URL, IMAGE_DIGEST, notes) {
-        add(
-            &pair.result,
-            &format!("{}@{}", pair.name, pair.digest),
-            notes,
-        );
-    }
-    for result in results.iter().filter(|r| r.name == IMAGES) {
-        for text in result
-            .value
-            .as_text()
-            .split([',', '\n'])
-            .map(str::trim)
-            .filter(|t| !t.is_empty())
-        {
-            add(IMAGES, text, notes);
-        }
-    }
-    for (result, map) in objects(results, ARTIFACT_OUTPUTS) {
-        if map.get("isBuildArtifact").is_some_and(|v| v == "true")
-            && let Some((uri, digest)) = uri_and_digest(map)
-            && parse_digest(digest).is_ok()
-        {
-            add(&result.name, &format!("{uri}@{digest}"), notes);
-        }
-    }
-    found
-}
-
-fn subjects(results: &[Param], images: &[DigestRef], notes: &mut Vec<Note>) -> Vec<Subject> {
-    let mut found = Vec::new();
-    for image in images {
-        append_subject(&mut found, Subject::of_image(image));
-    }
-    for pair in pairs(results, ARTIFACT_URI, ARTIFACT_DIGEST, notes) {
-        match parse_digest(&pair.digest) {
-            Ok(_) => append_subject(&mut found, raw_subject(&pair.name, &pair.digest)),
-            Err(error) => notes.push(Note {
-                result: pair.result,
-                reason: error.to_string(),
-            }),
-        }
-    }
-    for (result, map) in objects(results, ARTIFACT_OUTPUTS) {
-        let Some((uri, digest)) = uri_and_digest(map) else {
-            notes.push(missing_parts(result));
-            continue;
-        };
-        match parse_digest(digest) {
-            Ok(_) => append_subject(&mut found, raw_subject(uri, digest)),
-            Err(error) => notes.push(Note {
-                result: result.name.clone(),
-                reason: error.to_string(),
-            }),
-        }
-    }
-    for result in results
-        .iter()
-        .filter(|r| r.name.ends_with(ARTIFACT_OUTPUTS) && r.value.as_object().is_none())
+/// Whether `slsa/v2alpha4` takes this result for a byproduct: it is not one that stands for a Subject or tried to.
+#[must_use]
+pub(crate) fn is_byproduct(result: &Param<'_, '_>) -> bool {
+    if result.name == IMAGES
+        || result.name.ends_with(IMAGE_URL)
+        || result.name.ends_with(IMAGE_DIGEST)
     {
-        notes.push(Note {
-            result: result.name.clone(),
-            reason: "is not an object with uri and digest".to_owned(),
-        });
+        return false;
     }
-    found
+    if !result.name.ends_with(ARTIFACT_OUTPUTS) {
+        return true;
+    }
+    result
+        .value
+        .and_then(ParamValue::as_object)
+        .is_some_and(|map| !is_build_artifact(map))
 }
 
-fn artifact_inputs(results: &[Param], notes: &mut Vec<Note>) -> Vec<Material> {
-    let mut found = Vec::new();
-    for result in results.iter().filter(|r| r.name.ends_with(ARTIFACT_INPUTS)) {
-        let Some((uri, digest)) = result.value.as_object().and_then(uri_and_digest) else {
-            notes.push(missing_parts(result));
-            continue;
-        };
-        match parse_digest(digest) {
-            Ok((algorithm, hex)) => {
-                found.push(Material {
-                    uri: uri.to_owned(),
-                    digest: BTreeMap::from([(algorithm, hex)]),
-                });
-            }
-            Err(error) => notes.push(Note {
-                result: result.name.clone(),
-                reason: error.to_string(),
-            }),
+impl<'r> Observed<'r> {
+    /// Images that get a signature of their own: those of a TaskRun's results. A PipelineRun's results and the results of steps give
+    /// none; the children of a PipelineRun are signed on their own.
+    #[must_use]
+    pub fn images(&self, kind: RunKind) -> &[DigestRef] {
+        match kind {
+            RunKind::TaskRun => &self.own.results.images,
+            RunKind::PipelineRun => &[],
         }
     }
-    found
+
+    /// The children, if they count.
+    pub(crate) fn inspected(&self, deep: DeepInspection) -> &[TaskHints<'r>] {
+        match deep {
+            DeepInspection::On => &self.children,
+            DeepInspection::Off => &[],
+        }
+    }
+
+    /// Subjects for `in-toto`, `slsa/v1` and `slsa/v2alpha3`: of all outputs, children first.
+    pub(crate) fn subjects_of_outputs(&self, deep: DeepInspection) -> Vec<Subject> {
+        let mut list = ArtifactList::default();
+        let children = self.inspected(deep).iter().map(|child| &child.results);
+        for hints in children.chain([&self.own.results]) {
+            list.extend(hints.images.iter().map(Artifact::of_image));
+            list.extend(hints.artifacts.iter().cloned());
+            list.extend(hints.outputs.iter().map(|output| output.artifact.clone()));
+        }
+        list.into_subjects()
+    }
+
+    /// Subjects for `slsa/v2alpha4`: of what says of itself that it was built, and images; of steps before their TaskRun, of a
+    /// PipelineRun before its children.
+    pub(crate) fn subjects_of_builds(&self, deep: DeepInspection) -> Vec<Subject> {
+        let mut list = ArtifactList::default();
+        for task in [&self.own].into_iter().chain(self.inspected(deep)) {
+            let steps = task.steps.iter().map(|(_, hints)| hints);
+            for hints in steps.chain([&task.results]) {
+                let builds = hints.outputs.iter().filter(|o| o.is_build_artifact);
+                list.extend(builds.map(|output| output.artifact.clone()));
+                list.extend(hints.images.iter().map(Artifact::of_image));
+            }
+        }
+        list.into_subjects()
+    }
 }
 
-/// The source repository: defaults, then parameters, then results; the later wins, URL and commit each on their own. The commit is not
-/// checked, and a missing URL gives `git+.git`: that is what Chains does, and the bytes are the contract.
-fn git_input(run: &CompletedRun) -> Option<Material> {
-    let mut url = "";
-    let mut commit = "";
-    let named = run
-        .params()
-        .iter()
-        .chain(run.results())
-        .map(|p| (p.name.as_str(), &p.value));
-    for (name, value) in run.param_defaults().chain(named) {
+impl<'r> TaskHints<'r> {
+    /// Reads the hints of one run, completed or not.
+    #[must_use]
+    pub fn of(run: &'r Run<'_>) -> Self {
+        let results: Vec<_> = run.results().collect();
+        Self {
+            run: run.name(),
+            git: git_of(run, &results),
+            results: Hints::of(&results),
+            steps: run
+                .steps()
+                .map(|step| {
+                    let results: Vec<_> = step.results().collect();
+                    (step.name(), Hints::of(&results))
+                })
+                .collect(),
+        }
+    }
+}
+
+impl<'r> Hints<'r> {
+    /// Reads one list of results.
+    #[must_use]
+    pub fn of(results: &[Param<'r, '_>]) -> Self {
+        let mut reader = Reader {
+            results,
+            outcomes: BTreeMap::new(),
+            hints: Self::default(),
+        };
+        reader.images();
+        reader.artifacts();
+        reader.inputs();
+        reader.git();
+        reader.near_misses();
+        let Reader {
+            outcomes,
+            mut hints,
+            ..
+        } = reader;
+        hints.findings = outcomes
+            .into_iter()
+            .map(|(at, (hint, outcome))| Finding {
+                at,
+                name: results[at].name,
+                hint,
+                outcome,
+            })
+            .collect();
+        hints
+    }
+}
+
+/// Reads one list of results, noting what became of each.
+struct Reader<'l, 'r, 'a> {
+    results: &'l [Param<'r, 'a>],
+    outcomes: BTreeMap<usize, (&'static str, Outcome)>,
+    hints: Hints<'r>,
+}
+
+/// Two results with the same marker, by position.
+struct Pair {
+    name: usize,
+    digest: usize,
+}
+
+impl<'r, 'a> Reader<'_, 'r, 'a> {
+    fn images(&mut self) {
+        let mut known = HashSet::new();
+        for pair in self.pairs(IMAGE_URL, IMAGE_DIGEST) {
+            let text = format!("{}@{}", self.trimmed(pair.name), self.trimmed(pair.digest));
+            let outcome = self.image(&text, &mut known);
+            self.note(pair.name, IMAGE_URL, outcome.clone());
+            self.note(pair.digest, IMAGE_DIGEST, outcome);
+        }
+        for (at, result) in self.named(|name| name == IMAGES) {
+            let texts = result.text().split([',', '\n']).map(str::trim);
+            // What is wrong matters more than what is right. Nothing at all is how a build of a single image leaves it.
+            let mut outcome = Outcome::Empty;
+            for text in texts.filter(|text| !text.is_empty()) {
+                let one = self.image(text, &mut known);
+                if !matches!(outcome, Outcome::Invalid(_)) {
+                    outcome = one;
+                }
+            }
+            self.note(at, IMAGES, outcome);
+        }
+        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_OUTPUTS)) {
+            let Ok(Some((uri, digest, true))) = output(&result) else {
+                continue;
+            };
+            let image = self.image(&format!("{uri}@{digest}"), &mut known);
+            if let Outcome::Invalid(why) = image {
+                let outcome = Outcome::Ignored(format!("gets no image signature: {why}"));
+                self.note(at, ARTIFACT_OUTPUTS, outcome);
+            }
+        }
+    }
+
+    fn image(&mut self, text: &str, known: &mut HashSet<DigestRef>) -> Outcome {
+        match DigestRef::parse(text) {
+            Ok(image) => {
+                if known.insert(image.clone()) {
+                    self.hints.images.push(image);
+                }
+                Outcome::Used
+            }
+            Err(error) => Outcome::Invalid(explain(&error)),
+        }
+    }
+
+    fn artifacts(&mut self) {
+        for pair in self.pairs(ARTIFACT_URI, ARTIFACT_DIGEST) {
+            let (uri, digest) = (self.trimmed(pair.name), self.trimmed(pair.digest));
+            let outcome = match parse_digest(digest) {
+                Ok(_) => {
+                    self.hints.artifacts.push(Artifact::as_written(uri, digest));
+                    Outcome::Used
+                }
+                Err(error) => Outcome::Invalid(error.to_string()),
+            };
+            self.note(pair.name, ARTIFACT_URI, outcome.clone());
+            self.note(pair.digest, ARTIFACT_DIGEST, outcome);
+        }
+        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_OUTPUTS)) {
+            let outcome = match output(&result) {
+                Ok(Some((uri, digest, is_build_artifact))) => {
+                    self.hints.outputs.push(Output {
+                        artifact: Artifact::as_written(uri, digest),
+                        is_build_artifact,
+                    });
+                    Outcome::Used
+                }
+                Ok(None) => Outcome::Invalid(WANTED_OBJECT.to_owned()),
+                Err(error) => Outcome::Invalid(error.to_string()),
+            };
+            self.note(at, ARTIFACT_OUTPUTS, outcome);
+        }
+    }
+
+    fn inputs(&mut self) {
+        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_INPUTS)) {
+            let found = result
+                .value
+                .and_then(ParamValue::as_object)
+                .and_then(uri_and_digest);
+            let outcome = match found.map(|(uri, digest)| (uri, parse_digest(digest))) {
+                Some((uri, Ok((algorithm, hex)))) => {
+                    self.hints.inputs.push(Artifact::new(uri, algorithm, hex));
+                    Outcome::Used
+                }
+                Some((_, Err(error))) => Outcome::Invalid(error.to_string()),
+                None => Outcome::Invalid(WANTED_OBJECT.to_owned()),
+            };
+            self.note(at, ARTIFACT_INPUTS, outcome);
+        }
+    }
+
+    fn git(&mut self) {
+        let mut source = GitSource::default();
+        for (at, result) in self.named(|name| name == GIT_URL || name == GIT_COMMIT) {
+            let hint = if result.name == GIT_URL {
+                GIT_URL
+            } else {
+                GIT_COMMIT
+            };
+            let outcome = if result.text().is_empty() {
+                Outcome::Invalid("its value is no text, or empty".to_owned())
+            } else {
+                Outcome::Used
+            };
+            self.note(at, hint, outcome);
+            source.set(result.name, result.text());
+        }
+        self.hints.git = source.of_task();
+    }
+
+    /// Names that are a hint's but for case, a dash, or a letter or two.
+    fn near_misses(&mut self) {
+        for (at, result) in self.results.iter().enumerate() {
+            if self.outcomes.contains_key(&at) {
+                continue;
+            }
+            if let Some(hint) = nearly(result.name) {
+                let why = format!("is no hint: it is nearly {hint}");
+                self.note(at, hint, Outcome::Ignored(why));
+            }
+        }
+    }
+
+    fn named(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<(usize, Param<'r, 'a>)> {
+        let all = self.results.iter().enumerate();
+        all.filter(|(_, result)| is_wanted(result.name))
+            .map(|(at, result)| (at, *result))
+            .collect()
+    }
+
+    fn trimmed(&self, at: usize) -> &'r str {
+        self.results[at].value.map_or("", |v| v.as_text().trim())
+    }
+
+    fn note(&mut self, at: usize, hint: &'static str, outcome: Outcome) {
+        // A reason that stands already is not overwritten by a use: a build artifact may be a Subject and yet no image.
+        let known = self.outcomes.get(&at);
+        if outcome != Outcome::Used || known.is_none() {
+            self.outcomes.insert(at, (hint, outcome));
+        }
+    }
+
+    /// Results `<marker>NAME` and `<marker>DIGEST` with the same marker. A marker seen again overrides.
+    fn pairs(&mut self, name_suffix: &'static str, digest_suffix: &'static str) -> Vec<Pair> {
+        let mut markers: Vec<(&str, Option<usize>, Option<usize>)> = Vec::new();
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut notes = Vec::new();
+        for (at, result) in self.results.iter().enumerate() {
+            let by_name = result.name.strip_suffix(name_suffix);
+            let by_digest = result.name.strip_suffix(digest_suffix);
+            let Some(marker) = by_name.or(by_digest) else {
+                continue;
+            };
+            let hint = if by_name.is_some() {
+                name_suffix
+            } else {
+                digest_suffix
+            };
+            if self.trimmed(at).is_empty() {
+                notes.push((at, hint, "has no value, or one that is no text".to_owned()));
+                continue;
+            }
+            let slot = *known.entry(marker).or_insert_with(|| {
+                markers.push((marker, None, None));
+                markers.len() - 1
+            });
+            let slot = match by_name {
+                Some(_) => &mut markers[slot].1,
+                None => &mut markers[slot].2,
+            };
+            if let Some(earlier) = slot.replace(at) {
+                notes.push((
+                    earlier,
+                    hint,
+                    format!("a later result {} counts", result.name),
+                ));
+            }
+        }
+        let mut found = Vec::new();
+        for (marker, name, digest) in markers {
+            let (alone, hint, missing) = match (name, digest) {
+                (Some(name), Some(digest)) => {
+                    found.push(Pair { name, digest });
+                    continue;
+                }
+                (Some(only), None) => (only, name_suffix, digest_suffix),
+                (None, Some(only)) => (only, digest_suffix, name_suffix),
+                (None, None) => continue,
+            };
+            let why = format!("is alone: there is no result {marker}{missing} with a value");
+            notes.push((alone, hint, why));
+        }
+        for (at, hint, why) in notes {
+            self.note(at, hint, Outcome::Ignored(why));
+        }
+        found
+    }
+}
+
+const WANTED_OBJECT: &str = "is not an object with non-empty uri and digest";
+
+/// What an `ARTIFACT_OUTPUTS` result names: uri, digest, and whether it was built. `None` if it lacks a part.
+fn output<'v>(result: &Param<'v, '_>) -> Result<Option<(&'v str, &'v str, bool)>, DigestError> {
+    let Some(map) = result.value.and_then(ParamValue::as_object) else {
+        return Ok(None);
+    };
+    let Some((uri, digest)) = uri_and_digest(map) else {
+        return Ok(None);
+    };
+    parse_digest(digest)?;
+    Ok(Some((uri, digest, is_build_artifact(map))))
+}
+
+fn is_build_artifact(map: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> bool {
+    map.get(IS_BUILD_ARTIFACT).is_some_and(|v| v == "true")
+}
+
+fn uri_and_digest<'v>(map: &'v BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> Option<(&'v str, &'v str)> {
+    let part = |key| {
+        map.get(key)
+            .map(Cow::as_ref)
+            .filter(|v: &&str| !v.is_empty())
+    };
+    Some((part("uri")?, part("digest")?))
+}
+
+/// The source repository as it is gathered: URL and commit override each on their own.
+#[derive(Clone, Copy, Debug, Default)]
+struct GitSource<'v> {
+    url: &'v str,
+    commit: &'v str,
+}
+
+impl<'v> GitSource<'v> {
+    fn set(&mut self, name: &str, text: &'v str) {
         match name {
-            GIT_URL => url = value.as_text(),
-            GIT_COMMIT => commit = value.as_text(),
+            GIT_URL => self.url = text,
+            GIT_COMMIT => self.commit = text,
             _ => {}
         }
     }
-    if commit.is_empty() {
+
+    /// For a TaskRun or a step. The commit is not checked, and a missing URL gives `git+.git`: that is what Chains does, and the bytes
+    /// are the contract.
+    fn of_task(self) -> Option<Artifact> {
+        if self.commit.is_empty() {
+            return None;
+        }
+        let prefix = if self.url.starts_with("git+") {
+            ""
+        } else {
+            "git+"
+        };
+        let suffix = if self.url.ends_with(".git") {
+            ""
+        } else {
+            ".git"
+        };
+        let uri = format!("{prefix}{}{suffix}", self.url);
+        Some(Artifact::new(
+            &uri,
+            "sha1".to_owned(),
+            self.commit.to_owned(),
+        ))
+    }
+
+    /// For a PipelineRun, where both must be there.
+    fn of_pipeline(self) -> Option<Artifact> {
+        self.of_task().filter(|_| !self.url.is_empty())
+    }
+}
+
+/// Defaults, then parameters, then results; the later wins.
+fn git_of(run: &Run<'_>, results: &[Param<'_, '_>]) -> Option<Artifact> {
+    let mut source = GitSource::default();
+    for param in run.param_defaults().chain(run.params()) {
+        source.set(param.name, param.text());
+    }
+    for result in results {
+        source.set(result.name, result.text());
+    }
+    match run.kind() {
+        RunKind::TaskRun => source.of_task(),
+        RunKind::PipelineRun => source.of_pipeline(),
+    }
+}
+
+/// The hint whose name this nearly is: but for case, dashes and dots, or a letter or two.
+#[must_use]
+pub fn nearly(name: &str) -> Option<&'static str> {
+    const SUFFIXES: [&str; 6] = [
+        IMAGE_URL,
+        IMAGE_DIGEST,
+        ARTIFACT_URI,
+        ARTIFACT_DIGEST,
+        ARTIFACT_INPUTS,
+        ARTIFACT_OUTPUTS,
+    ];
+    const WHOLE: [&str; 3] = [IMAGES, GIT_URL, GIT_COMMIT];
+    const ALIASES: [(&str, &str); 8] = [
+        ("IMAGEURI", IMAGE_URL),
+        ("IMAGEREF", IMAGE_URL),
+        ("IMAGESHA", IMAGE_DIGEST),
+        ("IMAGESHA256", IMAGE_DIGEST),
+        ("ARTIFACTURL", ARTIFACT_URI),
+        ("ARTIFACTINPUT", ARTIFACT_INPUTS),
+        ("ARTIFACTOUTPUT", ARTIFACT_OUTPUTS),
+        ("CHAINSGITREVISION", GIT_COMMIT),
+    ];
+    let plain = |text: &str| -> String {
+        text.chars()
+            .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
+            .flat_map(char::to_uppercase)
+            .collect()
+    };
+    if name.len() > 128 {
         return None;
     }
-    let prefix = if url.starts_with("git+") { "" } else { "git+" };
-    let suffix = if url.ends_with(".git") { "" } else { ".git" };
-    Some(Material {
-        uri: format!("{prefix}{url}{suffix}"),
-        digest: BTreeMap::from([("sha1".to_owned(), commit.to_owned())]),
-    })
-}
-
-struct Pair {
-    result: String,
-    name: String,
-    digest: String,
-}
-
-/// Results `<marker>NAME` and `<marker>DIGEST` with the same marker. A marker seen again overrides; half a pair is noted.
-fn pairs(
-    results: &[Param],
-    name_suffix: &str,
-    digest_suffix: &str,
-    notes: &mut Vec<Note>,
-) -> Vec<Pair> {
-    let mut markers: Vec<(&str, Option<&Param>, Option<&Param>)> = Vec::new();
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    for result in results {
-        let by_name = result.name.strip_suffix(name_suffix);
-        let Some(marker) = by_name.or_else(|| result.name.strip_suffix(digest_suffix)) else {
-            continue;
-        };
-        if result.value.as_text().trim().is_empty() {
-            continue;
-        }
-        let at = *known.entry(marker).or_insert_with(|| {
-            markers.push((marker, None, None));
-            markers.len() - 1
-        });
-        let slot = if by_name.is_some() {
-            &mut markers[at].1
-        } else {
-            &mut markers[at].2
-        };
-        *slot = Some(result);
-    }
-    let mut found = Vec::new();
-    for (marker, name, digest) in markers {
-        match (name, digest) {
-            (Some(name), Some(digest)) => found.push(Pair {
-                result: name.name.clone(),
-                name: name.value.as_text().trim().to_owned(),
-                digest: digest.value.as_text().trim().to_owned(),
-            }),
-            (Some(only), None) => notes.push(half(only, &format!("{marker}{digest_suffix}"))),
-            (None, Some(only)) => notes.push(half(only, &format!("{marker}{name_suffix}"))),
-            (None, None) => {}
-        }
-    }
-    found
-}
-
-fn half(present: &Param, missing: &str) -> Note {
-    Note {
-        result: present.name.clone(),
-        reason: format!("is alone: there is no result {missing} with a value"),
-    }
-}
-
-fn missing_parts(result: &Param) -> Note {
-    Note {
-        result: result.name.clone(),
-        reason: "is not an object with non-empty uri and digest".to_owned(),
-    }
-}
-
-fn objects<'a>(
-    results: &'a [Param],
-    suffix: &'a str,
-) -> impl Iterator<Item = (&'a Param, &'a BTreeMap<String, String>)> {
-    results
-        .iter()
-        .filter(move |r| r.name.ends_with(suffix))
-        .filter_map(|r| match &r.value {
-            Value::Object(map) => Some((r, map)),
-            Value::String(_) | Value::Array(_) => None,
-        })
-}
-
-fn uri_and_digest(map: &BTreeMap<String, String>) -> Option<(&str, &str)> {
-    let uri = map.get("uri").filter(|v| !v.is_empty())?;
-    let digest = map.get("digest").filter(|v| !v.is_empty())?;
-    Some((uri, digest))
-}
-
-/// A Subject with the digest as the hint wrote it: Chains checks a cleaned form but keeps this one.
-fn raw_subject(name: &str, digest: &str) -> Subject {
-    let (algorithm, hex) = digest.split_once(':').unwrap_or((digest, ""));
-    Subject {
-        name: name.to_owned(),
-        digest: BTreeMap::from([(algorithm.to_owned(), hex.to_owned())]),
-    }
+    let mine = plain(name);
+    let suffix = SUFFIXES
+        .into_iter()
+        .find(|hint| mine.ends_with(&plain(hint)));
+    let whole = || WHOLE.into_iter().find(|hint| mine == plain(hint));
+    let alias = || {
+        ALIASES
+            .into_iter()
+            .find(|(text, _)| mine.ends_with(text))
+            .map(|(_, hint)| hint)
+    };
+    suffix.or_else(whole).or_else(alias)
 }
 
 fn explain(error: &reference::Error) -> String {
@@ -349,85 +650,21 @@ fn explain(error: &reference::Error) -> String {
         .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
-/// Appends a Subject, or merges its digests into an earlier one of the same name that shares a digest.
-fn append_subject(list: &mut Vec<Subject>, new: Subject) {
-    match list
-        .iter_mut()
-        .find(|s| s.name == new.name && shares(&s.digest, &new.digest))
-    {
-        Some(earlier) => earlier.digest.extend(new.digest),
-        None => list.push(new),
-    }
+/// A text of a tenant's, short enough for a message.
+fn shortened(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
-/// Appends a material, or merges its digests into an earlier one of the same URI that shares a digest.
-pub(crate) fn append_material(list: &mut Vec<Material>, new: Material) {
-    match list
-        .iter_mut()
-        .find(|m| m.uri == new.uri && shares(&m.digest, &new.digest))
-    {
-        Some(earlier) => earlier.digest.extend(new.digest),
-        None => list.push(new),
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Used => f.write_str("used"),
+            Self::Empty => f.write_str("empty"),
+            Self::Ignored(why) => write!(f, "ignored: {why}"),
+            Self::Invalid(why) => write!(f, "invalid: {why}"),
+        }
     }
-}
-
-fn shares(a: &DigestSet, b: &DigestSet) -> bool {
-    a.iter()
-        .any(|(algorithm, hex)| b.get(algorithm) == Some(hex))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEX: &str = "b29814cf5792e684cd75d6a7fce7a67a11887e312f87ca2ac2496d81f365ff72";
-
-    fn run(results: &str) -> CompletedRun {
-        let text = format!(
-            r#"{{"apiVersion":"tekton.dev/v1","kind":"TaskRun","metadata":{{"name":"r"}},"status":{{
-            "conditions":[{{"type":"Succeeded","status":"True"}}],"results":{results}}}}}"#
-        );
-        CompletedRun::from_json(text.as_bytes()).expect("the test's run is well formed")
-    }
-
-    #[test]
-    fn pairs_are_joined_by_prefix_and_half_a_pair_is_noted() {
-        let artifacts = observe(&run(&format!(
-            r#"[{{"name":"a-IMAGE_URL","value":"quay.io/o/a:1 \n"}},{{"name":"b-IMAGE_URL","value":"quay.io/o/b"}},
-                {{"name":"a-IMAGE_DIGEST","value":"sha256:{HEX}"}}]"#
-        )));
-        let names: Vec<_> = artifacts.images.iter().map(ToString::to_string).collect();
-        assert_eq!(names, [format!("quay.io/o/a@sha256:{HEX}")]);
-        assert_eq!(artifacts.notes.len(), 1);
-        assert_eq!(artifacts.notes[0].result, "b-IMAGE_URL");
-        assert!(artifacts.notes[0].reason.contains("b-IMAGE_DIGEST"));
-    }
-
-    #[test]
-    fn an_image_that_already_has_a_digest_is_noted_and_not_signed() {
-        let artifacts = observe(&run(&format!(
-            r#"[{{"name":"IMAGE_URL","value":"quay.io/o/a@sha256:{HEX}"}},{{"name":"IMAGE_DIGEST","value":"sha256:{HEX}"}}]"#
-        )));
-        assert!(artifacts.images.is_empty());
-        assert!(
-            artifacts.notes[0].reason.contains("more than one '@'"),
-            "{:?}",
-            artifacts.notes
-        );
-    }
-
-    #[test]
-    fn equal_artifacts_are_merged() {
-        let artifacts = observe(&run(&format!(
-            r#"[{{"name":"IMAGES","value":"quay.io/o/a@sha256:{HEX},quay.io/o/a:2@sha256:{HEX}"}},
-                {{"name":"x-ARTIFACT_OUTPUTS","value":{{"uri":"quay.io/o/a","digest":"sha256:{HEX}"}}}},
-                {{"name":"in-ARTIFACT_INPUTS","value":{{"uri":"pkg:x","digest":"SHA256: {HEX}"}}}}]"#
-        )));
-        assert_eq!(artifacts.images.len(), 1);
-        assert_eq!(artifacts.subjects.len(), 1);
-        assert_eq!(
-            artifacts.inputs[0].digest.get("sha256").map(String::as_str),
-            Some(HEX)
-        );
-    }
-}
+mod tests;

@@ -4,30 +4,52 @@
 //!  TaskRun JSON ─ run ─▶ CompletedRun ─ hints ─▶ Artifacts ─ format ─▶ Statement ─┐
 //!                                           └──── simple ──▶ SimpleSigning ───────┤
 //!                                                                     Payload ◀───┘
+//!  bytes that somebody signed ─ statement ─▶ Statement ─ provenance ─▶ Provenance
 //! ```
 //!
 //! Nothing here reads a clock, a file, the network or randomness: the same input gives the same bytes.
 //! Keys and signatures are in `tekseal-signing`, registries in `tekseal-remote`.
 
+mod artifact;
 pub mod config;
 pub mod cosign;
+pub mod credential;
+pub mod descriptor;
 pub mod digest;
 pub mod docker_config;
 pub mod dsse;
+pub mod duration;
+pub mod excerpt;
 pub mod format;
 pub mod gojson;
+mod header;
 pub mod hints;
+pub mod patterns;
 pub mod payload;
+pub mod plan;
+pub mod provenance;
+pub mod quantity;
+pub mod redact;
 pub mod reference;
 pub mod run;
 pub mod signed;
 pub mod simple;
 pub mod statement;
+pub mod strict_json;
+pub mod time;
+mod typed;
 
+#[cfg(test)]
+mod go_tables;
+
+pub use artifact::Artifact;
+pub use descriptor::ResourceDescriptor;
 pub use digest::Digest;
 pub use dsse::Envelope;
 pub use payload::{Payload, PayloadKind};
+pub use provenance::Provenance;
 pub use reference::{DigestRef, ImageRef, Repository};
 pub use signed::Signed;
 pub use simple::SimpleSigning;
 pub use statement::{Statement, Subject};
+pub use typed::ParamValue;

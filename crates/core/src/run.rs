@@ -1,41 +1,46 @@
-//! Completed runs: what a TaskRun's document says of itself, as far as provenance needs it.
+//! Completed runs: what the documents of a TaskRun or PipelineRun say of themselves, as far as provenance needs it.
 //!
-//! `CompletedRun` can only be made from a run whose `Succeeded` condition is `True` or `False`: nobody can attest to the end of something
-//! that has not ended. Fields are read leniently, as Go reads them (`null` is absent), because the document comes from an API server;
-//! its *values* come from a tenant and are believed by nobody here.
+//! A `CompletedRun` can only be made from a run whose `Succeeded` condition is `True` or `False`, and from a PipelineRun only together
+//! with its child TaskRuns: nobody can attest to the end of something that has not ended. Fields are read as Go reads them (`typed`),
+//! because the documents come from an API server; their *values* come from a tenant and are believed by nobody here.
 //!
-//! Specification: <https://tekton.dev/docs/pipelines/pipeline-api/#tekton.dev/v1.TaskRun>.
+//! Specification: <https://tekton.dev/docs/pipelines/pipeline-api/#tekton.dev/v1.TaskRun> and `PipelineRun` beside it.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use crate::gojson::Writer;
+use crate::header;
+use crate::time::Time;
+use crate::typed::{self, Dialect, Encoding, Object, ParamValue, RootKind, Value};
+
+pub use crate::typed::Error as FieldError;
 
 /// The largest run document that is read, in bytes. An API server stores at most about 1.5 MiB of one object.
 pub const MAX_RUN_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The deepest nesting of lists and maps that is read. Real runs stay below 30.
-const MAX_DEPTH: usize = 128;
-
 /// Label by which the author of a run declares it reproducible.
 const REPRODUCIBLE_LABEL: &str = "chains.tekton.dev/reproducible";
+
+/// Label of a child TaskRun with the name of its task in the Pipeline.
+const PIPELINE_TASK_LABEL: &str = "tekton.dev/pipelineTask";
 
 /// Annotation on a run document that was written by a build tool outside any cluster.
 pub const LOCAL_RECORD_ANNOTATION: &str = "tekseal.dev/local-record";
 
-/// Why a document is no completed run.
+/// Why documents are no completed run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not JSON, nested too deep, or a field of another type than Tekton's.
-    #[error("the run is not a JSON document that Tekton could have written")]
+    /// Not JSON.
+    #[error("the document is not a JSON object")]
     Json(#[source] serde_json::Error),
-    /// Deeper than anything Tekton writes; a later reader might not survive it.
-    #[error("the run is nested deeper than {MAX_DEPTH} levels")]
-    Depth,
+    /// A field is of another type than Tekton's, stands twice, or there are too many.
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// Another kind than those that can be attested.
     #[error(
-        "kind {kind:?} of apiVersion {api_version:?} cannot be attested, wanted TaskRun of tekton.dev/v1"
+        "kind {kind:?} of apiVersion {api_version:?} cannot be attested, wanted a TaskRun or PipelineRun of tekton.dev/v1"
     )]
     Kind {
         /// `apiVersion` as found.
@@ -44,503 +49,733 @@ pub enum Error {
         kind: String,
     },
     /// The run goes on, or never started.
-    #[error("TaskRun {name} is not completed: its condition Succeeded is {status}")]
+    #[error("{kind} {name} is not completed: its condition Succeeded is {status}")]
     NotCompleted {
+        /// What it is.
+        kind: RunKind,
         /// Namespace and name.
         name: String,
         /// `Unknown`, or `absent`.
         status: String,
     },
-    /// A time that is no RFC 3339 time.
-    #[error("{field} {text:?} is not an RFC 3339 time")]
-    Time {
-        /// Path of the field.
-        field: &'static str,
-        /// What stands there.
-        text: String,
+    /// The document of a child cannot be read.
+    #[error("child document {document}")]
+    Child {
+        /// What the caller calls the document.
+        document: String,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A PipelineRun without all of its children.
+    #[error("PipelineRun {name} lacks children: {}", list(absent))]
+    ChildrenAbsent {
+        /// Namespace and name.
+        name: String,
+        /// Which, and why.
+        absent: Vec<AbsentChild>,
     },
 }
 
-/// A TaskRun that has ended, well or badly.
-#[derive(Clone, Debug)]
-pub struct CompletedRun {
-    metadata: Metadata,
-    params: Vec<Param>,
-    status: Status,
-    started: Option<Timestamp>,
-    completed: Option<Timestamp>,
+/// What a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// One Task.
+    TaskRun,
+    /// A Pipeline of Tasks.
+    PipelineRun,
 }
 
-/// The value of a parameter or result, by the shape of its JSON.
+/// A run as its document has it, completed or not.
+#[derive(Clone, Debug)]
+pub struct Run<'a> {
+    kind: RunKind,
+    object: Object<'a>,
+}
+
+/// A run that has ended, well or badly; a PipelineRun with its children.
+#[derive(Clone, Debug)]
+pub struct CompletedRun<'a> {
+    run: Run<'a>,
+    children: Vec<Run<'a>>,
+    /// Positions of the children by the name of their task in the Pipeline.
+    by_task: HashMap<String, Vec<usize>>,
+    absent: Vec<AbsentChild>,
+}
+
+/// A child that a PipelineRun names and that cannot be attested with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A string; also numbers, booleans and mixed lists, as their JSON text.
-    String(String),
-    /// A list of strings.
-    Array(Vec<String>),
-    /// A map of strings.
-    Object(BTreeMap<String, String>),
+pub struct AbsentChild {
+    /// Its name.
+    pub name: String,
+    /// Its kind as the PipelineRun names it.
+    pub kind: String,
+    /// Why.
+    pub reason: Absence,
+}
+
+/// Why a child is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// No document of this name was given.
+    NotFound,
+    /// It is no TaskRun, so nothing is known of its steps.
+    NotATaskRun,
+    /// It has no completion time.
+    NotCompleted,
+}
+
+/// What to do when children are absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissingChildren {
+    /// Refuse the run.
+    Refuse,
+    /// Attest to what is there.
+    Allow,
+}
+
+/// The document of a child and what the caller calls it.
+#[derive(Clone, Copy, Debug)]
+pub struct ChildDocument<'a> {
+    /// For errors: a file name, or a name in a cluster.
+    pub name: &'a str,
+    /// The document.
+    pub bytes: &'a [u8],
 }
 
 /// A named value: a parameter, a default, a result.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Param {
+#[derive(Clone, Copy, Debug)]
+pub struct Param<'r, 'a> {
     /// Its name.
-    #[serde(default, deserialize_with = "lenient")]
-    pub name: String,
-    /// Its value.
-    #[serde(default)]
-    pub value: Value,
+    pub name: &'r str,
+    /// The type that was declared; empty where none was.
+    pub declared_type: &'r str,
+    /// Its value; `None` where Tekton's type has none, which Go cannot write.
+    pub value: Option<&'r ParamValue<'a>>,
 }
 
-/// Where the definition of a Task came from.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct RefSource {
-    /// URI of the repository or bundle.
-    #[serde(default, deserialize_with = "lenient")]
-    pub uri: String,
-    /// Digests of it.
-    #[serde(default, deserialize_with = "lenient")]
-    pub digest: BTreeMap<String, String>,
-    /// Path inside it.
-    #[serde(default, rename = "entryPoint", deserialize_with = "lenient")]
-    pub entry_point: String,
+/// Where the definition of a Task or Pipeline came from.
+#[derive(Clone, Copy, Debug)]
+pub struct RefSource<'r> {
+    object: &'r Object<'r>,
 }
 
 /// A step or sidecar as it ran.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct StepState {
-    /// Name of the step.
-    #[serde(default, deserialize_with = "lenient")]
-    pub name: String,
-    /// Image by digest, as the node reported it.
-    #[serde(default, rename = "imageID", deserialize_with = "lenient")]
-    pub image_id: String,
+#[derive(Clone, Copy, Debug)]
+pub struct StepState<'r, 'a> {
+    object: &'r Object<'a>,
 }
 
 /// A step as it was specified.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct StepSpec {
-    /// Name of the step.
-    #[serde(default, deserialize_with = "lenient")]
-    pub name: String,
-    /// Command, one word an element.
-    #[serde(default, deserialize_with = "lenient")]
-    pub command: Vec<String>,
-    /// Arguments; absent and empty differ in the provenance.
-    #[serde(default)]
-    pub args: Option<Vec<String>>,
-    /// Script.
-    #[serde(default, deserialize_with = "lenient")]
-    pub script: String,
+#[derive(Clone, Copy, Debug)]
+pub struct StepSpec<'r, 'a> {
+    object: &'r Object<'a>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Metadata {
-    #[serde(default, deserialize_with = "lenient")]
-    name: String,
-    #[serde(default, deserialize_with = "lenient")]
-    namespace: String,
-    #[serde(default, deserialize_with = "lenient")]
-    uid: String,
-    #[serde(default, deserialize_with = "lenient")]
-    labels: BTreeMap<String, String>,
-    #[serde(default, deserialize_with = "lenient")]
-    annotations: BTreeMap<String, String>,
+/// A task of a Pipeline as it was specified.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PipelineTask<'r, 'a> {
+    pub(crate) object: &'r Object<'a>,
+    pub(crate) is_finally: bool,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Spec {
-    #[serde(default, deserialize_with = "lenient")]
-    params: Vec<Param>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Status {
-    #[serde(default, deserialize_with = "lenient")]
-    conditions: Vec<Condition>,
-    #[serde(default, rename = "startTime")]
-    start_time: Option<String>,
-    #[serde(default, rename = "completionTime")]
-    completion_time: Option<String>,
-    #[serde(default, deserialize_with = "lenient")]
-    steps: Vec<StepState>,
-    #[serde(default, deserialize_with = "lenient")]
-    sidecars: Vec<StepState>,
-    #[serde(default, deserialize_with = "lenient")]
-    results: Vec<Param>,
-    #[serde(default, rename = "taskSpec", deserialize_with = "lenient")]
-    task_spec: TaskSpec,
-    #[serde(default, deserialize_with = "lenient")]
-    provenance: Provenance,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Condition {
-    #[serde(default, rename = "type", deserialize_with = "lenient")]
-    kind: String,
-    #[serde(default, deserialize_with = "lenient")]
-    status: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct TaskSpec {
-    #[serde(default, deserialize_with = "lenient")]
-    params: Vec<ParamSpec>,
-    #[serde(default, deserialize_with = "lenient")]
-    steps: Vec<StepSpec>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct ParamSpec {
-    #[serde(default, deserialize_with = "lenient")]
-    name: String,
-    #[serde(default)]
-    default: Option<Value>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Provenance {
-    #[serde(default, rename = "refSource")]
-    ref_source: Option<RefSource>,
-}
-
-#[derive(Deserialize)]
-struct Document {
-    #[serde(default, rename = "apiVersion", deserialize_with = "lenient")]
-    api_version: String,
-    #[serde(default, deserialize_with = "lenient")]
-    kind: String,
-    #[serde(default, deserialize_with = "lenient")]
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Option<Box<RawValue>>,
-    #[serde(default)]
-    status: Option<Box<RawValue>>,
-}
-
-impl CompletedRun {
-    /// Reads a TaskRun document.
+impl<'a> CompletedRun<'a> {
+    /// Reads the document of a TaskRun, or of a PipelineRun and its children. Children are taken in the order in which the PipelineRun
+    /// names them; documents that it does not name are not its children. Only where it names none at all are all of them taken.
     ///
     /// # Errors
-    /// If it is no JSON, no TaskRun of `tekton.dev/v1`, or not completed.
-    pub fn from_json(bytes: &[u8]) -> Result<Self, Error> {
-        if is_too_deep(bytes) {
-            return Err(Error::Depth);
-        }
-        let document: Document = serde_json::from_slice(bytes).map_err(Error::Json)?;
-        if document.kind != "TaskRun" || document.api_version != "tekton.dev/v1" {
-            return Err(Error::Kind {
-                api_version: document.api_version,
-                kind: document.kind,
-            });
-        }
-        let spec: Spec = part(document.spec.as_deref())?;
-        let status: Status = part(document.status.as_deref())?;
-        let metadata = document.metadata;
-        let succeeded = status
-            .conditions
-            .iter()
-            .find(|c| c.kind == "Succeeded")
-            .map_or("absent", |c| &c.status);
-        if !matches!(succeeded, "True" | "False") {
-            let name = format!("{}/{}", metadata.namespace, metadata.name);
+    /// If a document is no JSON or no run of `tekton.dev/v1` or `v1beta1`, if the run is not completed, or if children are absent
+    /// although they must not be.
+    pub fn from_json(
+        document: &'a [u8],
+        children: &[ChildDocument<'a>],
+        missing: MissingChildren,
+    ) -> Result<Self, Error> {
+        let run = Run::from_json(document)?;
+        let status = run.succeeded_status();
+        if !matches!(status, "True" | "False") {
             return Err(Error::NotCompleted {
-                name,
-                status: succeeded.to_owned(),
+                kind: run.kind,
+                name: run.full_name(),
+                status: if status.is_empty() { "absent" } else { status }.to_owned(),
             });
         }
-        let started = time("status.startTime", status.start_time.as_deref())?;
-        let completed = time("status.completionTime", status.completion_time.as_deref())?;
+        let (children, absent) = match run.kind {
+            RunKind::TaskRun => Default::default(),
+            RunKind::PipelineRun => run.with_children(children)?,
+        };
+        if !absent.is_empty() && missing == MissingChildren::Refuse {
+            return Err(Error::ChildrenAbsent {
+                name: run.full_name(),
+                absent,
+            });
+        }
+        let mut by_task: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, child) in children.iter().enumerate() {
+            if let Some(task) = child.label(PIPELINE_TASK_LABEL) {
+                by_task.entry(task.to_owned()).or_default().push(at);
+            }
+        }
         Ok(Self {
-            metadata,
-            params: spec.params,
-            status,
-            started,
-            completed,
+            run,
+            children,
+            by_task,
+            absent,
         })
+    }
+
+    /// The run itself.
+    #[must_use]
+    pub fn run(&self) -> &Run<'a> {
+        &self.run
+    }
+
+    /// The children of a PipelineRun, in its order.
+    #[must_use]
+    pub fn children(&self) -> &[Run<'a>] {
+        &self.children
+    }
+
+    /// The children that are missing.
+    #[must_use]
+    pub fn absent_children(&self) -> &[AbsentChild] {
+        &self.absent
+    }
+
+    /// What the run is.
+    #[must_use]
+    pub fn kind(&self) -> RunKind {
+        self.run.kind
     }
 
     /// Name of the run.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.metadata.name
+        self.run.name()
     }
 
     /// Namespace of the run.
     #[must_use]
     pub fn namespace(&self) -> &str {
-        &self.metadata.namespace
-    }
-
-    /// Unique id that the API server gave to the run.
-    #[must_use]
-    pub fn uid(&self) -> &str {
-        &self.metadata.uid
-    }
-
-    /// Labels of the run.
-    #[must_use]
-    pub fn labels(&self) -> &BTreeMap<String, String> {
-        &self.metadata.labels
-    }
-
-    /// Annotations of the run.
-    #[must_use]
-    pub fn annotations(&self) -> &BTreeMap<String, String> {
-        &self.metadata.annotations
+        self.run.namespace()
     }
 
     /// Whether the run ended well; failed and cancelled runs are completed too.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        let mut conditions = self.status.conditions.iter();
-        conditions.any(|c| c.kind == "Succeeded" && c.status == "True")
-    }
-
-    /// Whether its author declares the build reproducible.
-    #[must_use]
-    pub fn is_declared_reproducible(&self) -> bool {
-        self.metadata
-            .labels
-            .get(REPRODUCIBLE_LABEL)
-            .is_some_and(|v| v == "true")
+        self.run.succeeded_status() == "True"
     }
 
     /// Whether a build tool outside any cluster wrote this document.
     #[must_use]
     pub fn is_local_record(&self) -> bool {
-        self.metadata
-            .annotations
-            .get(LOCAL_RECORD_ANNOTATION)
-            .is_some_and(|v| v == "true")
+        self.run
+            .annotations()
+            .any(|(key, value)| key == LOCAL_RECORD_ANNOTATION && value == "true")
+    }
+
+    /// The children of one task of the Pipeline, in the PipelineRun's order.
+    pub(crate) fn children_of(&self, task: &str) -> impl Iterator<Item = &Run<'a>> {
+        let found = self.by_task.get(task).map_or(&[][..], Vec::as_slice);
+        found.iter().map(|&at| &self.children[at])
+    }
+
+    /// The completed children in the order of the Pipeline's tasks, then of its `finally` tasks.
+    pub(crate) fn executed(&self) -> impl Iterator<Item = &Run<'a>> {
+        self.run
+            .pipeline_tasks()
+            .flat_map(|task| self.children_of(task.name()))
+            .filter(|child| child.completed().is_some())
+    }
+
+    /// The run and its children.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object<'a>> {
+        std::iter::once(&self.run)
+            .chain(&self.children)
+            .map(|run| &run.object)
+    }
+
+    /// The run and its children, to be changed before they are formatted.
+    pub(crate) fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object<'a>> {
+        std::iter::once(&mut self.run)
+            .chain(&mut self.children)
+            .map(|run| &mut run.object)
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Reads the document of a TaskRun or PipelineRun, completed or not.
+    ///
+    /// # Errors
+    /// If it is no JSON, of another kind or version, or a field is not of Tekton's type.
+    pub fn from_json(document: &'a [u8]) -> Result<Self, Error> {
+        let header = header::read(document).map_err(Error::Json)?;
+        Self::of_header(document, &header)
+    }
+
+    fn of_header(document: &'a [u8], header: &header::Header) -> Result<Self, Error> {
+        let dialect = match header.api_version.as_deref() {
+            Some("tekton.dev/v1") => Dialect::V1,
+            Some("tekton.dev/v1beta1") => Dialect::V1beta1,
+            _ => return Err(header.unknown()),
+        };
+        let (kind, root) = match header.kind.as_deref() {
+            Some("TaskRun") => (RunKind::TaskRun, RootKind::TaskRun),
+            Some("PipelineRun") => (RunKind::PipelineRun, RootKind::PipelineRun),
+            _ => return Err(header.unknown()),
+        };
+        let mut object = typed::decode(document, root, dialect)?;
+        if dialect == Dialect::V1beta1 {
+            object.set_text("apiVersion", "tekton.dev/v1");
+        }
+        Ok(Self { kind, object })
+    }
+
+    /// The document of a child. An informer's objects carry neither kind nor version. `None` for another kind.
+    fn child(document: &'a [u8]) -> Result<Option<Self>, Error> {
+        let header = header::read(document).map_err(Error::Json)?;
+        if header.kind.as_deref().is_none_or(str::is_empty) {
+            let object = typed::decode(document, RootKind::TaskRun, Dialect::V1)?;
+            let kind = RunKind::TaskRun;
+            return Ok(Some(Self { kind, object }));
+        }
+        if header.kind.as_deref() != Some("TaskRun") {
+            return Ok(None);
+        }
+        Self::of_header(document, &header).map(Some)
+    }
+
+    /// The children that the run names, and those that are absent.
+    fn with_children(
+        &self,
+        documents: &[ChildDocument<'a>],
+    ) -> Result<(Vec<Self>, Vec<AbsentChild>), Error> {
+        let mut given = Vec::with_capacity(documents.len());
+        for document in documents {
+            let child = Self::child(document.bytes).map_err(|source| Error::Child {
+                document: document.name.to_owned(),
+                source: Box::new(source),
+            })?;
+            given.extend(child);
+        }
+        let references: Vec<_> = self.status_objects("childReferences").collect();
+        let mut absent = Vec::new();
+        if references.is_empty() {
+            given.retain(|child| child.is_over(&mut absent));
+            return Ok((given, absent));
+        }
+        let mut waiting: HashMap<String, Self> = given
+            .into_iter()
+            .map(|child| (child.name().to_owned(), child))
+            .collect();
+        let mut children: Vec<Self> = Vec::with_capacity(references.len());
+        for reference in references {
+            let name = reference.text("name");
+            // A child that is named twice is taken twice, as Chains does.
+            let child = waiting
+                .remove(name)
+                .or_else(|| children.iter().find(|child| child.name() == name).cloned());
+            match child {
+                Some(child) if child.is_over(&mut absent) => children.push(child),
+                Some(_) => {}
+                None => absent.push(AbsentChild {
+                    name: name.to_owned(),
+                    kind: reference.text("kind").to_owned(),
+                    reason: match reference.text("kind") {
+                        "TaskRun" | "" => Absence::NotFound,
+                        _ => Absence::NotATaskRun,
+                    },
+                }),
+            }
+        }
+        Ok((children, absent))
+    }
+
+    /// Whether a child has ended; if not it is noted as absent.
+    fn is_over(&self, absent: &mut Vec<AbsentChild>) -> bool {
+        let is_over = self.completed().is_some();
+        if !is_over {
+            absent.push(AbsentChild {
+                name: self.name().to_owned(),
+                kind: self.kind.to_string(),
+                reason: Absence::NotCompleted,
+            });
+        }
+        is_over
+    }
+
+    /// What the run is.
+    #[must_use]
+    pub fn kind(&self) -> RunKind {
+        self.kind
+    }
+
+    /// Name of the run.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.metadata("name")
+    }
+
+    /// Namespace of the run.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.metadata("namespace")
+    }
+
+    /// Unique id that the API server gave to the run.
+    #[must_use]
+    pub fn uid(&self) -> &str {
+        self.metadata("uid")
+    }
+
+    fn full_name(&self) -> String {
+        format!("{}/{}", self.namespace(), self.name())
+    }
+
+    fn metadata(&self, name: &str) -> &str {
+        self.object
+            .object("metadata")
+            .map_or("", |metadata| metadata.text(name))
+    }
+
+    /// Labels of the run, sorted by key.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.object
+            .object("metadata")
+            .into_iter()
+            .flat_map(|metadata| metadata.texts("labels"))
+    }
+
+    /// Annotations of the run, sorted by key.
+    pub fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.object
+            .object("metadata")
+            .into_iter()
+            .flat_map(|metadata| metadata.texts("annotations"))
+    }
+
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels()
+            .find(|(known, _)| *known == key)
+            .map(|(_, value)| value)
+    }
+
+    /// Whether its author declares the build reproducible.
+    #[must_use]
+    pub fn is_declared_reproducible(&self) -> bool {
+        self.label(REPRODUCIBLE_LABEL) == Some("true")
+    }
+
+    /// Status of the condition `Succeeded`, empty where there is none.
+    #[must_use]
+    pub fn succeeded_status(&self) -> &str {
+        self.status_objects("conditions")
+            .find(|condition| condition.text("type") == "Succeeded")
+            .map_or("", |condition| condition.text("status"))
+    }
+
+    /// Status of the first condition, whatever its type.
+    pub(crate) fn first_condition(&self) -> Option<&str> {
+        self.status_objects("conditions")
+            .next()
+            .map(|condition| condition.text("status"))
+    }
+
+    /// The whole run, as it is encoded again.
+    pub(crate) fn object(&self) -> &Object<'a> {
+        &self.object
+    }
+
+    /// Writes the run's specification as it becomes part of a predicate.
+    pub(crate) fn write_spec(&self, writer: &mut Writer) {
+        self.object.write_field("spec", writer, Encoding::Struct);
+    }
+
+    /// Writes the labels or annotations, all of them; `null` where there are none at all.
+    pub(crate) fn write_metadata(&self, name: &str, writer: &mut Writer) {
+        match self.object.object("metadata").and_then(|m| m.get(name)) {
+            Some(value) => value.write(writer, Encoding::Struct),
+            None => writer.null(),
+        }
+    }
+
+    /// Its specification.
+    pub(crate) fn spec(&self) -> Option<&Object<'a>> {
+        self.object.object("spec")
+    }
+
+    fn status(&self) -> Option<&Object<'a>> {
+        self.object.object("status")
+    }
+
+    fn status_objects(&self, name: &str) -> impl DoubleEndedIterator<Item = &Object<'a>> {
+        self.status()
+            .into_iter()
+            .flat_map(move |status| status.objects(name))
+    }
+
+    /// The specification of what ran, as the status has it: a Task's or a Pipeline's.
+    pub(crate) fn resolved_spec(&self) -> Option<&Object<'a>> {
+        self.status()?.object(match self.kind {
+            RunKind::TaskRun => "taskSpec",
+            RunKind::PipelineRun => "pipelineSpec",
+        })
     }
 
     /// Parameters given to the run.
-    #[must_use]
-    pub fn params(&self) -> &[Param] {
-        &self.params
+    pub fn params(&self) -> impl Iterator<Item = Param<'_, 'a>> {
+        self.spec()
+            .into_iter()
+            .flat_map(|spec| spec.objects("params"))
+            .map(Param::of)
     }
 
-    /// Defaults of the Task's parameters, in the Task's order.
-    pub fn param_defaults(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.status
-            .task_spec
-            .params
-            .iter()
-            .filter_map(|p| Some((p.name.as_str(), p.default.as_ref()?)))
+    /// Defaults of the Task's or Pipeline's parameters, in its order.
+    pub fn param_defaults(&self) -> impl Iterator<Item = Param<'_, 'a>> {
+        self.resolved_spec()
+            .into_iter()
+            .flat_map(|spec| spec.objects("params"))
+            .filter_map(|object| {
+                Some(Param {
+                    name: object.text("name"),
+                    declared_type: object.text("type"),
+                    value: Some(object.param("default")?),
+                })
+            })
     }
 
     /// Results of the run.
-    #[must_use]
-    pub fn results(&self) -> &[Param] {
-        &self.status.results
+    pub fn results(&self) -> impl Iterator<Item = Param<'_, 'a>> {
+        let has_type = self.kind == RunKind::TaskRun;
+        self.status_objects("results").map(move |object| Param {
+            declared_type: if has_type { object.text("type") } else { "" },
+            ..Param::of(object)
+        })
     }
 
     /// Steps as they ran.
-    #[must_use]
-    pub fn steps(&self) -> &[StepState] {
-        &self.status.steps
+    pub fn steps(&self) -> impl Iterator<Item = StepState<'_, 'a>> {
+        self.states("steps")
     }
 
     /// Sidecars as they ran.
-    #[must_use]
-    pub fn sidecars(&self) -> &[StepState] {
-        &self.status.sidecars
+    pub fn sidecars(&self) -> impl Iterator<Item = StepState<'_, 'a>> {
+        self.states("sidecars")
     }
 
-    /// The specification of the step of this name: the first one, as Chains takes it.
-    #[must_use]
-    pub fn step_spec(&self, name: &str) -> Option<&StepSpec> {
-        self.status.task_spec.steps.iter().find(|s| s.name == name)
+    fn states(&self, name: &'static str) -> impl Iterator<Item = StepState<'_, 'a>> {
+        // A PipelineRun has neither.
+        let status = self.status().filter(|_| self.kind == RunKind::TaskRun);
+        status
+            .into_iter()
+            .flat_map(move |status| status.objects(name))
+            .map(|object| StepState { object })
     }
 
-    /// Where the Task's definition came from.
+    /// Steps as they were specified.
+    pub fn step_specs(&self) -> impl Iterator<Item = StepSpec<'_, 'a>> {
+        let spec = self
+            .resolved_spec()
+            .filter(|_| self.kind == RunKind::TaskRun);
+        spec.into_iter()
+            .flat_map(|spec| spec.objects("steps"))
+            .map(|object| StepSpec { object })
+    }
+
+    /// The tasks of a Pipeline, then its `finally` tasks.
+    pub(crate) fn pipeline_tasks(&self) -> impl Iterator<Item = PipelineTask<'_, 'a>> {
+        let spec = self
+            .resolved_spec()
+            .filter(|_| self.kind == RunKind::PipelineRun);
+        let tasks = move |name: &'static str| spec.into_iter().flat_map(move |s| s.objects(name));
+        let of = |is_finally| move |object| PipelineTask { object, is_finally };
+        tasks("tasks")
+            .map(of(false))
+            .chain(tasks("finally").map(of(true)))
+    }
+
+    /// Where the Task's or Pipeline's definition came from.
     #[must_use]
-    pub fn ref_source(&self) -> Option<&RefSource> {
-        self.status.provenance.ref_source.as_ref()
+    pub fn ref_source(&self) -> Option<RefSource<'_>> {
+        ref_source(self.status()?)
+    }
+
+    /// Tekton's feature flags at the time, as the status has them.
+    pub(crate) fn feature_flags(&self) -> Option<&Object<'a>> {
+        self.status()?.object("provenance")?.object("featureFlags")
+    }
+
+    /// The resolver by which the definition was found; empty for none.
+    pub(crate) fn resolver(&self) -> &str {
+        let reference = match self.kind {
+            RunKind::TaskRun => "taskRef",
+            RunKind::PipelineRun => "pipelineRef",
+        };
+        self.spec()
+            .and_then(|spec| spec.object(reference))
+            .map_or("", |reference| reference.text("resolver"))
+    }
+
+    /// The ServiceAccount that a PipelineRun gives to its tasks.
+    pub(crate) fn task_service_account(&self) -> &str {
+        self.spec()
+            .and_then(|spec| spec.object("taskRunTemplate"))
+            .map_or("", |template| template.text("serviceAccountName"))
     }
 
     /// When the run started.
     #[must_use]
-    pub fn started(&self) -> Option<Timestamp> {
-        self.started
+    pub fn started(&self) -> Option<Time> {
+        self.status()?.time("startTime")
     }
 
     /// When the run ended.
     #[must_use]
-    pub fn completed(&self) -> Option<Timestamp> {
-        self.completed
+    pub fn completed(&self) -> Option<Time> {
+        self.status()?.time("completionTime")
     }
 }
 
-impl Value {
-    /// The text of a string value; empty for lists and maps, as Tekton has it.
+impl<'r, 'a> Param<'r, 'a> {
+    fn of(object: &'r Object<'a>) -> Self {
+        Self {
+            name: object.text("name"),
+            declared_type: "",
+            value: object.param("value"),
+        }
+    }
+
+    /// The text of a string value; empty for everything else.
     #[must_use]
-    pub fn as_text(&self) -> &str {
-        match self {
-            Self::String(text) => text,
-            Self::Array(_) | Self::Object(_) => "",
-        }
+    pub fn text(&self) -> &'r str {
+        self.value.map_or("", ParamValue::as_text)
     }
+}
 
-    /// The map of an object value.
+impl<'r> RefSource<'r> {
+    /// URI of the repository or bundle.
     #[must_use]
-    pub fn as_object(&self) -> Option<&BTreeMap<String, String>> {
-        match self {
-            Self::Object(map) => Some(map),
-            Self::String(_) | Self::Array(_) => None,
+    pub fn uri(&self) -> &'r str {
+        self.object.text("uri")
+    }
+
+    /// Digests of it, sorted by algorithm.
+    pub fn digest(&self) -> impl Iterator<Item = (&'r str, &'r str)> + use<'r> {
+        self.object.texts("digest")
+    }
+
+    /// Path inside it.
+    #[must_use]
+    pub fn entry_point(&self) -> &'r str {
+        self.object.text("entryPoint")
+    }
+}
+
+impl<'r, 'a> StepState<'r, 'a> {
+    /// Name of the step.
+    #[must_use]
+    pub fn name(&self) -> &'r str {
+        self.object.text("name")
+    }
+
+    /// Image by digest, as the node reported it.
+    #[must_use]
+    pub fn image_id(&self) -> &'r str {
+        self.object.text("imageID")
+    }
+
+    /// Results of the step alone.
+    pub fn results(&self) -> impl Iterator<Item = Param<'r, 'a>> + use<'r, 'a> {
+        self.object.objects("results").map(Param::of)
+    }
+
+    /// Where the StepAction's definition came from.
+    #[must_use]
+    pub fn ref_source(&self) -> Option<RefSource<'r>> {
+        ref_source(self.object)
+    }
+}
+
+impl<'r, 'a> StepSpec<'r, 'a> {
+    /// Name of the step.
+    #[must_use]
+    pub fn name(&self) -> &'r str {
+        self.object.text("name")
+    }
+
+    /// What is run: the script, or the words of the command with blanks between.
+    #[must_use]
+    pub fn entry_point(&self) -> Cow<'r, str> {
+        let script = self.object.text("script");
+        if !script.is_empty() {
+            return Cow::Borrowed(script);
         }
+        let words: Vec<&str> = self
+            .object
+            .list("command")
+            .iter()
+            .map(Value::text)
+            .collect();
+        Cow::Owned(words.join(" "))
+    }
+
+    /// Arguments; absent and empty differ in the provenance.
+    #[must_use]
+    pub fn arguments(&self) -> Option<impl Iterator<Item = &'r str> + use<'r, 'a>> {
+        self.object
+            .get("args")
+            .map(|_| self.object.list("args").iter().map(Value::text))
     }
 }
 
-impl Default for Value {
-    fn default() -> Self {
-        Self::String(String::new())
+impl<'r> PipelineTask<'r, '_> {
+    /// Name of the task in the Pipeline.
+    pub(crate) fn name(&self) -> &'r str {
+        self.object.text("name")
     }
 }
 
-impl serde::Serialize for Value {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::String(text) => text.serialize(serializer),
-            Self::Array(list) => list.serialize(serializer),
-            Self::Object(map) => map.serialize(serializer),
-        }
+impl fmt::Display for RunKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TaskRun => "TaskRun",
+            Self::PipelineRun => "PipelineRun",
+        })
     }
 }
 
-impl<'de> Deserialize<'de> for Value {
-    /// By the shape of the JSON, whatever the declared type is: what is neither a string, a list of strings nor a map of strings is
-    /// the string of its JSON text (Tekton, `ParamValue.UnmarshalJSON`).
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        let text = raw.get();
-        let value = match text.as_bytes().first() {
-            Some(b'[') => serde_json::from_str::<Vec<Option<String>>>(text)
-                .ok()
-                .map(|list| Self::Array(list.into_iter().map(Option::unwrap_or_default).collect())),
-            Some(b'{') => serde_json::from_str::<BTreeMap<String, Option<String>>>(text)
-                .ok()
-                .map(|map| {
-                    Self::Object(
-                        map.into_iter()
-                            .map(|(k, v)| (k, v.unwrap_or_default()))
-                            .collect(),
-                    )
-                }),
-            _ => serde_json::from_str::<Option<String>>(text)
-                .ok()
-                .map(|s| Self::String(s.unwrap_or_default())),
+impl fmt::Display for AbsentChild {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.kind.is_empty() {
+            "TaskRun"
+        } else {
+            &self.kind
         };
-        Ok(value.unwrap_or_else(|| Self::String(text.to_owned())))
-    }
-}
-
-/// `null` is absent, and absent is the default, as in Go.
-fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
-}
-
-fn part<T: for<'de> Deserialize<'de> + Default>(raw: Option<&RawValue>) -> Result<T, Error> {
-    raw.map_or_else(
-        || Ok(T::default()),
-        |raw| serde_json::from_str(raw.get()).map_err(Error::Json),
-    )
-}
-
-/// Whether lists and maps are nested deeper than `MAX_DEPTH`. The JSON reader skips unknown fields without counting.
-fn is_too_deep(bytes: &[u8]) -> bool {
-    let mut depth = 0usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_DEPTH {
-            return true;
+        match self.reason {
+            Absence::NotFound => write!(f, "{kind} {} was not found", self.name),
+            Absence::NotATaskRun => write!(
+                f,
+                "{kind} {} is no TaskRun, so its steps are unknown",
+                self.name
+            ),
+            Absence::NotCompleted => write!(f, "{kind} {} is not completed", self.name),
         }
     }
-    false
 }
 
-fn time(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Error> {
-    let Some(text) = text else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| Error::Time {
-        field,
-        text: text.to_owned(),
-    })
+fn ref_source<'r>(owner: &'r Object<'_>) -> Option<RefSource<'r>> {
+    let object = owner.object("provenance")?.object("refSource")?;
+    Some(RefSource { object })
+}
+
+fn list(absent: &[AbsentChild]) -> String {
+    const MOST: usize = 5;
+    let mut texts: Vec<String> = absent.iter().take(MOST).map(ToString::to_string).collect();
+    if absent.len() > MOST {
+        texts.push(format!("and {} more", absent.len() - MOST));
+    }
+    texts.join("; ")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(json: &str) -> Value {
-        serde_json::from_str(json).expect("any JSON is a value")
-    }
-
-    #[test]
-    fn values_are_read_by_shape() {
-        assert_eq!(value("\"x\""), Value::String("x".into()));
-        assert_eq!(
-            value("[\"a\",null]"),
-            Value::Array(vec!["a".into(), String::new()])
-        );
-        assert_eq!(
-            value("{\"k\":\"v\"}"),
-            Value::Object(BTreeMap::from([("k".into(), "v".into())]))
-        );
-        assert_eq!(value("[1,\"a\"]"), Value::String("[1,\"a\"]".into()));
-        assert_eq!(value("5"), Value::String("5".into()));
-        assert_eq!(value("true"), Value::String("true".into()));
-        assert_eq!(value("null"), Value::default());
-    }
-
-    #[test]
-    fn a_run_that_is_not_done_is_refused() {
-        let running = br#"{"apiVersion":"tekton.dev/v1","kind":"TaskRun","metadata":{"name":"r","namespace":"n"},
-            "status":{"conditions":[{"type":"Succeeded","status":"Unknown"}]}}"#;
-        let error = CompletedRun::from_json(running).expect_err("it runs");
-        assert_eq!(
-            error.to_string(),
-            "TaskRun n/r is not completed: its condition Succeeded is Unknown"
-        );
-        let unborn = br#"{"apiVersion":"tekton.dev/v1","kind":"TaskRun","metadata":{}}"#;
-        assert!(matches!(
-            CompletedRun::from_json(unborn),
-            Err(Error::NotCompleted { .. })
-        ));
-    }
-
-    #[test]
-    fn other_kinds_and_garbage_are_refused() {
-        let pod = br#"{"apiVersion":"v1","kind":"Pod"}"#;
-        assert!(matches!(
-            CompletedRun::from_json(pod),
-            Err(Error::Kind { .. })
-        ));
-        assert!(matches!(CompletedRun::from_json(b"{"), Err(Error::Json(_))));
-        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-        assert!(matches!(
-            CompletedRun::from_json(deep.as_bytes()),
-            Err(Error::Depth)
-        ));
-        let deep_inside =
-            format!(r#"{{"apiVersion":"tekton.dev/v1","kind":"TaskRun","spec":{{"x":{deep}}}}}"#);
-        assert!(matches!(
-            CompletedRun::from_json(deep_inside.as_bytes()),
-            Err(Error::Depth)
-        ));
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! Why something signed was not accepted, in words for the one who has to find out.
 
-use tekseal_core::{Digest, dsse};
+use tekseal_core::{Digest, dsse, statement};
 
 use crate::verifier::{LARGEST_LAYER, MOST_SIGNATURES, MOST_SUBJECTS};
 
@@ -56,7 +56,7 @@ pub enum Rejection {
     TooManySignatures(usize),
     /// What was signed is no Statement.
     #[error("the signed payload is not an in-toto Statement")]
-    NotAStatement(#[source] serde_json::Error),
+    NotAStatement(#[source] statement::Error),
     /// More subjects than anybody needs.
     #[error("the statement has {0} subjects, at most {MOST_SUBJECTS} are read")]
     TooManySubjects(usize),

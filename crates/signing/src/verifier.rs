@@ -183,10 +183,10 @@ impl Verifier {
         let value = Statement::parse(&payload).map_err(Rejection::NotAStatement)?;
         check_subjects(&value, digest)?;
         if let Types::OneOf(wanted) = types
-            && !wanted.contains(&value.predicate_type)
+            && !wanted.iter().any(|t| t == value.predicate_type())
         {
             return Err(Rejection::PredicateType {
-                found: shortened(&value.predicate_type),
+                found: shortened(value.predicate_type()),
                 wanted: wanted.to_vec(),
             });
         }
@@ -285,7 +285,7 @@ fn read_envelope(layer: &[u8]) -> Result<Envelope, Rejection> {
 
 /// Whether any subject is the image with this digest.
 fn check_subjects(statement: &Statement, digest: &Digest) -> Result<(), Rejection> {
-    let subjects = &statement.subject;
+    let subjects = statement.subjects();
     if subjects.len() > MOST_SUBJECTS {
         return Err(Rejection::TooManySubjects(subjects.len()));
     }

@@ -5,11 +5,11 @@ use tekseal_attest::Item;
 use crate::Failure;
 use crate::key_args::SigningKeyArgs;
 use crate::log;
-use crate::provenance::SourceArgs;
 use crate::registry_args::{Access, RegistryArgs};
+use crate::source_args::SourceArgs;
 use crate::upload;
 
-/// Make the payloads of a completed TaskRun, sign them, and store them beside the images.
+/// Make the payloads of a completed run, sign them, and store them beside the images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -22,7 +22,8 @@ pub struct Args {
 
 /// Nothing is stored unless everything was made and signed.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let payloads = args.source.payloads()?;
+    let documents = args.source.read()?;
+    let payloads = args.source.payloads(&documents)?;
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open()?;
     let signed =

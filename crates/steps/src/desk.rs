@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::{Failure, attest, buildah_push, keygen, provenance, sign, tree, upload, verify};
+use crate::{
+    Failure, attest, buildah_push, explain, keygen, provenance, sign, tree, upload, verify,
+};
 
 /// Build, prove, sign, publish and verify container images on Tekton.
 #[derive(Debug, Parser)]
@@ -19,7 +21,7 @@ pub struct Cli {
 enum Tool {
     /// Build and push an image with buildah, and write the type-hint results
     BuildahPush(Box<buildah_push::Args>),
-    /// Make the payloads to sign from a completed TaskRun
+    /// Make the payloads to sign from a completed TaskRun or PipelineRun
     Provenance(provenance::Args),
     /// Sign the payloads of a folder
     Sign(sign::Args),
@@ -33,6 +35,8 @@ enum Tool {
     Keygen(keygen::Args),
     /// Draw what hangs on an image
     Tree(tree::Args),
+    /// Explain what of a run would be signed, and why not
+    Explain(explain::Args),
     /// Print the completions of a shell, for example: source <(tekseal completions bash)
     Completions {
         /// Which shell
@@ -55,6 +59,7 @@ pub fn main() -> ExitCode {
         Tool::Verify(args) => crate::run_async("tekseal-verify", verify::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
+        Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),
         Tool::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tekseal", &mut script);

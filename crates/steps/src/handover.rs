@@ -179,8 +179,8 @@ impl PayloadEntry {
                 let statement = Statement::parse(&bytes).map_err(|e| {
                     Failure::misuse(e).context(format!("payload {} is no Statement", self.file))
                 })?;
-                if statement.subject != self.subjects || statement.predicate_type != *predicate_type
-                {
+                let subjects: Vec<_> = statement.subjects().iter().map(Subject::from).collect();
+                if subjects != self.subjects || statement.predicate_type() != predicate_type {
                     return Err(Failure::misuse(anyhow!(
                         "payload {} speaks of other subjects, or has another predicate type, than the index says",
                         self.file
@@ -190,7 +190,7 @@ impl PayloadEntry {
                     &self.format,
                     predicate_type,
                     bytes,
-                    statement.subject,
+                    subjects,
                 ))
             }
             Kind::SimpleSigning => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tekseal_core::{DigestRef, ImageRef, Signed, SimpleSigning, Statement, cosign};
+use tekseal_core::{DigestRef, ImageRef, Provenance, Signed, SimpleSigning, Statement, cosign};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::{Blame, Reference};
 use tekseal_remote::store::{self, Layers};
@@ -428,7 +428,7 @@ fn attestation_report(layer: &str, verified: &Verified<Statement>) -> Attestatio
     AttestationReport {
         key: verified.key_fingerprint(),
         layer: layer.to_owned(),
-        predicate_type: statement.predicate_type.clone(),
+        predicate_type: statement.predicate_type().to_owned(),
         builder_id: builder_id(statement),
         // The statement was parsed from these bytes, so they are JSON; null would only say that they are not UTF-8.
         statement: String::from_utf8(verified.payload().to_vec())
@@ -437,14 +437,10 @@ fn attestation_report(layer: &str, verified: &Verified<Statement>) -> Attestatio
     }
 }
 
-/// The builder id of provenance v0.2 or v1.
+/// The builder id, where the predicate is provenance.
 fn builder_id(statement: &Statement) -> Option<String> {
-    let predicate: serde_json::Value =
-        serde_json::from_str(statement.predicate.as_ref()?.get()).ok()?;
-    let builder = predicate
-        .pointer("/builder/id")
-        .or_else(|| predicate.pointer("/runDetails/builder/id"))?;
-    builder.as_str().map(str::to_owned)
+    // A predicate that is no provenance, whatever its type says, names no builder; that does not make the attestation less verified.
+    Provenance::of(statement).ok().flatten()?.builder_id
 }
 
 fn print(reports: &[Report], output: Output) -> Result<(), Failure> {

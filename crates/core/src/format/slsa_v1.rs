@@ -1,257 +1,307 @@
-//! `slsa/v1` and `in-toto`: in-toto Statement v0.1 with SLSA provenance v0.2, in the bytes of Tekton Chains.
+//! `slsa/v1` and `in-toto`: SLSA provenance v0.2, in the bytes of Tekton Chains.
 //!
 //! Specification: <https://slsa.dev/spec/v0.2/provenance>. Chains sends the predicate through a protobuf Struct, so all keys in it are in
-//! the order of their bytes: the fields below are declared in that order.
+//! the order of their bytes.
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
-use super::Error;
-use crate::gojson;
-use crate::hints::{Artifacts, Material, append_material};
-use crate::run::{CompletedRun, StepState, Value};
-use crate::statement::{DigestSet, STATEMENT_V01, Subject};
+use super::{Error, Settings, kind_of_run, materials, order, write_value};
+use crate::artifact::{Artifact, ArtifactList};
+use crate::gojson::{Elements, Members, Writer};
+use crate::hints::Observed;
+use crate::run::{CompletedRun, Param, PipelineTask, Run, RunKind, StepSpec, StepState};
+use crate::typed::Encoding;
 
 /// SLSA provenance v0.2.
 pub(super) const PREDICATE_TYPE: &str = "https://slsa.dev/provenance/v0.2";
 
-const BUILD_TYPE: &str = "tekton.dev/v1/TaskRun";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CHAINS_PREFIX: &str = "chains.tekton.dev/";
 
-#[derive(Serialize)]
-struct Statement<'a> {
-    #[serde(rename = "_type")]
-    statement_type: &'a str,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    subject: &'a [Subject],
-    #[serde(rename = "predicateType")]
-    predicate_type: &'a str,
-    predicate: Predicate<'a>,
+/// Writes the predicate.
+pub(super) fn predicate(
+    writer: &mut Writer,
+    completed: &CompletedRun<'_>,
+    observed: &Observed<'_>,
+    settings: Settings<'_>,
+) -> Result<(), Error> {
+    let run = completed.run();
+    let materials = match run.kind() {
+        RunKind::TaskRun => task_materials(run, observed)?,
+        RunKind::PipelineRun => pipeline_materials(completed, observed, settings)?,
+    };
+    let mut tasks = Ok(());
+    writer.sorted(|predicate| {
+        predicate.sorted("buildConfig", |config| match run.kind() {
+            RunKind::TaskRun => config.list("steps", |list| {
+                for state in run.steps() {
+                    let spec = run.step_specs().find(|spec| spec.name() == state.name());
+                    step(list.next(), spec.as_ref(), &state);
+                }
+            }),
+            RunKind::PipelineRun if run.resolved_spec().is_none() => config.key("tasks").null(),
+            RunKind::PipelineRun => {
+                config.list("tasks", |list| tasks = pipeline_tasks(list, completed));
+            }
+        });
+        predicate.text("buildType", kind_of_run(run.kind()));
+        predicate.sorted("builder", |builder| builder.text("id", settings.builder_id));
+        invocation(predicate.key("invocation"), run);
+        if !materials.is_empty() {
+            predicate.list("materials", |list| {
+                for material in &materials {
+                    list.next().sorted(|m| write_material(m, material));
+                }
+            });
+        }
+        predicate.sorted("metadata", |metadata| write_metadata(metadata, run));
+    });
+    tasks
 }
 
-#[derive(Serialize)]
-struct Predicate<'a> {
-    #[serde(rename = "buildConfig")]
-    build_config: BuildConfig<'a>,
-    #[serde(rename = "buildType")]
-    build_type: &'a str,
-    builder: Builder<'a>,
-    invocation: Invocation<'a>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    materials: Vec<ProvenanceMaterial>,
-    metadata: Metadata,
+/// Step and sidecar images, then what the hints name.
+fn task_materials(run: &Run<'_>, observed: &Observed<'_>) -> Result<Vec<Artifact>, Error> {
+    let mut list = ArtifactList::default();
+    list.extend(materials::step_images(run)?);
+    list.extend(materials::sidecar_images(run)?);
+    list.extend(materials::task_inputs(&observed.own));
+    Ok(list.into_vec())
 }
 
-#[derive(Serialize)]
-struct BuildConfig<'a> {
-    steps: Vec<Step<'a>>,
+/// The Pipeline's source; of each completed child its images and its source; then what the hints name.
+fn pipeline_materials(
+    completed: &CompletedRun<'_>,
+    observed: &Observed<'_>,
+    settings: Settings<'_>,
+) -> Result<Vec<Artifact>, Error> {
+    let mut list = ArtifactList::default();
+    let source = |run: &Run<'_>| run.ref_source().map(|source| materials::of_source(&source));
+    list.extend(source(completed.run()));
+    for child in completed.executed() {
+        list.extend(materials::step_images(child)?);
+        list.extend(materials::sidecar_images(child)?);
+        list.extend(source(child));
+    }
+    list.extend(materials::pipeline_inputs(observed, settings.deep));
+    Ok(list.into_vec())
 }
 
-#[derive(Serialize)]
-struct Step<'a> {
-    annotations: Option<()>,
-    arguments: Option<&'a [String]>,
-    #[serde(rename = "entryPoint")]
-    entry_point: String,
-    environment: StepEnvironment<'a>,
+/// A step: what was run, where. Chains pairs the steps of a TaskRun with their specification by name, those of a PipelineRun's
+/// children by position.
+fn step(writer: &mut Writer, spec: Option<&StepSpec<'_, '_>>, state: &StepState<'_, '_>) {
+    writer.sorted(|step| {
+        step.key("annotations").null();
+        match spec.and_then(StepSpec::arguments) {
+            Some(arguments) => step.list("arguments", |list| {
+                for argument in arguments {
+                    list.next().text(argument);
+                }
+            }),
+            None => step.key("arguments").null(),
+        }
+        step.text(
+            "entryPoint",
+            &spec.map(StepSpec::entry_point).unwrap_or_default(),
+        );
+        step.sorted("environment", |environment| {
+            environment.text("container", state.name());
+            let image = state.image_id();
+            let image = image.strip_prefix("docker-pullable://").unwrap_or(image);
+            environment.text("image", &format!("oci://{image}"));
+        });
+    });
 }
 
-#[derive(Serialize)]
-struct StepEnvironment<'a> {
-    container: &'a str,
-    image: String,
+/// The completed children of a PipelineRun, task by task.
+fn pipeline_tasks(list: &mut Elements<'_>, completed: &CompletedRun<'_>) -> Result<(), Error> {
+    let mut last = None;
+    for task in completed.run().pipeline_tasks() {
+        let mut has_children = false;
+        let mut after = None;
+        for child in completed.children_of(task.name()) {
+            has_children = true;
+            if child.completed().is_none() || !has_matching_steps(child) {
+                continue;
+            }
+            let after = after.get_or_insert_with(|| {
+                let mut after = order::after(&task);
+                if after.is_empty() && task.is_finally {
+                    after.extend(last);
+                }
+                after
+            });
+            task_entry(list.next(), completed.run(), &task, child, after)?;
+        }
+        if has_children && !task.is_finally {
+            last = Some(task.name());
+        }
+    }
+    Ok(())
 }
 
-#[derive(Serialize)]
-struct Builder<'a> {
-    id: &'a str,
+/// Whether the steps that ran are those that were specified, as far as Chains looks.
+fn has_matching_steps(child: &Run<'_>) -> bool {
+    if child.resolved_spec().is_none() || child.step_specs().count() != child.steps().count() {
+        return false;
+    }
+    child
+        .step_specs()
+        .zip(child.steps())
+        .all(|(spec, state)| spec.name().is_empty() || !state.name().starts_with("unnamed-"))
 }
 
-#[derive(Serialize)]
-struct Invocation<'a> {
-    #[serde(rename = "configSource")]
-    config_source: ConfigSource<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    environment: Option<Environment<'a>>,
-    parameters: BTreeMap<&'a str, &'a Value>,
+fn task_entry(
+    writer: &mut Writer,
+    pipeline_run: &Run<'_>,
+    task: &PipelineTask<'_, '_>,
+    child: &Run<'_>,
+    after: &[&str],
+) -> Result<(), Error> {
+    let (Some(started), Some(finished)) = (child.started(), child.completed()) else {
+        return Err(Error::NotStarted(child.name().to_owned()));
+    };
+    writer.sorted(|entry| {
+        if !after.is_empty() {
+            entry.list("after", |list| {
+                for name in after {
+                    list.next().text(name);
+                }
+            });
+        }
+        entry
+            .key("finishedOn")
+            .text_or_fail(finished.to_rfc3339_nano());
+        invocation(entry.key("invocation"), child);
+        entry.text_unless_empty("name", task.name());
+        match task.object.object("taskRef") {
+            Some(reference) => reference.write(entry.key("ref"), Encoding::Struct),
+            None => entry.sorted("ref", |_| {}),
+        }
+        if child.results().next().is_some() {
+            entry.list("results", |list| {
+                for result in child.results() {
+                    list.next().sorted(|members| write_result(members, &result));
+                }
+            });
+        }
+        entry.text_unless_empty("serviceAccountName", pipeline_run.task_service_account());
+        entry
+            .key("startedOn")
+            .text_or_fail(started.to_rfc3339_nano());
+        entry.text_unless_empty("status", status(child));
+        if child.steps().next().is_some() {
+            entry.list("steps", |list| {
+                for (spec, state) in child.step_specs().zip(child.steps()) {
+                    step(list.next(), Some(&spec), &state);
+                }
+            });
+        }
+    });
+    Ok(())
 }
 
-#[derive(Default, Serialize)]
-struct ConfigSource<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    digest: Option<&'a DigestSet>,
-    #[serde(rename = "entryPoint", skip_serializing_if = "str::is_empty")]
-    entry_point: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    uri: &'a str,
+fn write_result(members: &mut Members<'_>, result: &Param<'_, '_>) {
+    members.text("name", result.name);
+    members.text_unless_empty("type", result.declared_type);
+    write_value(members.key("value"), result.value, result.name);
 }
 
-#[derive(Serialize)]
-struct Environment<'a> {
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<&'a str, &'a str>,
+/// How a child ended, by its first condition.
+fn status(child: &Run<'_>) -> &'static str {
+    match child.first_condition() {
+        Some("False") => "Failed",
+        Some("True") => "Succeeded",
+        Some("Unknown") => "Running",
+        _ => "",
+    }
 }
 
-#[derive(Serialize)]
-struct ProvenanceMaterial {
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    digest: DigestSet,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    uri: String,
+fn invocation(writer: &mut Writer, run: &Run<'_>) {
+    let parameters: BTreeMap<&str, Param<'_, '_>> = run
+        .param_defaults()
+        .chain(run.params())
+        .map(|param| (param.name, param))
+        .collect();
+    writer.sorted(|invocation| {
+        invocation.sorted("configSource", |members| {
+            let Some(source) = run.ref_source() else {
+                return;
+            };
+            if source.digest().next().is_some() {
+                members.sorted("digest", |digests| {
+                    for (algorithm, hex) in source.digest() {
+                        digests.text(algorithm, hex);
+                    }
+                });
+            }
+            members.text_unless_empty("entryPoint", source.entry_point());
+            members.text_unless_empty("uri", source.uri());
+        });
+        environment(invocation, run);
+        invocation.sorted("parameters", |members| {
+            for (name, param) in &parameters {
+                write_value(members.key(name), param.value, name);
+            }
+        });
+    });
 }
 
-#[derive(Serialize)]
-struct Metadata {
-    #[serde(rename = "buildFinishedOn", skip_serializing_if = "Option::is_none")]
-    finished: Option<String>,
-    #[serde(rename = "buildStartedOn", skip_serializing_if = "Option::is_none")]
-    started: Option<String>,
-    completeness: Completeness,
-    reproducible: bool,
+fn environment(invocation: &mut Members<'_>, run: &Run<'_>) {
+    let is_shown =
+        |(key, _): &(&str, &str)| *key != LAST_APPLIED && !key.starts_with(CHAINS_PREFIX);
+    let annotations = || run.annotations().filter(is_shown);
+    let has_annotations = annotations().next().is_some();
+    let has_labels = run.labels().next().is_some();
+    if !has_annotations && !has_labels {
+        return;
+    }
+    invocation.sorted("environment", |environment| {
+        if has_annotations {
+            environment.sorted("annotations", |members| {
+                for (key, value) in annotations() {
+                    members.text(key, value);
+                }
+            });
+        }
+        if has_labels {
+            environment.sorted("labels", |members| {
+                for (key, value) in run.labels() {
+                    members.text(key, value);
+                }
+            });
+        }
+    });
+}
+
+fn write_material(members: &mut Members<'_>, material: &Artifact) {
+    if !material.digest.is_empty() {
+        members.sorted("digest", |digests| {
+            for (algorithm, hex) in &material.digest {
+                digests.text(algorithm, hex);
+            }
+        });
+    }
+    members.text_unless_empty("uri", &material.uri);
 }
 
 /// Chains claims no completeness, and neither do we.
-#[derive(Default, Serialize)]
-struct Completeness {
-    environment: bool,
-    materials: bool,
-    parameters: bool,
-}
-
-/// The bytes of the Statement of `run`.
-pub(super) fn statement(
-    run: &CompletedRun,
-    artifacts: &Artifacts,
-    builder_id: &str,
-) -> Result<Vec<u8>, Error> {
-    let statement = Statement {
-        statement_type: STATEMENT_V01,
-        subject: &artifacts.subjects,
-        predicate_type: PREDICATE_TYPE,
-        predicate: Predicate {
-            build_config: BuildConfig {
-                steps: run.steps().iter().map(|state| step(run, state)).collect(),
-            },
-            build_type: BUILD_TYPE,
-            builder: Builder { id: builder_id },
-            invocation: invocation(run),
-            materials: materials(run, artifacts)?,
-            metadata: Metadata {
-                finished: run.completed().map(rfc3339),
-                started: run.started().map(rfc3339),
-                completeness: Completeness::default(),
-                reproducible: run.is_declared_reproducible(),
-            },
-        },
-    };
-    Ok(gojson::to_vec_protojson(&statement))
-}
-
-fn step<'a>(run: &'a CompletedRun, state: &'a StepState) -> Step<'a> {
-    let spec = run.step_spec(&state.name);
-    let entry_point = spec.map_or_else(String::new, |spec| {
-        if spec.script.is_empty() {
-            spec.command.join(" ")
-        } else {
-            spec.script.clone()
+fn write_metadata(metadata: &mut Members<'_>, run: &Run<'_>) {
+    if let Some(finished) = run.completed() {
+        metadata
+            .key("buildFinishedOn")
+            .text_or_fail(finished.to_rfc3339_nano());
+    }
+    if let Some(started) = run.started() {
+        metadata
+            .key("buildStartedOn")
+            .text_or_fail(started.to_rfc3339_nano());
+    }
+    metadata.sorted("completeness", |completeness| {
+        for name in ["environment", "materials", "parameters"] {
+            completeness.key(name).bool(false);
         }
     });
-    Step {
-        annotations: None,
-        arguments: spec.and_then(|spec| spec.args.as_deref()),
-        entry_point,
-        environment: StepEnvironment {
-            container: &state.name,
-            image: format!(
-                "oci://{}",
-                state.image_id.replacen("docker-pullable://", "", 1)
-            ),
-        },
-    }
-}
-
-fn invocation(run: &CompletedRun) -> Invocation<'_> {
-    let mut parameters: BTreeMap<&str, &Value> = run.param_defaults().collect();
-    parameters.extend(run.params().iter().map(|p| (p.name.as_str(), &p.value)));
-    let config_source = run
-        .ref_source()
-        .map_or_else(ConfigSource::default, |source| ConfigSource {
-            digest: Some(&source.digest).filter(|d| !d.is_empty()),
-            entry_point: &source.entry_point,
-            uri: &source.uri,
-        });
-    Invocation {
-        config_source,
-        environment: environment(run),
-        parameters,
-    }
-}
-
-fn environment(run: &CompletedRun) -> Option<Environment<'_>> {
-    let annotations: BTreeMap<_, _> = run
-        .annotations()
-        .iter()
-        .filter(|(key, _)| *key != LAST_APPLIED && !key.starts_with(CHAINS_PREFIX))
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
-    let labels: BTreeMap<_, _> = run
-        .labels()
-        .iter()
-        .map(|(k, v)| (k.as_str(), v.as_str()))
-        .collect();
-    if annotations.is_empty() && labels.is_empty() {
-        return None;
-    }
-    Some(Environment {
-        annotations,
-        labels,
-    })
-}
-
-fn materials(run: &CompletedRun, artifacts: &Artifacts) -> Result<Vec<ProvenanceMaterial>, Error> {
-    let mut list = Vec::new();
-    for state in run.steps().iter().chain(run.sidecars()) {
-        append_material(&mut list, image_material(state)?);
-    }
-    for input in &artifacts.inputs {
-        append_material(&mut list, input.clone());
-    }
-    Ok(list
-        .into_iter()
-        .map(|m| ProvenanceMaterial {
-            digest: m.digest,
-            uri: m.uri,
-        })
-        .collect())
-}
-
-/// `REPO@ALG:HEX` as the node reported it becomes `oci://REPO`.
-fn image_material(state: &StepState) -> Result<Material, Error> {
-    let wrong = || Error::ImageId {
-        step: state.name.clone(),
-        image_id: state.image_id.clone(),
-    };
-    let (name, digest) = split_in_two(&state.image_id, '@').ok_or_else(wrong)?;
-    let (algorithm, hex) = split_in_two(digest, ':').ok_or_else(wrong)?;
-    Ok(Material {
-        uri: format!(
-            "oci://{}",
-            name.strip_prefix("docker-pullable://").unwrap_or(name)
-        ),
-        digest: BTreeMap::from([(algorithm.to_owned(), hex.to_owned())]),
-    })
-}
-
-fn split_in_two(text: &str, at: char) -> Option<(&str, &str)> {
-    text.split_once(at).filter(|(_, rest)| !rest.contains(at))
-}
-
-/// RFC 3339 in UTC with as many fraction digits as there are, as Go's `time.RFC3339Nano`.
-fn rfc3339(time: Timestamp) -> String {
-    time.to_string()
+    metadata
+        .key("reproducible")
+        .bool(run.is_declared_reproducible());
 }

@@ -156,7 +156,7 @@ fn an_attestation_of_cosign_is_accepted_and_hands_out_its_exact_bytes() {
         verified.payload(),
         envelope.unverified_payload().expect("verified")
     );
-    assert_eq!(verified.value().predicate_type, V02);
+    assert_eq!(verified.value().predicate_type(), V02);
 }
 
 #[test]

@@ -245,22 +245,23 @@ fn given_params(args: &Args, containerfile: &str) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use clap::Args as _;
-    use tekseal_core::hints;
-    use tekseal_core::run::CompletedRun;
+    use tekseal_core::hints::{self, Outcome};
+    use tekseal_core::run::{CompletedRun, MissingChildren, RunKind};
     use tekseal_core::{Digest, Repository};
 
     use super::super::args::tests::parse;
     use super::*;
 
-    fn record(flags: &[&str], told: &Told<'_>) -> (String, CompletedRun) {
+    fn record(flags: &[&str], told: &Told<'_>) -> String {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.json");
         write(&path, &parse(flags).expect("known flags"), told).expect("a writable folder");
-        let bytes = fs::read(&path).expect("written");
-        (
-            String::from_utf8(bytes.clone()).expect("UTF-8"),
-            CompletedRun::from_json(&bytes).expect("a completed run"),
-        )
+        fs::read_to_string(&path).expect("written")
+    }
+
+    fn completed(text: &str) -> CompletedRun<'_> {
+        CompletedRun::from_json(text.as_bytes(), &[], MissingChildren::Refuse)
+            .expect("a completed run")
     }
 
     #[test]
@@ -292,7 +293,7 @@ mod tests {
             source: Some(&source),
             containerfile: "app/Containerfile",
         };
-        let (text, run) = record(
+        let text = record(
             &[
                 "--image",
                 "r.example/app:1",
@@ -305,6 +306,7 @@ mod tests {
             ],
             &told,
         );
+        let run = completed(&text);
         assert!(
             text.contains("\"startTime\": \"2023-11-14T22:13:20Z\""),
             "{text}"
@@ -315,26 +317,24 @@ mod tests {
         );
         assert!(!text.contains("\"steps\""), "{text}");
         assert!(run.is_local_record());
-        let names: Vec<_> = run
-            .params()
-            .iter()
-            .map(|param| param.name.as_str())
-            .collect();
+        let names: Vec<_> = run.run().params().map(|param| param.name).collect();
         assert_eq!(names, ["IMAGE", "DOCKERFILE", "BUILD_ARGS"]);
         assert!(text.contains("\"app/Containerfile\""), "{text}");
-        let artifacts = hints::observe(&run);
-        assert_eq!(artifacts.notes, []);
+        let observed = hints::observe(&run);
+        let findings = observed.own.results.findings.iter();
+        let unused: Vec<_> = findings
+            .filter(|f| f.outcome != Outcome::Used)
+            .map(|f| (f.name, f.outcome.clone()))
+            .collect();
+        assert_eq!(unused, [("IMAGES", Outcome::Empty)]);
+        let images = observed.images(RunKind::TaskRun);
         assert_eq!(
-            artifacts
-                .images
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
+            images.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [format!("r.example/app@{digest}")]
         );
-        let inputs: Vec<_> = artifacts
-            .inputs
-            .iter()
+        let git = observed.own.git.iter();
+        let inputs: Vec<_> = git
+            .chain(&observed.own.results.inputs)
             .map(|input| input.uri.as_str())
             .collect();
         assert_eq!(

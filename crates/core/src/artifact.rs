@@ -1,0 +1,145 @@
+//! Artifacts and the rule by which equal ones become one.
+//!
+//! An artifact is a URI (or name) with digests. In lists of Subjects and of materials an artifact that equals an earlier one, in its
+//! name and at least one digest, is merged into that one; artifacts without digests equal nothing.
+//!
+//! The rule is `artifactEqual` of Chains' `pkg/chains/formats/slsa/internal/artifact`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::reference::DigestRef;
+use crate::statement::{DigestSet, Subject};
+
+/// Something that a run read or made: a name or URI, and its digests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its name: for an image its repository.
+    pub uri: String,
+    /// Algorithm to digest.
+    pub digest: DigestSet,
+}
+
+impl Artifact {
+    /// An artifact with one digest.
+    pub(crate) fn new(uri: &str, algorithm: String, hex: String) -> Self {
+        Self {
+            uri: uri.to_owned(),
+            digest: BTreeMap::from([(algorithm, hex)]),
+        }
+    }
+
+    /// An artifact with the digest as a hint wrote it: Chains checks a cleaned form but keeps this one.
+    pub(crate) fn as_written(uri: &str, digest: &str) -> Self {
+        let (algorithm, hex) = digest.split_once(':').unwrap_or((digest, ""));
+        Self::new(uri, algorithm.to_owned(), hex.to_owned())
+    }
+
+    /// Whether `new` is the same thing: the same name and a digest in common. As in Chains, an empty digest is also in common with the
+    /// lack of one.
+    fn equals(&self, new: &Self) -> bool {
+        self.uri == new.uri
+            && self
+                .digest
+                .iter()
+                .any(|(algorithm, hex)| new.digest.get(algorithm).map_or("", String::as_str) == hex)
+    }
+
+    /// An image by its repository.
+    pub(crate) fn of_image(image: &DigestRef) -> Self {
+        Self::new(
+            &image.repository.to_string(),
+            "sha256".to_owned(),
+            image.digest.hex().to_owned(),
+        )
+    }
+}
+
+/// A list of artifacts in which equal ones are merged.
+#[derive(Debug, Default)]
+pub(crate) struct ArtifactList {
+    list: Vec<Artifact>,
+    /// The first artifact that has this name and digest. Made when the list is long enough for that to pay.
+    index: HashMap<(String, String, String), usize>,
+    /// The first artifact that has this name and an empty digest.
+    blank: HashMap<String, usize>,
+}
+
+/// Up to here looking through the list is quicker than an index.
+const SHORT: usize = 16;
+
+impl ArtifactList {
+    /// Appends an artifact, or merges its digests into the first that it equals.
+    pub(crate) fn push(&mut self, new: Artifact) {
+        match self.equal(&new) {
+            Some(at) => {
+                self.remember(&new, at);
+                self.list[at].digest.extend(new.digest);
+            }
+            None => {
+                self.remember(&new, self.list.len());
+                self.list.push(new);
+                if self.list.len() == SHORT {
+                    for at in 0..SHORT {
+                        let artifact = self.list[at].clone();
+                        self.insert(&artifact, at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends each.
+    pub(crate) fn extend(&mut self, all: impl IntoIterator<Item = Artifact>) {
+        all.into_iter().for_each(|artifact| self.push(artifact));
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Artifact> {
+        self.list
+    }
+
+    pub(crate) fn into_subjects(self) -> Vec<Subject> {
+        self.list
+            .into_iter()
+            .map(|artifact| Subject::new(artifact.uri, artifact.digest))
+            .collect()
+    }
+
+    fn equal(&self, new: &Artifact) -> Option<usize> {
+        if self.list.len() >= SHORT {
+            let known = |(algorithm, hex): (&String, &String)| {
+                self.index.get(&key(&new.uri, algorithm, hex))
+            };
+            let first = new.digest.iter().filter_map(known);
+            let first = first.chain(self.blank.get(&new.uri)).min().copied();
+            // A merge may have replaced the digest that the index remembers.
+            if first.is_none_or(|at| self.list[at].equals(new)) {
+                return first;
+            }
+        }
+        self.list.iter().position(|known| known.equals(new))
+    }
+
+    fn remember(&mut self, new: &Artifact, at: usize) {
+        if self.list.len() >= SHORT {
+            self.insert(new, at);
+        }
+    }
+
+    fn insert(&mut self, artifact: &Artifact, at: usize) {
+        if artifact.digest.values().any(String::is_empty) {
+            let first = self.blank.entry(artifact.uri.clone()).or_insert(at);
+            *first = at.min(*first);
+        }
+        for (algorithm, hex) in &artifact.digest {
+            let first = self
+                .index
+                .entry(key(&artifact.uri, algorithm, hex))
+                .or_insert(at);
+            *first = at.min(*first);
+        }
+    }
+}
+
+fn key(uri: &str, algorithm: &str, hex: &str) -> (String, String, String) {
+    (uri.to_owned(), algorithm.to_owned(), hex.to_owned())
+}

@@ -1,0 +1,313 @@
+//! The plan: what is to be signed of a completed run, by whom, and where it goes; or why not.
+//!
+//! It is the configuration applied to a run. The tools make payloads by it, `tekseal-explain` prints it.
+//!
+//! ```text
+//!   CompletedRun, Observed ─┐
+//!   Config ─────────────────┴─▶ Plan { items: [Item { payload, signer, key, places }], left_out: [LeftOut { what, reason }] }
+//! ```
+
+use std::fmt;
+
+use crate::config::{
+    Artifact as ArtifactConfig, Choice as _, Config, Encoding, SignerKind, Storage,
+};
+use crate::cosign::Tag;
+use crate::format::{self, Format, Settings};
+use crate::hints::{DeepInspection, Observed};
+use crate::payload::Payload;
+use crate::reference::{DigestRef, Repository};
+use crate::run::{CompletedRun, RunKind};
+use crate::statement::Subject;
+
+/// What is to be done with a run.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is to be signed, in Chains' order: the run in each format, then its images.
+    pub items: Vec<Item>,
+    /// What is not, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// One thing to be signed.
+#[derive(Debug)]
+pub struct Item {
+    /// What it is.
+    pub what: What,
+    /// The name of its format: `slsa/v1`, …, `simplesigning`.
+    pub format: &'static str,
+    /// The bytes to sign, or why there are none.
+    pub payload: Result<Payload, format::Error>,
+    /// Who signs.
+    pub signer: SignerKind,
+    /// By what key it is known in storages that have names of their own: `taskrun-<uid>`, `pipelinerun-<uid>`, twelve digits of an image.
+    pub short_key: String,
+    /// The longer form of that: `tekton.dev-v1-TaskRun-<uid>`, or the image.
+    pub full_key: String,
+    /// Where it goes.
+    pub places: Vec<Place>,
+}
+
+/// What is attested.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The run itself.
+    Run(RunKind),
+    /// An image that its results name.
+    Image(DigestRef),
+}
+
+/// Where something is to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Under a tag in a registry.
+    Tag {
+        /// The repository with the tag.
+        repository: Repository,
+        /// The tag.
+        tag: String,
+    },
+    /// As a referrer of an image.
+    Referrer(DigestRef),
+    /// In annotations of the run.
+    Annotations {
+        /// Key of the annotation with the payload.
+        payload: String,
+    },
+    /// In a storage with names of its own.
+    Elsewhere {
+        /// Which.
+        storage: Storage,
+        /// The key there.
+        key: String,
+    },
+    /// Nowhere.
+    Nothing {
+        /// The storage that was asked for.
+        storage: Storage,
+        /// Why it takes nothing.
+        reason: String,
+    },
+}
+
+/// Something that is not to be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What.
+    pub what: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Prefix of the annotations that Chains and tekseal write.
+pub const ANNOTATION_PREFIX: &str = "chains.tekton.dev/";
+
+impl Plan {
+    /// What `config` says is to be done with `run`. Formats given here override the configuration's, also where that makes nothing of
+    /// such runs.
+    #[must_use]
+    pub fn of(
+        run: &CompletedRun<'_>,
+        observed: &Observed<'_>,
+        config: &Config,
+        settings: Settings<'_>,
+        formats: Option<&[Format]>,
+    ) -> Self {
+        let mut plan = Self {
+            items: Vec::new(),
+            left_out: Vec::new(),
+        };
+        plan.add_run(run, observed, config, settings, formats);
+        plan.add_images(run, observed, config);
+        plan
+    }
+
+    fn add_run(
+        &mut self,
+        run: &CompletedRun<'_>,
+        observed: &Observed<'_>,
+        config: &Config,
+        settings: Settings<'_>,
+        formats: Option<&[Format]>,
+    ) {
+        let artifact = match run.kind() {
+            RunKind::TaskRun => config.taskrun(),
+            RunKind::PipelineRun => config.pipelinerun(),
+        };
+        if let Some(reason) =
+            why_off(artifact, &type_name(run.kind())).filter(|_| formats.is_none())
+        {
+            self.leave_out(format!("provenance of the {}", run.kind()), reason);
+            return;
+        }
+        for &format in formats.unwrap_or(&artifact.formats) {
+            let payload = format.payload(run, observed, settings);
+            let subjects = format.subjects(observed, settings.deep);
+            let kind = run.kind();
+            let short_key = format!("{}-{}", type_name(kind), run.run().uid());
+            let places = places(config, artifact, &short_key, &subjects, Tag::Attestations);
+            self.items.push(Item {
+                what: What::Run(kind),
+                format: format.name(),
+                payload,
+                signer: artifact.signer,
+                full_key: format!("tekton.dev-v1-{kind}-{}", run.run().uid()),
+                short_key,
+                places,
+            });
+        }
+    }
+
+    fn add_images(&mut self, run: &CompletedRun<'_>, observed: &Observed<'_>, config: &Config) {
+        let images = observed.images(run.kind());
+        if run.kind() == RunKind::PipelineRun && !observed.own.results.images.is_empty() {
+            let reason = "a PipelineRun's results give no image signatures; the TaskRun that built the image does";
+            for image in &observed.own.results.images {
+                self.leave_out(format!("signature of image {image}"), reason.to_owned());
+            }
+        }
+        if let Some(reason) = why_off(config.oci(), "oci") {
+            for image in images {
+                self.leave_out(format!("signature of image {image}"), reason.clone());
+            }
+            return;
+        }
+        for image in images {
+            let hex = image.digest.hex();
+            let short_key = hex.get(..12).unwrap_or(hex).to_owned();
+            let subject = [Subject::of_image(image)];
+            let places = places(config, config.oci(), &short_key, &subject, Tag::Signatures);
+            self.items.push(Item {
+                what: What::Image(image.clone()),
+                format: "simplesigning",
+                payload: Ok(Payload::simple_signing(image)),
+                signer: config.oci().signer,
+                full_key: image.to_string(),
+                short_key,
+                places,
+            });
+        }
+    }
+
+    fn leave_out(&mut self, what: String, reason: String) {
+        self.left_out.push(LeftOut { what, reason });
+    }
+}
+
+impl Config {
+    /// What the configuration says of every Statement about `run`.
+    #[must_use]
+    pub fn settings<'c>(&'c self, run: &CompletedRun<'_>) -> Settings<'c> {
+        Settings {
+            builder_id: self.builder_id(run),
+            build_type: self.build_type(),
+            deep: if self.pipelinerun().deep_inspection {
+                DeepInspection::On
+            } else {
+                DeepInspection::Off
+            },
+        }
+    }
+}
+
+fn type_name(kind: RunKind) -> String {
+    kind.to_string().to_lowercase()
+}
+
+/// Why nothing is made of a type of artifact.
+fn why_off(artifact: &ArtifactConfig, name: &str) -> Option<String> {
+    if artifact.signer == SignerKind::None {
+        return Some(format!("artifacts.{name}.signer is none"));
+    }
+    artifact
+        .storages
+        .is_empty()
+        .then(|| format!("artifacts.{name}.storage is empty"))
+}
+
+fn places(
+    config: &Config,
+    artifact: &ArtifactConfig,
+    short_key: &str,
+    subjects: &[Subject],
+    tag: Tag,
+) -> Vec<Place> {
+    let mut list = Vec::new();
+    for &storage in &artifact.storages {
+        match storage {
+            Storage::Oci => in_registry(config, subjects, tag, &mut list),
+            Storage::Tekton => list.push(Place::Annotations {
+                payload: format!("{ANNOTATION_PREFIX}payload-{short_key}"),
+            }),
+            Storage::Kafka => list.push(Place::Nothing {
+                storage,
+                reason: "no storage of this name exists, in Chains neither".to_owned(),
+            }),
+            Storage::Archivista | Storage::Docdb | Storage::Gcs | Storage::Grafeas => {
+                list.push(Place::Elsewhere {
+                    storage,
+                    key: short_key.to_owned(),
+                });
+            }
+        }
+    }
+    list
+}
+
+/// Beside each subject that is an image, or in the one repository that the configuration names.
+fn in_registry(config: &Config, subjects: &[Subject], tag: Tag, list: &mut Vec<Place>) {
+    let storage = Storage::Oci;
+    if subjects.is_empty() {
+        let reason = "the statement has no subject to store it beside".to_owned();
+        list.push(Place::Nothing { storage, reason });
+    }
+    let one = &config.storages().oci.repository;
+    for subject in subjects {
+        let Some(image) = subject.image() else {
+            list.push(Place::Nothing {
+                storage,
+                reason: format!("subject {} is no image with a sha256 digest", subject.name),
+            });
+            continue;
+        };
+        if config.storages().oci.encoding == Encoding::SigstoreBundle {
+            list.push(Place::Referrer(image));
+            continue;
+        }
+        let repository = match one.is_empty() {
+            true => Ok(image.repository.clone()),
+            false => Repository::parse(one),
+        };
+        list.push(match repository {
+            Ok(repository) => Place::Tag {
+                repository,
+                tag: tag.of(&image.digest),
+            },
+            Err(error) => Place::Nothing {
+                storage,
+                reason: format!("storage.oci.repository: {error}"),
+            },
+        });
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(kind) => write!(f, "provenance of the {kind}"),
+            Self::Image(image) => write!(f, "signature of image {image}"),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag { repository, tag } => write!(f, "registry {repository}:{tag}"),
+            Self::Referrer(image) => write!(f, "registry, as a referrer of {image}"),
+            Self::Annotations { payload } => write!(f, "annotation {payload} of the run"),
+            Self::Elsewhere { storage, key } => write!(f, "{} under {key}", storage.name()),
+            Self::Nothing { storage, reason } => write!(f, "not in {}: {reason}", storage.name()),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+use super::*;
+
+fn task_run(rest: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"tekton.dev/v1","kind":"TaskRun","metadata":{{"name":"r","namespace":"n"}}{rest}}}"#
+    )
+}
+
+const DONE: &str = r#","status":{"conditions":[{"type":"Succeeded","status":"True"}]}"#;
+
+fn read(text: &str) -> Result<CompletedRun<'_>, Error> {
+    CompletedRun::from_json(text.as_bytes(), &[], MissingChildren::Refuse)
+}
+
+/// An error with what caused it.
+fn chain(error: &Error) -> String {
+    use std::error::Error as _;
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[test]
+fn a_run_that_is_not_done_is_refused() {
+    let running = task_run(r#","status":{"conditions":[{"type":"Succeeded","status":"Unknown"}]}"#);
+    let error = read(&running).expect_err("it runs");
+    assert_eq!(
+        error.to_string(),
+        "TaskRun n/r is not completed: its condition Succeeded is Unknown"
+    );
+    let unborn = task_run("");
+    assert!(matches!(read(&unborn), Err(Error::NotCompleted { .. })));
+}
+
+#[test]
+fn other_kinds_and_garbage_are_refused() {
+    assert!(matches!(
+        read(r#"{"apiVersion":"v1","kind":"Pod"}"#),
+        Err(Error::Kind { .. })
+    ));
+    assert!(matches!(read("{"), Err(Error::Json(_))));
+    assert!(matches!(read("[]"), Err(Error::Json(_))));
+    assert!(matches!(
+        read(r#"{"kind":"TaskRun"}"#),
+        Err(Error::Kind { .. })
+    ));
+    let trailing = format!("{} x", task_run(DONE));
+    assert!(matches!(read(&trailing), Err(Error::Field(_))));
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(read(&deep), Err(Error::Json(_))));
+    let nested = r#"{"retriesStatus":["#.repeat(1000);
+    let nested = task_run(&format!(r#","status":{nested}"#));
+    assert!(matches!(read(&nested), Err(Error::Field(_))));
+}
+
+#[test]
+fn an_error_names_the_field() {
+    for (rest, wanted) in [
+        (
+            r#","spec":{"params":[{"name":"a","value":"b"},{"name":1}]}"#,
+            "the run's field spec.params[1].name is not as Tekton writes it: invalid type: integer `1`, expected a string",
+        ),
+        (r#","metadata":{"labels":{"a b":{}}}"#, "metadata"),
+        (
+            r#","spec":{"podTemplate":{"nodeSelector":{"x":["y"]}}}"#,
+            r#"spec.podTemplate.nodeSelector["x"]"#,
+        ),
+        (r#","spec":{"timeout":"1 hour"}"#, "spec.timeout"),
+        (r#","spec":{"retries":1.5}"#, "spec.retries"),
+        (r#","status":{"startTime":"yesterday"}"#, "status.startTime"),
+        (
+            r#","spec":{"computeResources":{"limits":{"cpu":"much"}}}"#,
+            r#"spec.computeResources.limits["cpu"]"#,
+        ),
+        (
+            r#","spec":{"retries":1,"retries":2}"#,
+            "duplicate field `retries`",
+        ),
+    ] {
+        let text = task_run(rest);
+        let error = read(&text).expect_err("a field is wrong");
+        assert!(chain(&error).contains(wanted), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn null_is_absent_and_unknown_fields_are_passed_over() {
+    let text = task_run(
+        r#","spec":null,"unknown":{"spec":[1]},"status":{"results":null,"podName":null,"conditions":[{"type":"Succeeded","status":"False"}]}"#,
+    );
+    let run = read(&text).expect("a completed run");
+    assert!(!run.succeeded());
+    assert_eq!(run.run().results().count(), 0);
+}
+
+#[test]
+fn the_older_version_is_read_at_its_old_places() {
+    let text = r#"{"apiVersion":"tekton.dev/v1beta1","kind":"TaskRun","metadata":{"name":"r"},
+        "spec":{"stepOverrides":[{"name":"s","resources":{"limits":{"cpu":"0.5"}}}],"resources":{"inputs":[]}},
+        "status":{"conditions":[{"type":"Succeeded","status":"True"}],"taskResults":[{"name":"IMAGE_URL","value":"x"}],
+          "taskSpec":{"steps":[{"name":"s","resources":{"requests":{"memory":"1024Mi"}}}]}}}"#;
+    let run = read(text).expect("a completed run");
+    assert_eq!(run.run().results().next().map(|r| r.text()), Some("x"));
+    let mut writer = Writer::new(crate::gojson::Escape::Go);
+    run.run().object().write(&mut writer, Encoding::Go);
+    let bytes = writer.finish().expect("the run can be written");
+    assert_eq!(
+        String::from_utf8_lossy(&bytes),
+        concat!(
+            r#"{"kind":"TaskRun","apiVersion":"tekton.dev/v1","metadata":{"name":"r"},"spec":{"serviceAccountName":"","#,
+            r#""stepSpecs":[{"name":"s","computeResources":{"limits":{"cpu":"500m"}}}]},"#,
+            r#""status":{"conditions":[{"type":"Succeeded","status":"True","lastTransitionTime":null}],"podName":"","#,
+            r#""results":[{"name":"IMAGE_URL","value":"x"}],"taskSpec":{"steps":[{"name":"s","computeResources":{"requests":{"memory":"1Gi"}}}]}}}"#,
+        )
+    );
+    let text = r#"{"apiVersion":"tekton.dev/v1beta1","kind":"PipelineRun","metadata":{"name":"p"},
+        "spec":{"timeout":"90m","serviceAccountName":"sa","podTemplate":{"schedulerName":"x"},
+          "taskRunSpecs":[{"pipelineTaskName":"t","taskServiceAccountName":"other"}]},
+        "status":{"conditions":[{"type":"Succeeded","status":"True"}],"pipelineResults":[{"name":"a","value":"b"}]}}"#;
+    let run = read(text).expect("a completed run");
+    let mut writer = Writer::new(crate::gojson::Escape::Proto);
+    run.run().write_spec(&mut writer);
+    let bytes = writer.finish().expect("the specification can be written");
+    assert_eq!(
+        String::from_utf8_lossy(&bytes),
+        concat!(
+            r#"{"taskRunSpecs":[{"pipelineTaskName":"t","serviceAccountName":"other"}],"#,
+            r#""taskRunTemplate":{"podTemplate":{"schedulerName":"x"},"serviceAccountName":"sa"},"timeouts":{"pipeline":"1h30m0s"}}"#,
+        )
+    );
+    assert_eq!(run.run().results().count(), 1);
+}
+
+fn pipeline_run(references: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"tekton.dev/v1","kind":"PipelineRun","metadata":{{"name":"p","namespace":"n"}},
+        "status":{{"conditions":[{{"type":"Succeeded","status":"True"}}],"childReferences":{references},
+        "pipelineSpec":{{"tasks":[{{"name":"b"}},{{"name":"a"}}],"finally":[{{"name":"z"}}]}}}}}}"#
+    )
+}
+
+fn child(name: &str, task: &str, completed: bool) -> String {
+    let time = if completed {
+        r#""completionTime":"2026-03-01T10:00:00Z""#
+    } else {
+        ""
+    };
+    format!(
+        r#"{{"metadata":{{"name":"{name}","labels":{{"tekton.dev/pipelineTask":"{task}"}}}},"status":{{{time}}}}}"#
+    )
+}
+
+fn with_children<'a>(
+    run: &'a str,
+    children: &'a [String],
+    missing: MissingChildren,
+) -> Result<CompletedRun<'a>, Error> {
+    let documents: Vec<_> = children
+        .iter()
+        .map(|text| ChildDocument {
+            name: "child.json",
+            bytes: text.as_bytes(),
+        })
+        .collect();
+    CompletedRun::from_json(run.as_bytes(), &documents, missing)
+}
+
+fn names(run: &CompletedRun<'_>) -> Vec<String> {
+    run.executed().map(|c| c.name().to_owned()).collect()
+}
+
+#[test]
+fn children_are_those_that_the_run_names_in_the_order_of_its_tasks() {
+    let run = pipeline_run(
+        r#"[{"kind":"TaskRun","name":"z1"},{"kind":"TaskRun","name":"a2"},{"kind":"TaskRun","name":"b1"},{"kind":"TaskRun","name":"a1"}]"#,
+    );
+    let children = ["a1:a", "a2:a", "b1:b", "z1:z", "foreign:a"].map(|text| {
+        let (name, task) = text.split_once(':').expect("written so above");
+        child(name, task, true)
+    });
+    let run = with_children(&run, &children, MissingChildren::Refuse).expect("all are there");
+    assert_eq!(names(&run), ["b1", "a2", "a1", "z1"]);
+    let unnamed = pipeline_run("null");
+    let run = with_children(&unnamed, &children, MissingChildren::Refuse).expect("all are taken");
+    assert_eq!(names(&run), ["b1", "a1", "a2", "foreign", "z1"]);
+}
+
+#[test]
+fn absent_children_are_refused_by_name_unless_allowed() {
+    let run = pipeline_run(
+        r#"[{"kind":"TaskRun","name":"a1"},{"kind":"CustomRun","name":"c"},{"kind":"TaskRun","name":"b1"},{"kind":"TaskRun","name":"gone"}]"#,
+    );
+    let children = [child("a1", "a", true), child("b1", "b", false)];
+    let error = with_children(&run, &children, MissingChildren::Refuse).expect_err("three lack");
+    assert_eq!(
+        error.to_string(),
+        "PipelineRun n/p lacks children: CustomRun c is no TaskRun, so its steps are unknown; \
+         TaskRun b1 is not completed; TaskRun gone was not found"
+    );
+    let run = with_children(&run, &children, MissingChildren::Allow).expect("they may lack");
+    assert_eq!(names(&run), ["a1"]);
+    assert_eq!(run.absent_children().len(), 3);
+}
+
+#[test]
+fn a_child_that_cannot_be_read_is_named() {
+    let run = pipeline_run("[]");
+    let children = [r#"{"spec":{"params":7}}"#.to_owned()];
+    let error = with_children(&run, &children, MissingChildren::Allow).expect_err("it is no run");
+    assert!(
+        chain(&error).starts_with("child document child.json: the run's field spec.params is not"),
+        "{}",
+        chain(&error)
+    );
+}

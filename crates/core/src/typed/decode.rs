@@ -1,0 +1,487 @@
+//! Reading a document into typed structs, as Go's decoder does.
+//!
+//! `null` is absent, unknown fields are passed over, names are compared by case. Stricter than Go in two ways: a field that stands
+//! twice is refused (Go merges the two), and there is a limit to how many values a document may have.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+use serde::Deserialize as _;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
+
+use super::schema::{Kind, Schema, Struct};
+use super::{Object, ParamValue, Value};
+use crate::time::Time;
+use crate::{duration, quantity};
+
+/// The most values (fields, elements, entries) that one document may have. A run that fills an API server's limit of 1.5 MiB has some
+/// 60,000; the limit keeps the memory for a hostile one in proportion.
+pub(super) const MAX_VALUES: usize = 200_000;
+
+/// Why a document could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", place(path))]
+pub struct Error {
+    /// Where: `spec.params[2].value`; empty for the document itself.
+    pub path: String,
+    /// What is wrong there.
+    #[source]
+    pub source: serde_json::Error,
+}
+
+/// Which API version the document is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// `tekton.dev/v1`.
+    V1,
+    /// `tekton.dev/v1beta1`: fields that were renamed or moved are read at their old place.
+    V1beta1,
+}
+
+/// What a document says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootKind {
+    /// A TaskRun.
+    TaskRun,
+    /// A PipelineRun.
+    PipelineRun,
+}
+
+/// Reads a document of this kind.
+pub(crate) fn decode(bytes: &[u8], kind: RootKind, dialect: Dialect) -> Result<Object<'_>, Error> {
+    let schema = Schema::get();
+    let decoder = Decoder {
+        schema,
+        dialect,
+        failed_at: RefCell::default(),
+        left: Cell::new(MAX_VALUES),
+    };
+    let root = Kind::Struct(match kind {
+        RootKind::TaskRun => schema.task_run,
+        RootKind::PipelineRun => schema.pipeline_run,
+    });
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let read = decoder
+        .seed(&root)
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value));
+    match read {
+        Ok(Some(Value::Struct(object))) => Ok(object),
+        Ok(_) => Err(Error {
+            path: String::new(),
+            source: serde_json::Error::custom("null is no object"),
+        }),
+        Err(source) => Err(Error {
+            path: decoder.path(),
+            source,
+        }),
+    }
+}
+
+struct Decoder {
+    schema: &'static Schema,
+    dialect: Dialect,
+    /// Where it failed, innermost first: each level adds itself on the way out.
+    failed_at: RefCell<Vec<Step>>,
+    left: Cell<usize>,
+}
+
+enum Step {
+    Field(&'static str),
+    Index(usize),
+    Key(String),
+}
+
+/// Reads one value of a kind; `None` for `null`, where that is not a value of its own.
+#[derive(Clone, Copy)]
+struct Seed<'d> {
+    decoder: &'d Decoder,
+    kind: &'d Kind,
+}
+
+impl Decoder {
+    fn seed<'d>(&'d self, kind: &'d Kind) -> Seed<'d> {
+        Seed {
+            decoder: self,
+            kind,
+        }
+    }
+
+    fn path(&self) -> String {
+        let mut text = String::new();
+        for step in self.failed_at.borrow().iter().rev() {
+            match step {
+                Step::Field(name) if text.is_empty() => text.push_str(name),
+                Step::Field(name) => text.extend([".", name]),
+                Step::Index(at) => text.push_str(&format!("[{at}]")),
+                Step::Key(key) => text.push_str(&format!("[{key:?}]")),
+            }
+        }
+        text
+    }
+
+    /// One value more.
+    fn count<E: serde::de::Error>(&self) -> Result<(), E> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(E::custom(format_args!(
+                "the document has more than {MAX_VALUES} values"
+            )));
+        }
+        self.left.set(left - 1);
+        Ok(())
+    }
+
+    /// Notes a level that failed.
+    fn failed<T, E>(&self, result: Result<T, E>, step: impl FnOnce() -> Step) -> Result<T, E> {
+        if result.is_err() {
+            self.failed_at.borrow_mut().push(step());
+        }
+        result
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Option<Value<'de>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let raw = match self.kind {
+            Kind::Quantity | Kind::IntOrString | Kind::ParamValue | Kind::Raw => {
+                <&RawValue>::deserialize(deserializer)?.get()
+            }
+            _ => return deserializer.deserialize_any(self),
+        };
+        if raw == "null" {
+            return Ok(None);
+        }
+        let value = match self.kind {
+            Kind::ParamValue => Value::Param(Box::new(ParamValue::from_json(raw))),
+            Kind::Quantity => Value::Text(quantity::canonical_json(raw).map_err(D::Error::custom)?),
+            Kind::IntOrString if !raw.starts_with('"') => Value::Int(
+                raw.parse::<i32>()
+                    .map_err(|_| D::Error::custom("wanted a string or an integer of 32 bits"))?
+                    .into(),
+            ),
+            Kind::IntOrString => Value::Text(
+                serde_json::from_str::<String>(raw)
+                    .map_err(D::Error::custom)?
+                    .into(),
+            ),
+            _ => Value::Raw(Cow::Borrowed(raw)),
+        };
+        Ok(Some(value))
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Option<Value<'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            Kind::String => "a string",
+            Kind::Bool => "true or false",
+            Kind::Int(_) => "an integer",
+            Kind::Duration => "a duration such as \"1h30m\"",
+            Kind::Time => "a time such as \"2026-03-01T10:00:00Z\"",
+            Kind::Struct(_) | Kind::Map(_) => "an object",
+            Kind::List(_) => "a list",
+            Kind::Quantity | Kind::IntOrString | Kind::ParamValue | Kind::Raw => "a value",
+        })
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        match self.kind {
+            Kind::Bool => Ok(Some(Value::Bool(value))),
+            _ => Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self)),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        match self.kind {
+            Kind::Int(64) => Ok(Some(Value::Int(value))),
+            Kind::Int(_) if i32::try_from(value).is_ok() => Ok(Some(Value::Int(value))),
+            Kind::Int(_) => Err(E::custom(format_args!("{value} needs more than 32 bits"))),
+            _ => Err(E::invalid_type(serde::de::Unexpected::Signed(value), &self)),
+        }
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => Err(E::invalid_type(
+                serde::de::Unexpected::Unsigned(value),
+                &self,
+            )),
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Self::Value, E> {
+        Err(E::invalid_type(serde::de::Unexpected::Float(value), &self))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        self.text(Cow::Owned(text.to_owned()))
+    }
+
+    fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        self.text(Cow::Borrowed(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let Kind::List(element) = self.kind else {
+            return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
+        };
+        let mut list = Vec::new();
+        loop {
+            let next = seq.next_element_seed(self.decoder.seed(element));
+            let at = list.len();
+            let Some(value) = self.decoder.failed(next, || Step::Index(at))? else {
+                break;
+            };
+            self.decoder.count()?;
+            list.push(value.unwrap_or_else(|| Value::zero(element)));
+        }
+        Ok(Some(Value::List(list)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        match self.kind {
+            Kind::Struct(id) => self
+                .decoder
+                .fields(self.decoder.schema.at(*id), map)
+                .map(|object| Some(Value::Struct(object))),
+            Kind::Map(element) => self.decoder.entries(element, map).map(Some),
+            _ => Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self)),
+        }
+    }
+}
+
+impl Seed<'_> {
+    fn text<'de, E: serde::de::Error>(self, text: Cow<'de, str>) -> Result<Option<Value<'de>>, E> {
+        Ok(Some(match self.kind {
+            Kind::String => Value::Text(text),
+            Kind::Duration => Value::Text(duration::canonical(&text).map_err(E::custom)?.into()),
+            Kind::Time => Value::Time(Time::parse(&text).map_err(E::custom)?),
+            _ => return Err(E::invalid_type(serde::de::Unexpected::Str(&text), &self)),
+        }))
+    }
+}
+
+impl Decoder {
+    fn fields<'de, A: MapAccess<'de>>(
+        &self,
+        table: &'static Struct,
+        mut map: A,
+    ) -> Result<Object<'de>, A::Error> {
+        let mut object = Object {
+            table,
+            fields: Vec::with_capacity(4),
+        };
+        let mut seen = 0u64;
+        while let Some(found) = map.next_key_seed(FieldSeed {
+            table,
+            dialect: self.dialect,
+        })? {
+            let at = match found {
+                Found::Nothing => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+                Found::Moved(outer, inner) => {
+                    self.moved(&mut object, outer, inner, &mut map)?;
+                    continue;
+                }
+                Found::Field(at) => at,
+            };
+            let field = table.field(at);
+            if seen & (1 << at) != 0 {
+                return Err(A::Error::duplicate_field(field.name));
+            }
+            seen |= 1 << at;
+            self.count()?;
+            let value = map.next_value_seed(self.seed(&field.kind));
+            let value = match self.failed(value, || Step::Field(field.name))? {
+                // Go hands `null` to the type's own reader, which makes a value of it, but not through a pointer.
+                None if field.kind == Kind::ParamValue && !field.is_pointer => {
+                    Some(Value::zero(&field.kind))
+                }
+                value => value,
+            };
+            if let Some(value) = value {
+                object.fields.push((at, value));
+            }
+        }
+        Ok(object)
+    }
+
+    /// A field of v1beta1 that lies one struct deeper in v1.
+    fn moved<'de, A: MapAccess<'de>>(
+        &self,
+        object: &mut Object<'de>,
+        outer: u16,
+        inner: &'static str,
+        map: &mut A,
+    ) -> Result<(), A::Error> {
+        let Kind::Struct(id) = object.table.field(outer).kind else {
+            return Err(A::Error::custom("the table of moved fields is wrong"));
+        };
+        let table = self.schema.at(id);
+        let at = table
+            .position(inner)
+            .ok_or_else(|| A::Error::custom("the table of moved fields is wrong"))?;
+        let field = table.field(at);
+        let value = map.next_value_seed(self.seed(&field.kind));
+        let Some(value) = self.failed(value, || Step::Field(field.name))? else {
+            return Ok(());
+        };
+        if !object.fields.iter().any(|(known, _)| *known == outer) {
+            object
+                .fields
+                .push((outer, Value::Struct(Object::new(table))));
+        }
+        for (known, slot) in &mut object.fields {
+            if *known == outer
+                && let Value::Struct(deeper) = slot
+                && deeper.at(at).is_none()
+            {
+                deeper.fields.push((at, value));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn entries<'de, A: MapAccess<'de>>(
+        &self,
+        element: &Kind,
+        mut map: A,
+    ) -> Result<Value<'de>, A::Error> {
+        let mut entries: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
+        while let Some(KeyText(key)) = map.next_key()? {
+            self.count()?;
+            let value = map.next_value_seed(self.seed(element));
+            let value = self.failed(value, || Step::Key(key.to_string()))?;
+            entries.push((key, value.unwrap_or_else(|| Value::zero(element))));
+        }
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(A::Error::custom(format_args!(
+                "duplicate key {:?}",
+                twice[0].0
+            )));
+        }
+        Ok(Value::Map(entries))
+    }
+}
+
+/// A key of a map, borrowed where it has no escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct KeyText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Finds the field of a key without keeping the key.
+struct FieldSeed {
+    table: &'static Struct,
+    dialect: Dialect,
+}
+
+enum Found {
+    Nothing,
+    Field(u16),
+    Moved(u16, &'static str),
+}
+
+impl<'de> DeserializeSeed<'de> for FieldSeed {
+    type Value = Found;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldSeed {
+    type Value = Found;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Found, E> {
+        let old = match self.dialect {
+            Dialect::V1 => None,
+            Dialect::V1beta1 => OLD_NAMES
+                .iter()
+                .find(|(table, name, _)| *table == self.table.name && *name == key),
+        };
+        let Some((_, _, place)) = old else {
+            return Ok(self
+                .table
+                .position(key)
+                .map_or(Found::Nothing, Found::Field));
+        };
+        let (outer, inner) = match place.split_once('.') {
+            Some((outer, inner)) => (outer, Some(inner)),
+            None => (*place, None),
+        };
+        Ok(match (self.table.position(outer), inner) {
+            (None, _) => Found::Nothing,
+            (Some(at), None) => Found::Field(at),
+            (Some(at), Some(inner)) => Found::Moved(at, inner),
+        })
+    }
+}
+
+/// What v1beta1 calls otherwise: struct, old name, place in v1. (Tekton, `pkg/apis/pipeline/v1beta1/*_conversion.go`.)
+const OLD_NAMES: &[(&str, &str, &str)] = &[
+    ("tekton.TaskRunStatus", "taskResults", "results"),
+    ("tekton.PipelineRunStatus", "pipelineResults", "results"),
+    ("tekton.TaskRunSpec", "stepOverrides", "stepSpecs"),
+    ("tekton.TaskRunSpec", "sidecarOverrides", "sidecarSpecs"),
+    ("tekton.TaskRunStepSpec", "resources", "computeResources"),
+    ("tekton.TaskRunSidecarSpec", "resources", "computeResources"),
+    ("tekton.Step", "resources", "computeResources"),
+    ("tekton.StepTemplate", "resources", "computeResources"),
+    ("tekton.Sidecar", "resources", "computeResources"),
+    (
+        "tekton.PipelineTaskRunSpec",
+        "taskServiceAccountName",
+        "serviceAccountName",
+    ),
+    (
+        "tekton.PipelineTaskRunSpec",
+        "taskPodTemplate",
+        "podTemplate",
+    ),
+    ("tekton.PipelineTaskRunSpec", "stepOverrides", "stepSpecs"),
+    (
+        "tekton.PipelineTaskRunSpec",
+        "sidecarOverrides",
+        "sidecarSpecs",
+    ),
+    (
+        "tekton.PipelineRunSpec",
+        "serviceAccountName",
+        "taskRunTemplate.serviceAccountName",
+    ),
+    (
+        "tekton.PipelineRunSpec",
+        "podTemplate",
+        "taskRunTemplate.podTemplate",
+    ),
+    ("tekton.PipelineRunSpec", "timeout", "timeouts.pipeline"),
+];
+
+fn place(path: &str) -> String {
+    if path.is_empty() {
+        return "the run is not a JSON document that Tekton could have written".to_owned();
+    }
+    format!("the run's field {path} is not as Tekton writes it")
+}

@@ -1,0 +1,214 @@
+//! The field tables of Tekton's types: which fields a struct has, of what type, in which order, and when Go writes them.
+//!
+//! The tables are data (`tekton.txt`, printed by Go reflection over Tekton's own types: `tests/chains`), not Rust types: there are some
+//! 160 structs, of which our own code reads a dozen. They are read once, when the first run is decoded.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// The tables, as `tests/chains schema` prints them.
+const TABLES: &str = include_str!("tekton.txt");
+
+/// All structs.
+#[derive(Debug)]
+pub(crate) struct Schema {
+    structs: Vec<Struct>,
+    /// The struct of a TaskRun.
+    pub(crate) task_run: usize,
+    /// The struct of a PipelineRun.
+    pub(crate) pipeline_run: usize,
+}
+
+/// One struct of Go.
+#[derive(Debug, Default)]
+pub(crate) struct Struct {
+    /// Its name with its package, such as `tekton.TaskRun`.
+    pub(crate) name: &'static str,
+    /// Its fields in the order in which Go's encoder writes them.
+    pub(crate) fields: Vec<Field>,
+    /// Positions of the fields in the order of the bytes of their names.
+    pub(crate) by_name: Vec<u16>,
+}
+
+/// One field.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// Its key in JSON.
+    pub(crate) name: &'static str,
+    /// Whether it is behind a pointer: absent then differs from zero.
+    pub(crate) is_pointer: bool,
+    /// Its type.
+    pub(crate) kind: Kind,
+    /// When it is written.
+    pub(crate) emit: Emit,
+}
+
+/// When Go's encoder writes a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emit {
+    /// Also when absent.
+    Always,
+    /// Not when empty (`omitempty`).
+    NotEmpty,
+    /// Not when zero (`omitzero`).
+    NotZero,
+}
+
+/// The type of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    String,
+    Bool,
+    /// An integer of so many bits.
+    Int(u32),
+    /// `resource.Quantity`: kept in its canonical form.
+    Quantity,
+    /// `metav1.Duration`: kept as Go prints it.
+    Duration,
+    /// `metav1.Time` and `apis.VolatileTime`.
+    Time,
+    IntOrString,
+    /// Tekton's `ParamValue`.
+    ParamValue,
+    /// `runtime.RawExtension` and `metav1.FieldsV1`: JSON text.
+    Raw,
+    /// The struct at this position of the schema.
+    Struct(usize),
+    List(Box<Kind>),
+    Map(Box<Kind>),
+}
+
+impl Schema {
+    /// The tables of this program.
+    pub(crate) fn get() -> &'static Self {
+        static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(TABLES));
+        &SCHEMA
+    }
+
+    /// The struct at `id`.
+    pub(crate) fn at(&self, id: usize) -> &Struct {
+        &self.structs[id]
+    }
+
+    fn parse(tables: &'static str) -> Self {
+        let ids: HashMap<&str, usize> = tables
+            .lines()
+            .filter_map(|line| line.strip_prefix("struct "))
+            .enumerate()
+            .map(|(id, name)| (name, id))
+            .collect();
+        let mut structs: Vec<Struct> = Vec::with_capacity(ids.len());
+        let lines = tables
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        for line in lines {
+            if let Some(name) = line.strip_prefix("struct ") {
+                structs.push(Struct {
+                    name,
+                    ..Struct::default()
+                });
+                continue;
+            }
+            let current = structs
+                .last_mut()
+                .expect("a struct comes before its fields");
+            current.fields.push(Field::parse(line, &ids));
+        }
+        for one in &mut structs {
+            let count = u16::try_from(one.fields.len()).expect("no struct has that many fields");
+            one.by_name = (0..count).collect();
+            one.by_name
+                .sort_unstable_by_key(|&at| one.fields[usize::from(at)].name);
+        }
+        let id = |name| *ids.get(name).expect("the tables begin with the two runs");
+        Self {
+            task_run: id("tekton.TaskRun"),
+            pipeline_run: id("tekton.PipelineRun"),
+            structs,
+        }
+    }
+}
+
+impl Struct {
+    /// Position of the field with this key.
+    pub(crate) fn position(&self, key: &str) -> Option<u16> {
+        self.by_name
+            .binary_search_by(|&at| self.fields[usize::from(at)].name.cmp(key))
+            .ok()
+            .map(|found| self.by_name[found])
+    }
+
+    /// The field at this position.
+    pub(crate) fn field(&self, at: u16) -> &Field {
+        &self.fields[usize::from(at)]
+    }
+}
+
+impl Field {
+    fn parse(line: &'static str, ids: &HashMap<&str, usize>) -> Self {
+        let mut words = line.split_whitespace();
+        let (Some(name), Some(kind), Some(emit), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            panic!("not a field of the tables: {line:?}");
+        };
+        let pointed = kind.strip_prefix('*');
+        Self {
+            name,
+            is_pointer: pointed.is_some(),
+            kind: Kind::parse(pointed.unwrap_or(kind), ids),
+            emit: match emit {
+                "always" => Emit::Always,
+                "omit" => Emit::NotEmpty,
+                "omitzero" => Emit::NotZero,
+                _ => panic!("not a rule of the tables: {line:?}"),
+            },
+        }
+    }
+}
+
+impl Kind {
+    fn parse(text: &str, ids: &HashMap<&str, usize>) -> Self {
+        if let Some(element) = text.strip_prefix("[]") {
+            return Self::List(Box::new(Self::parse(element, ids)));
+        }
+        if let Some(element) = text.strip_prefix("map[string]") {
+            return Self::Map(Box::new(Self::parse(element, ids)));
+        }
+        match text {
+            "string" => Self::String,
+            "bool" => Self::Bool,
+            "int" | "int64" => Self::Int(64),
+            "int32" => Self::Int(32),
+            "Quantity" => Self::Quantity,
+            "Duration" => Self::Duration,
+            "Time" | "VolatileTime" => Self::Time,
+            "IntOrString" => Self::IntOrString,
+            "ParamValue" => Self::ParamValue,
+            "RawExtension" | "FieldsV1" => Self::Raw,
+            name => Self::Struct(
+                *ids.get(name)
+                    .unwrap_or_else(|| panic!("no table of {name}")),
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_whole() {
+        let schema = Schema::get();
+        assert!(schema.structs.len() > 150, "{}", schema.structs.len());
+        let spec = schema
+            .structs
+            .iter()
+            .find(|s| s.name == "tekton.TaskRunSpec")
+            .expect("in the tables");
+        let at = spec.position("serviceAccountName").expect("in the table");
+        assert_eq!(spec.field(at).emit, Emit::Always);
+        assert!(spec.position("serviceaccountname").is_none());
+    }
+}

@@ -1,0 +1,435 @@
+//! `tekseal-explain`: why a run would be signed or not. Each result and parameter with the hint that it is or nearly is, what would be
+//! signed of it, under which key, where it would be stored, and what stands in the way.
+//!
+//! It reads documents alone: it signs nothing, asks no registry, and needs no key.
+
+mod text;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tekseal_core::config::{Choice as _, Config, SignerKind};
+use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
+use tekseal_core::plan::{Item, Place, Plan};
+use tekseal_core::run::{self, CompletedRun, Run, RunKind};
+use tekseal_core::{Digest, PayloadKind, credential};
+
+use crate::Failure;
+use crate::source_args::{ContextArgs, Documents, name_of, refused};
+use crate::verify::Output;
+
+/// Explain what of a run would be signed, under which key and where it would be stored, and why not.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// TaskRun or PipelineRun document as JSON, - for stdin
+    #[arg(env = "TEKSEAL_RUN", value_name = "FILE")]
+    run: PathBuf,
+    #[command(flatten)]
+    context: ContextArgs,
+    /// How to print
+    #[arg(
+        long,
+        short = 'o',
+        env = "TEKSEAL_OUTPUT",
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
+    output: Output,
+}
+
+/// All that is said of a run. The names of the members are those of the JSON output.
+#[derive(Debug, Default, Serialize)]
+struct Explanation {
+    kind: String,
+    namespace: String,
+    name: String,
+    uid: String,
+    /// `completed` or `not completed`, and how it ended.
+    state: String,
+    /// Whether anything would be signed.
+    would_sign: bool,
+    /// The reason in a sentence.
+    decision: String,
+    /// Annotations by which some signer says what it did. They prove nothing.
+    marks: Vec<Mark>,
+    results: Vec<Entry>,
+    parameters: Vec<Entry>,
+    steps: Vec<Owner>,
+    children: Vec<Owner>,
+    deep_inspection: bool,
+    items: Vec<Signing>,
+    left_out: Vec<Reason>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Mark {
+    annotation: String,
+    value: String,
+}
+
+/// A result or parameter and what became of it.
+#[derive(Debug, Serialize)]
+struct Entry {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    /// `used`, `empty`, `ignored`, `invalid`, or `no hint`.
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// A step or a child, and its results.
+#[derive(Debug, Serialize)]
+struct Owner {
+    name: String,
+    results: Vec<Entry>,
+}
+
+/// Something that would be signed, unless there is a problem.
+#[derive(Debug, Serialize)]
+struct Signing {
+    what: String,
+    format: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    subjects: Vec<String>,
+    key: String,
+    short_key: String,
+    full_key: String,
+    places: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reason {
+    what: String,
+    reason: String,
+}
+
+/// Reads the documents and prints the explanation. Exit 0 whatever it says; 2 when a document or the configuration cannot be read.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let config = args.context.config()?;
+    let documents = args.context.read(&args.run)?;
+    let explanation = match args.context.completed(&documents)? {
+        Ok(run) => of_completed(&run, &args.context, &config)?,
+        Err(refusal) => of_unfinished(&documents, refusal, &args.run)?,
+    };
+    let text = match args.output {
+        Output::Text => text::draw(&explanation),
+        Output::Json => {
+            serde_json::to_string_pretty(&explanation)
+                .map_err(|e| Failure::misuse(e).context("printing the explanation"))?
+                + "\n"
+        }
+    };
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(|e| Failure::outside(e).context("writing to stdout"))
+}
+
+/// A run that cannot be attested as it is: not completed, or without its children.
+fn of_unfinished(
+    documents: &Documents,
+    refusal: run::Error,
+    document: &Path,
+) -> Result<Explanation, Failure> {
+    let decision = match &refusal {
+        run::Error::NotCompleted { .. } => {
+            format!("not signed: {refusal}; what ends later can be signed then")
+        }
+        run::Error::ChildrenAbsent { .. } => format!("not signed: {refusal}"),
+        run::Error::Json(_)
+        | run::Error::Field(_)
+        | run::Error::Kind { .. }
+        | run::Error::Child { .. } => return Err(refused(refusal, document)),
+    };
+    let run = documents.unfinished()?;
+    let own = TaskHints::of(&run);
+    Ok(Explanation {
+        decision,
+        ..of_run(&run, &own)
+    })
+}
+
+fn of_completed(
+    run: &CompletedRun<'_>,
+    context: &ContextArgs,
+    config: &Config,
+) -> Result<Explanation, Failure> {
+    let observed = hints::observe(run);
+    let settings = context.settings(config, run)?;
+    let formats = context.formats()?;
+    let mut shown = run.clone();
+    let redacted = context.redact(&mut shown, config)?;
+    let plan = Plan::of(&shown, &observed, config, settings, formats.as_deref());
+    let mut explanation = of_run(run.run(), &observed.own);
+    explanation.deep_inspection = settings.deep == DeepInspection::On;
+    explanation.children = children(&observed, settings.deep);
+    explanation.items = plan
+        .items
+        .iter()
+        .map(|item| signing(item, config))
+        .collect();
+    explanation.left_out = plan
+        .left_out
+        .into_iter()
+        .map(|left_out| Reason {
+            what: left_out.what,
+            reason: left_out.reason,
+        })
+        .collect();
+    explanation.would_sign = explanation.items.iter().any(|item| item.problem.is_none());
+    explanation.decision = decision(&explanation);
+    explanation.warnings = warnings(run, &observed, redacted.short.iter());
+    Ok(explanation)
+}
+
+/// What can be said of any run, completed or not.
+fn of_run(run: &Run<'_>, own: &TaskHints<'_>) -> Explanation {
+    let state = match run.succeeded_status() {
+        "True" => "completed, succeeded",
+        "False" => "completed, failed or cancelled",
+        _ => "not completed",
+    };
+    let marks = run
+        .annotations()
+        .filter(|(key, _)| {
+            let name = key.strip_prefix(tekseal_core::plan::ANNOTATION_PREFIX);
+            name.is_some_and(|name| matches!(name, "signed" | "retries" | "transparency"))
+        })
+        .map(|(key, value)| Mark {
+            annotation: key.to_owned(),
+            value: value.to_owned(),
+        })
+        .collect();
+    Explanation {
+        kind: run.kind().to_string(),
+        namespace: run.namespace().to_owned(),
+        name: run.name().to_owned(),
+        uid: run.uid().to_owned(),
+        state: state.to_owned(),
+        marks,
+        results: entries(run.results().map(|r| r.name), &own.results.findings),
+        parameters: parameters(run),
+        steps: run
+            .steps()
+            .zip(&own.steps)
+            .map(|(step, (name, hints))| Owner {
+                name: (*name).to_owned(),
+                results: entries(step.results().map(|r| r.name), &hints.findings),
+            })
+            .filter(|step| !step.results.is_empty())
+            .collect(),
+        ..Explanation::default()
+    }
+}
+
+/// Every result, hint or not, in the run's order.
+fn entries<'r>(names: impl Iterator<Item = &'r str>, findings: &[Finding<'r>]) -> Vec<Entry> {
+    let mut findings = findings.iter().peekable();
+    names
+        .enumerate()
+        .map(|(at, name)| match findings.next_if(|f| f.at == at) {
+            Some(finding) => entry(name, Some(finding.hint), &finding.outcome),
+            None => no_hint(name),
+        })
+        .collect()
+}
+
+fn entry(name: &str, hint: Option<&'static str>, outcome: &Outcome) -> Entry {
+    let (outcome, reason) = match outcome {
+        Outcome::Used => ("used", None),
+        Outcome::Empty => ("empty", None),
+        Outcome::Ignored(why) => ("ignored", Some(why.clone())),
+        Outcome::Invalid(why) => ("invalid", Some(why.clone())),
+    };
+    Entry {
+        name: name.to_owned(),
+        hint,
+        outcome,
+        reason,
+    }
+}
+
+fn no_hint(name: &str) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        hint: None,
+        outcome: "no hint",
+        reason: None,
+    }
+}
+
+/// Parameters and defaults. Only the git hints may be parameters; those that would be hints as results are told so.
+fn parameters(run: &Run<'_>) -> Vec<Entry> {
+    let given: Vec<&str> = run.params().map(|p| p.name).collect();
+    let defaults = run
+        .param_defaults()
+        .filter(|default| !given.contains(&default.name));
+    run.params()
+        .chain(defaults)
+        .map(|param| {
+            let hint = match param.name {
+                hints::GIT_URL => Some(hints::GIT_URL),
+                hints::GIT_COMMIT => Some(hints::GIT_COMMIT),
+                _ => None,
+            };
+            if hint.is_some() && !param.text().is_empty() {
+                return entry(param.name, hint, &Outcome::Used);
+            }
+            if hint.is_some() {
+                let why = "its value is no text, or empty".to_owned();
+                return entry(param.name, hint, &Outcome::Invalid(why));
+            }
+            match hints::nearly(param.name) {
+                Some(near @ (hints::GIT_URL | hints::GIT_COMMIT)) => {
+                    let why = format!("is no hint: it is nearly {near}");
+                    entry(param.name, Some(near), &Outcome::Ignored(why))
+                }
+                _ => no_hint(param.name),
+            }
+        })
+        .collect()
+}
+
+fn children(observed: &Observed<'_>, deep: DeepInspection) -> Vec<Owner> {
+    observed
+        .children
+        .iter()
+        .map(|child| Owner {
+            name: child.run.to_owned(),
+            results: child
+                .results
+                .findings
+                .iter()
+                .map(|finding| match (&finding.outcome, deep) {
+                    (Outcome::Used, DeepInspection::Off) => {
+                        let why = "deep inspection is off, so the PipelineRun's provenance does not speak of it";
+                        entry(finding.name, Some(finding.hint), &Outcome::Ignored(why.to_owned()))
+                    }
+                    (outcome, _) => entry(finding.name, Some(finding.hint), outcome),
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn signing(item: &Item, config: &Config) -> Signing {
+    let payload = item.payload.as_ref();
+    let predicate_type = payload.ok().and_then(|payload| match payload.kind() {
+        PayloadKind::Statement { predicate_type, .. } => Some(predicate_type.clone()),
+        PayloadKind::SimpleSigning => None,
+    });
+    Signing {
+        what: item.what.to_string(),
+        format: item.format,
+        predicate_type,
+        digest: payload.ok().map(|payload| Digest::of(payload.bytes())),
+        problem: payload.err().map(ToString::to_string),
+        subjects: payload
+            .map(|payload| payload.subjects().iter().map(name_of).collect())
+            .unwrap_or_default(),
+        key: key(item.signer, config),
+        short_key: item.short_key.clone(),
+        full_key: item.full_key.clone(),
+        places: item.places.iter().map(Place::to_string).collect(),
+    }
+}
+
+/// Which key the configuration means.
+fn key(signer: SignerKind, config: &Config) -> String {
+    let signers = config.signers();
+    if !signers.cosign_key.is_empty() {
+        return format!("{} (signers.cosign.key)", signers.cosign_key);
+    }
+    match signer {
+        SignerKind::None => "none".to_owned(),
+        SignerKind::Kms if signers.kms.key_ref.is_empty() => {
+            "kms, but signers.kms.kmsref is not set".to_owned()
+        }
+        SignerKind::Kms => format!("kms {}", signers.kms.key_ref),
+        SignerKind::X509 if signers.x509.fulcio_enabled => {
+            format!("a certificate of {}", signers.x509.fulcio_address)
+        }
+        SignerKind::X509 => format!(
+            "{}, x509.pem or cosign.key of signing-secrets",
+            signer.name()
+        ),
+    }
+}
+
+fn decision(explanation: &Explanation) -> String {
+    let whole = explanation
+        .items
+        .iter()
+        .filter(|item| item.problem.is_none());
+    let count = whole.count();
+    if count == 0 {
+        let problem = explanation
+            .items
+            .iter()
+            .find_map(|item| item.problem.clone());
+        let reason = problem.or_else(|| {
+            let first = explanation.left_out.first();
+            first.map(|left_out| left_out.reason.clone())
+        });
+        return format!("nothing would be signed: {}", reason.unwrap_or_default());
+    }
+    if count < explanation.items.len() {
+        return format!(
+            "{count} of {} payloads would be signed; nothing is written unless all can be made",
+            explanation.items.len()
+        );
+    }
+    match count {
+        1 => "1 payload would be signed".to_owned(),
+        _ => format!("{count} payloads would be signed"),
+    }
+}
+
+fn warnings<'s>(
+    run: &CompletedRun<'_>,
+    observed: &Observed<'_>,
+    short: impl Iterator<Item = &'s String>,
+) -> Vec<String> {
+    let mut list = Vec::new();
+    if !run.succeeded() {
+        list.push("the run did not succeed; failed runs get provenance all the same".to_owned());
+    }
+    if run.kind() == RunKind::TaskRun && observed.own.results.images.is_empty() {
+        list.push(
+            "no image is named: a build must write the results IMAGE_URL and IMAGE_DIGEST, or IMAGES"
+                .to_owned(),
+        );
+    }
+    for (step, hints) in &observed.own.steps {
+        if !hints.images.is_empty() {
+            list.push(format!(
+                "step {step} names an image in its own results; only results of the Task give image signatures"
+            ));
+        }
+    }
+    list.extend(
+        run.absent_children()
+            .iter()
+            .map(|child| format!("left out: {child}")),
+    );
+    list.extend(credential::suspicions(run).into_iter().map(|s| {
+        format!(
+            "parameter {} of {} looks like {}; provenance shows parameters in clear text",
+            s.param, s.run, s.what
+        )
+    }));
+    list.extend(short.map(|name| {
+        format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
+    }));
+    list
+}

@@ -1,0 +1,438 @@
+//! Which run, with which children, and how it is formatted: the flags that every tool shares that reads a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use serde_json::value::RawValue;
+use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
+use tekseal_core::format::{Format, Settings};
+use tekseal_core::hints::{self, DeepInspection, Observed, Outcome};
+use tekseal_core::patterns::NamePatterns;
+use tekseal_core::plan::Plan;
+use tekseal_core::redact::{self, Redacted};
+use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren, Run, RunKind};
+use tekseal_core::{Payload, Subject, credential};
+
+use crate::Failure;
+use crate::files;
+use crate::handover;
+use crate::log;
+use crate::registry_args::given;
+
+/// The most subjects that readers of a Statement accept.
+const MOST_SUBJECTS: usize = 1024;
+/// The most bytes that all documents of children may have together.
+const MAX_CHILDREN_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Which run, and how it is formatted.
+#[derive(Debug, clap::Args)]
+pub struct SourceArgs {
+    /// TaskRun or PipelineRun document as JSON, - for stdin
+    #[arg(long, env = "TEKSEAL_RUN", value_name = "FILE")]
+    run: PathBuf,
+    #[command(flatten)]
+    context: ContextArgs,
+}
+
+/// What a run is formatted with: its children, and the configuration.
+#[derive(Debug, clap::Args)]
+pub struct ContextArgs {
+    /// Child TaskRuns of a PipelineRun: a folder of JSON documents, or a file with one or a List of them; may be repeated
+    #[arg(
+        long,
+        env = "TEKSEAL_CHILDREN",
+        value_name = "PATH",
+        value_delimiter = ':'
+    )]
+    children: Vec<String>,
+    /// Attest a PipelineRun even if children are absent, with those that are there
+    #[arg(long, env = "TEKSEAL_ALLOW_MISSING_CHILDREN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_missing_children: Option<String>,
+    /// Format of provenance, a comma list; overrides the configuration (in-toto and slsa/v1 are SLSA v0.2, slsa/v2alpha3 and slsa/v2alpha4 SLSA v1)
+    #[arg(long = "format", env = "TEKSEAL_FORMAT", value_name = "FORMAT")]
+    formats: Vec<String>,
+    /// Data of Tekton Chains' chains-config map: a JSON file or a mounted folder; Chains' defaults hold
+    #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
+    config: Option<String>,
+    /// Builder id to record; overrides the configuration
+    #[arg(long, env = "TEKSEAL_BUILDER_ID", value_name = "URI")]
+    builder_id: Option<String>,
+    /// Build type of SLSA v1 provenance; overrides the configuration
+    #[arg(long, env = "TEKSEAL_BUILD_TYPE", value_name = "URI")]
+    build_type: Option<String>,
+    /// Whether a PipelineRun's provenance speaks of what its children read and made; overrides the configuration
+    #[arg(long, env = "TEKSEAL_DEEP_INSPECTION", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    deep_inspection: Option<String>,
+    /// Parameters whose values are replaced by their digest, a comma list of patterns (*password*); overrides the configuration
+    #[arg(
+        long = "redact-params",
+        env = "TEKSEAL_REDACT_PARAMS",
+        value_name = "PATTERNS"
+    )]
+    redact_params: Option<String>,
+}
+
+/// The documents of a run as they were read.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    run: Vec<u8>,
+    children: Vec<Child>,
+}
+
+#[derive(Debug)]
+struct Child {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl SourceArgs {
+    /// Reads the documents of the run.
+    pub(crate) fn read(&self) -> Result<Documents, Failure> {
+        self.context.read(&self.run)
+    }
+
+    /// The payloads of the run: provenance in each format, then a simple-signing document for each image.
+    pub(crate) fn payloads(&self, documents: &Documents) -> Result<Vec<Payload>, Failure> {
+        let config = self.context.config()?;
+        let run = self
+            .context
+            .completed(documents)?
+            .map_err(|e| refused(e, &self.run))?;
+        let observed = hints::observe(&run);
+        let settings = self.context.settings(&config, &run)?;
+        let formats = self.context.formats()?;
+        warn_of_run(&run);
+        warn_of_hints(&observed, run.kind(), settings.deep);
+        let mut shown = run.clone();
+        self.context.redact(&mut shown, &config)?;
+        let plan = Plan::of(&shown, &observed, &config, settings, formats.as_deref());
+        for left_out in &plan.left_out {
+            log::warn(
+                "not to be signed",
+                &[("what", &left_out.what), ("reason", &left_out.reason)],
+            );
+        }
+        check_count(observed.images(run.kind()))?;
+        let mut payloads = Vec::with_capacity(plan.items.len());
+        for item in plan.items {
+            let payload = item
+                .payload
+                .map_err(|e| without_provenance(e, &run, item.format))?;
+            check_count(payload.subjects())?;
+            payloads.push(payload);
+        }
+        Ok(payloads)
+    }
+}
+
+impl ContextArgs {
+    /// Reads the run and its children.
+    pub(crate) fn read(&self, run: &Path) -> Result<Documents, Failure> {
+        let run = files::read(run, run::MAX_RUN_BYTES, "run document")?;
+        let mut children = Vec::new();
+        let mut left = MAX_CHILDREN_BYTES;
+        for path in given(&self.children).map(Path::new) {
+            for file in files_of(path)? {
+                read_children(&file, &mut children, &mut left)?;
+            }
+        }
+        Ok(Documents { run, children })
+    }
+
+    /// The completed run in the documents; the error is the library's, for callers that explain it.
+    pub(crate) fn completed<'d>(
+        &self,
+        documents: &'d Documents,
+    ) -> Result<Result<CompletedRun<'d>, run::Error>, Failure> {
+        let children: Vec<_> = documents
+            .children
+            .iter()
+            .map(|child| ChildDocument {
+                name: &child.name,
+                bytes: &child.bytes,
+            })
+            .collect();
+        let allowed = switch("--allow-missing-children", &self.allow_missing_children)?;
+        let missing = match allowed {
+            Some(true) => MissingChildren::Allow,
+            Some(false) | None => MissingChildren::Refuse,
+        };
+        Ok(CompletedRun::from_json(&documents.run, &children, missing))
+    }
+
+    /// The configuration, with what is odd about it told.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let Some(path) = given(&self.config).map(Path::new).next() else {
+            return Ok(Config::of_a_step());
+        };
+        let config = Config::from_map(&handover::read_map(path)?)
+            .map_err(|e| Failure::misuse(e).context(format!("configuration {}", path.display())))?;
+        config.warnings().iter().for_each(warn_of_config);
+        if !config.keys_of_others().is_empty() {
+            let keys = config.keys_of_others().join(",");
+            log::info(
+                "configuration keys that formatting does not depend on",
+                &[("keys", &keys)],
+            );
+        }
+        Ok(config)
+    }
+
+    /// The formats that a flag asks for.
+    pub(crate) fn formats(&self) -> Result<Option<Vec<Format>>, Failure> {
+        let names: Vec<&str> = given(&self.formats).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        config::formats(&names.join(","))
+            .map(Some)
+            .map_err(|e| Failure::misuse(e).context("--format"))
+    }
+
+    /// What is said of every Statement: by the flags, else by the configuration.
+    pub(crate) fn settings<'c>(
+        &'c self,
+        config: &'c Config,
+        run: &CompletedRun<'_>,
+    ) -> Result<Settings<'c>, Failure> {
+        let mut settings = config.settings(run);
+        if let Some(id) = given(&self.builder_id).next() {
+            settings.builder_id = id;
+        }
+        if let Some(uri) = given(&self.build_type).next() {
+            let found = BuildType::ALL
+                .iter()
+                .find(|build_type| build_type.name() == uri);
+            settings.build_type = *found.ok_or_else(|| {
+                let names: Vec<_> = BuildType::ALL.iter().map(|b| b.name()).collect();
+                let wanted = names.join(" or ");
+                Failure::misuse(anyhow!(
+                    "--build-type {uri:?} is not known, wanted {wanted}"
+                ))
+            })?;
+        }
+        settings.deep = match switch("--deep-inspection", &self.deep_inspection)? {
+            None => settings.deep,
+            Some(true) => DeepInspection::On,
+            Some(false) => DeepInspection::Off,
+        };
+        Ok(settings)
+    }
+
+    /// Replaces the values of the parameters that must not be shown.
+    pub(crate) fn redact(
+        &self,
+        run: &mut CompletedRun<'_>,
+        config: &Config,
+    ) -> Result<Redacted, Failure> {
+        let flag = given(&self.redact_params).next().map(NamePatterns::parse);
+        let flag = flag
+            .transpose()
+            .map_err(|e| Failure::misuse(e).context("--redact-params"))?;
+        let patterns = flag.as_ref().unwrap_or(config.redact_params());
+        if patterns.is_empty() {
+            return Ok(Redacted::default());
+        }
+        let redacted = redact::redact(run, patterns).map_err(Failure::no)?;
+        for param in &redacted.params {
+            log::info("redacted", &[("param", param)]);
+        }
+        for param in &redacted.short {
+            log::warn(
+                "the value of a redacted parameter is too short to be looked for inside other texts",
+                &[("param", param)],
+            );
+        }
+        Ok(redacted)
+    }
+}
+
+impl Documents {
+    /// The run, completed or not.
+    pub(crate) fn unfinished(&self) -> Result<Run<'_>, Failure> {
+        Run::from_json(&self.run).map_err(Failure::misuse)
+    }
+}
+
+/// A refused document as a tool reports it.
+pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
+    let place = format!("run document {}", document.display());
+    match error {
+        run::Error::NotCompleted { .. } => Failure::no(error)
+            .context(place)
+            .hint("provenance is of finished runs: read the run again after it has ended"),
+        run::Error::ChildrenAbsent { .. } => Failure::no(error).context(place).hint(
+            "give the documents of all child TaskRuns with --children, or --allow-missing-children to attest what is there",
+        ),
+        run::Error::Child { .. } => Failure::misuse(error)
+            .hint("give each child TaskRun as `kubectl get taskrun NAME -o json` prints it"),
+        run::Error::Json(_) | run::Error::Field(_) | run::Error::Kind { .. } => {
+            Failure::misuse(error).context(place).hint(
+                "give one TaskRun or PipelineRun as `kubectl get taskrun NAME -o json` prints it",
+            )
+        }
+    }
+}
+
+/// A switch that may be absent or empty, as Tekton substitutes it.
+fn switch(flag: &str, value: &Option<String>) -> Result<Option<bool>, Failure> {
+    match given(value).next() {
+        None => Ok(None),
+        Some("true") => Ok(Some(true)),
+        Some("false") => Ok(Some(false)),
+        Some(other) => Err(Failure::misuse(anyhow!(
+            "{flag} {other:?} is not understood, wanted true or false"
+        ))),
+    }
+}
+
+fn warn_of_config(warning: &Warning) {
+    match warning {
+        Warning::UnknownKey { key, nearest } => {
+            let what = "configuration key is not known and was ignored";
+            match nearest {
+                Some(near) => log::warn(what, &[("key", key), ("did-you-mean", near)]),
+                None => log::warn(what, &[("key", key)]),
+            }
+        }
+        Warning::IgnoredValue { key, value, wanted } => log::warn(
+            "configuration value is not understood and the default holds",
+            &[("key", key), ("value", value), ("wanted", wanted)],
+        ),
+    }
+}
+
+fn without_provenance(
+    error: tekseal_core::format::Error,
+    run: &CompletedRun<'_>,
+    format: &str,
+) -> Failure {
+    Failure::no(error).context(format!(
+        "{} {}/{} has no provenance {}",
+        run.kind(),
+        run.namespace(),
+        run.name(),
+        format
+    ))
+}
+
+/// Readers accept no Statement with more subjects.
+fn check_count<T>(list: &[T]) -> Result<(), Failure> {
+    if list.len() <= MOST_SUBJECTS {
+        return Ok(());
+    }
+    let error = anyhow!(
+        "the run names {} artifacts, more than {MOST_SUBJECTS}",
+        list.len()
+    );
+    Err(Failure::no(error)
+        .hint("readers accept no Statement with that many subjects; build fewer images in one run"))
+}
+
+fn warn_of_run(run: &CompletedRun<'_>) {
+    if !run.succeeded() {
+        log::warn(
+            "the run did not succeed; its provenance does not say so",
+            &[("run", &run.name())],
+        );
+    }
+    for child in run.absent_children() {
+        log::warn("child left out", &[("child", &child)]);
+    }
+    for suspicion in credential::suspicions(run) {
+        log::warn(
+            "the value of a parameter looks like a credential, and provenance shows it in clear text",
+            &[
+                ("run", &suspicion.run),
+                ("param", &suspicion.param),
+                ("looks-like", &suspicion.what),
+            ],
+        );
+    }
+}
+
+fn warn_of_hints(observed: &Observed<'_>, kind: RunKind, deep: DeepInspection) {
+    if kind == RunKind::TaskRun && observed.images(kind).is_empty() {
+        log::warn(
+            "the run names no image, so there is nothing to sign but its provenance",
+            &[("wanted", &"results IMAGE_URL and IMAGE_DIGEST, or IMAGES")],
+        );
+    }
+    let children = match deep {
+        DeepInspection::On => &observed.children[..],
+        DeepInspection::Off => &[],
+    };
+    for task in [&observed.own].into_iter().chain(children) {
+        for finding in &task.results.findings {
+            if let Outcome::Ignored(reason) | Outcome::Invalid(reason) = &finding.outcome {
+                log::warn(
+                    "hint not used",
+                    &[
+                        ("run", &task.run),
+                        ("result", &finding.name),
+                        ("reason", reason),
+                    ],
+                );
+            }
+        }
+    }
+}
+
+/// The files that a path stands for: those of a folder in the order of their names, or itself.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let unreadable = |e| Failure::misuse(e).context(format!("reading folder {}", path.display()));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|e| e == "json") && file.is_file() {
+            found.push(file);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads the documents in a file: one run, or a List of them as `kubectl get taskruns -o json` prints it.
+fn read_children(file: &Path, children: &mut Vec<Child>, left: &mut u64) -> Result<(), Failure> {
+    #[derive(serde::Deserialize)]
+    struct List<'a> {
+        #[serde(borrow, default)]
+        items: Option<Vec<&'a RawValue>>,
+    }
+    let bytes = files::read(file, *left, "child documents")?;
+    *left -= bytes.len() as u64;
+    let name = file.display().to_string();
+    let items = serde_json::from_slice::<List<'_>>(&bytes)
+        .ok()
+        .and_then(|list| list.items);
+    match items {
+        Some(items) => children.extend(items.iter().enumerate().map(|(at, item)| Child {
+            name: format!("{name} items[{at}]"),
+            bytes: item.get().as_bytes().to_vec(),
+        })),
+        None => children.push(Child { name, bytes }),
+    }
+    if let Some(large) = children
+        .iter()
+        .find(|c| c.bytes.len() as u64 > run::MAX_RUN_BYTES)
+    {
+        return Err(Failure::misuse(anyhow!(
+            "child document {} is larger than {} KiB",
+            large.name,
+            run::MAX_RUN_BYTES / 1024
+        )));
+    }
+    Ok(())
+}
+
+/// What a Subject is called in messages.
+#[must_use]
+pub(crate) fn name_of(subject: &Subject) -> String {
+    subject
+        .image()
+        .map_or_else(|| subject.name.clone(), |image| image.to_string())
+}
