@@ -322,11 +322,8 @@ mod tests {
         assert!(text.contains("\"app/Containerfile\""), "{text}");
         let observed = hints::observe(&run);
         let findings = observed.own.results.findings.iter();
-        let unused: Vec<_> = findings
-            .filter(|f| f.outcome != Outcome::Used)
-            .map(|f| (f.name, f.outcome.clone()))
-            .collect();
-        assert_eq!(unused, [("IMAGES", Outcome::Empty)]);
+        let unused: Vec<_> = findings.filter(|f| f.outcome != Outcome::Used).collect();
+        assert!(unused.is_empty(), "{unused:?}");
         let images = observed.images(RunKind::TaskRun);
         assert_eq!(
             images.iter().map(ToString::to_string).collect::<Vec<_>>(),
