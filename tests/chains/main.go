@@ -1,4 +1,10 @@
-// Holds tekseal against the Go code of Tekton: what its types look like as JSON.
+// Holds tekseal against Tekton Chains itself: Chains' own formatters are linked in here and say what they make of a run.
+//
+//	schema     generate     format              golden-check (Python)
+//	   |           |           |                     |
+//	tekton.txt  CASE/input  CASE/expected    tekseal-provenance = expected?
+//
+// The layout of a case is that of the folder tests/fixtures/golden; tests/chains/run puts the parts together.
 package main
 
 import (
@@ -7,10 +13,14 @@ import (
 )
 
 var commands = map[string]func([]string) error{
-	"schema": schema,
+	"compare": compare,
+	"format":  format,
+	"schema":  schema,
 }
 
-const usage = `usage: tekseal-chains schema`
+const usage = `usage: tekseal-chains schema
+       tekseal-chains format DIR [--as-newer]
+       tekseal-chains compare CORPUS MADE --known FILE | --as-newer`
 
 func main() {
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
