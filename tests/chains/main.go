@@ -13,12 +13,14 @@ import (
 )
 
 var commands = map[string]func([]string) error{
-	"compare": compare,
-	"format":  format,
-	"schema":  schema,
+	"compare":  compare,
+	"format":   format,
+	"generate": generate,
+	"schema":   schema,
 }
 
 const usage = `usage: tekseal-chains schema
+       tekseal-chains generate --seed N --count N --out DIR
        tekseal-chains format DIR [--as-newer]
        tekseal-chains compare CORPUS MADE --known FILE | --as-newer`
 
