@@ -170,6 +170,9 @@ func (run *caseRun) writePayloads(ctx context.Context, wanted config.PayloadType
 	if err != nil {
 		return info, err
 	}
+	if failure == nil {
+		failure = run.leavesOutChild(wanted)
+	}
 	if failure != nil {
 		info.Error = failure.Error()
 		info.ArtifactURIs = []string{}

@@ -77,12 +77,12 @@ fn runs_that_cannot_be_attested_are_refused_with_their_reason() {
         &["step \"build\"", "no image digest"],
     );
 
-    refused_run(b"this is not JSON", 2, &["not a JSON document"]);
-    refused_run(b"", 2, &["not a JSON document"]);
+    refused_run(b"this is not JSON", 2, &["not a JSON object"]);
+    refused_run(b"", 2, &["not a JSON object"]);
     refused_run(
         br#"{"apiVersion":"v1","kind":"Pod"}"#,
         2,
-        &["Pod", "wanted TaskRun"],
+        &["Pod", "wanted a TaskRun or PipelineRun"],
     );
     refused_run(
         br#"{"apiVersion":"tekton.dev/v1alpha1","kind":"TaskRun"}"#,
@@ -92,13 +92,19 @@ fn runs_that_cannot_be_attested_are_refused_with_their_reason() {
     refused_run(
         br#"{"apiVersion":"tekton.dev/v1","kind":"TaskRun","status":{"steps":7}}"#,
         2,
-        &["not a JSON document", "expected a sequence"],
+        &["field status.steps", "expected a list"],
     );
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     refused_run(
         format!(r#"{{"kind":"TaskRun","apiVersion":"tekton.dev/v1","spec":{deep}}}"#).as_bytes(),
         2,
-        &["nested deeper"],
+        &["field spec", "expected an object"],
+    );
+    let nested = r#"{"retriesStatus":["#.repeat(10_000);
+    refused_run(
+        format!(r#"{{"kind":"TaskRun","apiVersion":"tekton.dev/v1","status":{nested}"#).as_bytes(),
+        2,
+        &["field status.retriesStatus", "recursion limit"],
     );
     let mut large = run_document(json!([])).to_string().into_bytes();
     large.resize(20 << 20, b' ');

@@ -299,7 +299,9 @@ fn a_run_without_images_is_explained_and_stores_nothing() {
     );
     let refused = shop.attest_command(&run, &key).fails_with(1);
     assert!(
-        refused.stderr.contains("hint not used result=IMAGE_URL"),
+        refused
+            .stderr
+            .contains("hint not used run=build-1 result=IMAGE_URL"),
         "{}",
         refused.stderr
     );

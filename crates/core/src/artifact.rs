@@ -68,29 +68,30 @@ pub(crate) struct ArtifactList {
 const SHORT: usize = 16;
 
 impl ArtifactList {
-    /// Appends an artifact, or merges its digests into the first that it equals.
-    pub(crate) fn push(&mut self, new: Artifact) {
-        match self.equal(&new) {
-            Some(at) => {
-                self.remember(&new, at);
-                self.list[at].digest.extend(new.digest);
-            }
-            None => {
-                self.remember(&new, self.list.len());
-                self.list.push(new);
-                if self.list.len() == SHORT {
-                    for at in 0..SHORT {
-                        let artifact = self.list[at].clone();
-                        self.insert(&artifact, at);
-                    }
-                }
+    /// Appends an artifact, or merges its digests into the first that it equals. The position of an appended one.
+    pub(crate) fn push(&mut self, new: Artifact) -> Option<usize> {
+        if let Some(at) = self.equal(&new) {
+            self.remember(&new, at);
+            self.list[at].digest.extend(new.digest);
+            return None;
+        }
+        let at = self.list.len();
+        self.remember(&new, at);
+        self.list.push(new);
+        if self.list.len() == SHORT {
+            for at in 0..SHORT {
+                let artifact = self.list[at].clone();
+                self.insert(&artifact, at);
             }
         }
+        Some(at)
     }
 
     /// Appends each.
     pub(crate) fn extend(&mut self, all: impl IntoIterator<Item = Artifact>) {
-        all.into_iter().for_each(|artifact| self.push(artifact));
+        for artifact in all {
+            self.push(artifact);
+        }
     }
 
     pub(crate) fn into_vec(self) -> Vec<Artifact> {

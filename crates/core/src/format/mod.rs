@@ -45,7 +45,7 @@ pub struct Settings<'a> {
 pub enum Error {
     /// The node reported no usable image for a step: the run ended before its pod had one.
     #[error(
-        "{step:?} of TaskRun {run} has no image digest (imageID {image_id:?}), so the run's materials are unknown"
+        "step {step:?} of TaskRun {run} has no image digest (imageID {image_id:?}), so the run's materials are unknown"
     )]
     ImageId {
         /// Name of the TaskRun.

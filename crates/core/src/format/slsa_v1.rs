@@ -10,6 +10,7 @@ use crate::artifact::{Artifact, ArtifactList};
 use crate::gojson::{Elements, Members, Writer};
 use crate::hints::Observed;
 use crate::run::{CompletedRun, Param, PipelineTask, Run, RunKind, StepSpec, StepState};
+use crate::statement::DigestSet;
 use crate::typed::Encoding;
 
 /// SLSA provenance v0.2.
@@ -26,10 +27,14 @@ pub(super) fn predicate(
     settings: Settings<'_>,
 ) -> Result<(), Error> {
     let run = completed.run();
-    let materials = match run.kind() {
-        RunKind::TaskRun => task_materials(run, observed)?,
+    let made_of = match run.kind() {
+        RunKind::TaskRun => Materials {
+            list: task_materials(run, observed)?,
+            ..Materials::default()
+        },
         RunKind::PipelineRun => pipeline_materials(completed, observed, settings)?,
     };
+    let materials = &made_of.list;
     let mut tasks = Ok(());
     writer.sorted(|predicate| {
         predicate.sorted("buildConfig", |config| match run.kind() {
@@ -41,15 +46,18 @@ pub(super) fn predicate(
             }),
             RunKind::PipelineRun if run.resolved_spec().is_none() => config.key("tasks").null(),
             RunKind::PipelineRun => {
-                config.list("tasks", |list| tasks = pipeline_tasks(list, completed));
+                config.list("tasks", |list| {
+                    tasks = pipeline_tasks(list, completed, &made_of)
+                });
             }
         });
         predicate.text("buildType", kind_of_run(run.kind()));
         predicate.sorted("builder", |builder| builder.text("id", settings.builder_id));
-        invocation(predicate.key("invocation"), run);
+        let source = made_of.digest_at(made_of.own_source);
+        invocation(predicate.key("invocation"), run, source);
         if !materials.is_empty() {
             predicate.list("materials", |list| {
-                for material in &materials {
+                for material in materials {
                     list.next().sorted(|m| write_material(m, material));
                 }
             });
@@ -68,22 +76,47 @@ fn task_materials(run: &Run<'_>, observed: &Observed<'_>) -> Result<Vec<Artifact
     Ok(list.into_vec())
 }
 
+/// What a run is made from, and which of it are the sources of the run and of its completed children.
+///
+/// In Chains a source that became a material of its own shares its digests with it: those of equal materials are added to both. So
+/// `configSource` has them too.
+#[derive(Default)]
+struct Materials {
+    list: Vec<Artifact>,
+    own_source: Option<usize>,
+    sources_of_children: Vec<Option<usize>>,
+}
+
+impl Materials {
+    fn digest_at(&self, position: Option<usize>) -> Option<&DigestSet> {
+        position.map(|at| &self.list[at].digest)
+    }
+}
+
 /// The Pipeline's source; of each completed child its images and its source; then what the hints name.
 fn pipeline_materials(
     completed: &CompletedRun<'_>,
     observed: &Observed<'_>,
     settings: Settings<'_>,
-) -> Result<Vec<Artifact>, Error> {
+) -> Result<Materials, Error> {
     let mut list = ArtifactList::default();
-    let source = |run: &Run<'_>| run.ref_source().map(|source| materials::of_source(&source));
-    list.extend(source(completed.run()));
+    let source = |run: &Run<'_>, list: &mut ArtifactList| {
+        let source = run.ref_source().map(|source| materials::of_source(&source));
+        source.and_then(|source| list.push(source))
+    };
+    let own_source = source(completed.run(), &mut list);
+    let mut sources_of_children = Vec::new();
     for child in completed.executed() {
         list.extend(materials::step_images(child)?);
         list.extend(materials::sidecar_images(child)?);
-        list.extend(source(child));
+        sources_of_children.push(source(child, &mut list));
     }
     list.extend(materials::pipeline_inputs(observed, settings.deep));
-    Ok(list.into_vec())
+    Ok(Materials {
+        list: list.into_vec(),
+        own_source,
+        sources_of_children,
+    })
 }
 
 /// A step: what was run, where. Chains pairs the steps of a TaskRun with their specification by name, those of a PipelineRun's
@@ -113,14 +146,23 @@ fn step(writer: &mut Writer, spec: Option<&StepSpec<'_, '_>>, state: &StepState<
 }
 
 /// The completed children of a PipelineRun, task by task.
-fn pipeline_tasks(list: &mut Elements<'_>, completed: &CompletedRun<'_>) -> Result<(), Error> {
+fn pipeline_tasks(
+    list: &mut Elements<'_>,
+    completed: &CompletedRun<'_>,
+    made_of: &Materials,
+) -> Result<(), Error> {
+    let mut sources = made_of.sources_of_children.iter().copied();
     let mut last = None;
     for task in completed.run().pipeline_tasks() {
         let mut has_children = false;
         let mut after = None;
         for child in completed.children_of(task.name()) {
             has_children = true;
-            if child.completed().is_none() || !has_matching_steps(child) {
+            if child.completed().is_none() {
+                continue;
+            }
+            let source = made_of.digest_at(sources.next().flatten());
+            if !has_matching_steps(child) {
                 continue;
             }
             let after = after.get_or_insert_with(|| {
@@ -130,7 +172,15 @@ fn pipeline_tasks(list: &mut Elements<'_>, completed: &CompletedRun<'_>) -> Resu
                 }
                 after
             });
-            task_entry(list.next(), completed.run(), &task, child, after)?;
+            let account = completed.run().task_service_account();
+            let entry = TaskEntry {
+                task: &task,
+                child,
+                source,
+                after,
+                account,
+            };
+            entry.write(list.next())?;
         }
         if has_children && !task.is_finally {
             last = Some(task.name());
@@ -150,54 +200,60 @@ fn has_matching_steps(child: &Run<'_>) -> bool {
         .all(|(spec, state)| spec.name().is_empty() || !state.name().starts_with("unnamed-"))
 }
 
-fn task_entry(
-    writer: &mut Writer,
-    pipeline_run: &Run<'_>,
-    task: &PipelineTask<'_, '_>,
-    child: &Run<'_>,
-    after: &[&str],
-) -> Result<(), Error> {
-    let (Some(started), Some(finished)) = (child.started(), child.completed()) else {
-        return Err(Error::NotStarted(child.name().to_owned()));
-    };
-    writer.sorted(|entry| {
-        if !after.is_empty() {
-            entry.list("after", |list| {
-                for name in after {
-                    list.next().text(name);
-                }
-            });
-        }
-        entry
-            .key("finishedOn")
-            .text_or_fail(finished.to_rfc3339_nano());
-        invocation(entry.key("invocation"), child);
-        entry.text_unless_empty("name", task.name());
-        match task.object.object("taskRef") {
-            Some(reference) => reference.write(entry.key("ref"), Encoding::Struct),
-            None => entry.sorted("ref", |_| {}),
-        }
-        if child.results().next().is_some() {
-            entry.list("results", |list| {
-                for result in child.results() {
-                    list.next().sorted(|members| write_result(members, &result));
-                }
-            });
-        }
-        entry.text_unless_empty("serviceAccountName", pipeline_run.task_service_account());
-        entry
-            .key("startedOn")
-            .text_or_fail(started.to_rfc3339_nano());
-        entry.text_unless_empty("status", status(child));
-        if child.steps().next().is_some() {
-            entry.list("steps", |list| {
-                for (spec, state) in child.step_specs().zip(child.steps()) {
-                    step(list.next(), Some(&spec), &state);
-                }
-            });
-        }
-    });
-    Ok(())
+/// What is said of one child.
+struct TaskEntry<'e, 'r, 'a> {
+    task: &'e PipelineTask<'r, 'a>,
+    child: &'e Run<'a>,
+    source: Option<&'e DigestSet>,
+    after: &'e [&'r str],
+    account: &'e str,
+}
+
+impl TaskEntry<'_, '_, '_> {
+    fn write(&self, writer: &mut Writer) -> Result<(), Error> {
+        let Self { task, child, .. } = self;
+        let (Some(started), Some(finished)) = (child.started(), child.completed()) else {
+            return Err(Error::NotStarted(child.name().to_owned()));
+        };
+        writer.sorted(|entry| {
+            if !self.after.is_empty() {
+                entry.list("after", |list| {
+                    for name in self.after {
+                        list.next().text(name);
+                    }
+                });
+            }
+            entry
+                .key("finishedOn")
+                .text_or_fail(finished.to_rfc3339_nano());
+            invocation(entry.key("invocation"), child, self.source);
+            entry.text_unless_empty("name", task.name());
+            match task.object.object("taskRef") {
+                Some(reference) => reference.write(entry.key("ref"), Encoding::Struct),
+                None => entry.sorted("ref", |_| {}),
+            }
+            if child.results().next().is_some() {
+                entry.list("results", |list| {
+                    for result in child.results() {
+                        list.next().sorted(|members| write_result(members, &result));
+                    }
+                });
+            }
+            entry.text_unless_empty("serviceAccountName", self.account);
+            entry
+                .key("startedOn")
+                .text_or_fail(started.to_rfc3339_nano());
+            entry.text_unless_empty("status", status(child));
+            if child.steps().next().is_some() {
+                entry.list("steps", |list| {
+                    for (spec, state) in child.step_specs().zip(child.steps()) {
+                        step(list.next(), Some(&spec), &state);
+                    }
+                });
+            }
+        });
+        Ok(())
+    }
 }
 
 fn write_result(members: &mut Members<'_>, result: &Param<'_, '_>) {
@@ -216,7 +272,8 @@ fn status(child: &Run<'_>) -> &'static str {
     }
 }
 
-fn invocation(writer: &mut Writer, run: &Run<'_>) {
+/// What the run was asked for. `shared` is the digest of its definition where equal materials may have added to it.
+fn invocation(writer: &mut Writer, run: &Run<'_>, shared: Option<&DigestSet>) {
     let parameters: BTreeMap<&str, Param<'_, '_>> = run
         .param_defaults()
         .chain(run.params())
@@ -227,9 +284,11 @@ fn invocation(writer: &mut Writer, run: &Run<'_>) {
             let Some(source) = run.ref_source() else {
                 return;
             };
-            if source.digest().next().is_some() {
+            let own = materials::of_source(&source).digest;
+            let digest = shared.unwrap_or(&own);
+            if !digest.is_empty() {
                 members.sorted("digest", |digests| {
-                    for (algorithm, hex) in source.digest() {
+                    for (algorithm, hex) in digest {
                         digests.text(algorithm, hex);
                     }
                 });

@@ -51,7 +51,7 @@ impl Object<'_> {
         };
         match self.at(at) {
             Some(value) => value.write(writer, encoding),
-            None => absent(self.table.name, self.table.field(at), writer, encoding),
+            None => self.absent(self.table.field(at), writer, encoding),
         }
     }
 
@@ -63,7 +63,26 @@ impl Object<'_> {
             (Emit::NotZero, None) => {}
             (Emit::NotZero, Some(Value::Time(time))) if *time == Time::ZERO => {}
             (_, Some(value)) => value.write(members.key(field.name), encoding),
-            (_, None) => absent(self.table.name, field, members.key(field.name), encoding),
+            (_, None) => self.absent(field, members.key(field.name), encoding),
+        }
+    }
+
+    /// Writes what Go writes for a field that is always written and was absent.
+    fn absent(&self, field: &Field, writer: &mut Writer, encoding: Encoding) {
+        if field.is_pointer {
+            writer.null();
+            return;
+        }
+        match &field.kind {
+            Kind::List(_) | Kind::Map(_) | Kind::Time | Kind::Raw => writer.null(),
+            // Tekton's type has no form for this, and Go fails.
+            Kind::ParamValue => {
+                let (owner, name) = (self.table.name, self.text("name"));
+                writer.fail(|| format!("{owner} {name:?} has no {}", field.name));
+            }
+            Kind::Struct(id) => Object::new(Schema::get().at(*id)).write(writer, encoding),
+            Kind::Duration => writer.text("0s"),
+            kind => Value::zero(kind).write(writer, encoding),
         }
     }
 }
@@ -133,22 +152,5 @@ impl ParamValue<'_> {
                 }
             }),
         }
-    }
-}
-
-/// What Go writes for a field that is always written and was absent.
-fn absent(owner: &str, field: &Field, writer: &mut Writer, encoding: Encoding) {
-    if field.is_pointer {
-        writer.null();
-        return;
-    }
-    match &field.kind {
-        Kind::List(_) | Kind::Map(_) | Kind::Time | Kind::Raw => writer.null(),
-        Kind::ParamValue => {
-            writer.fail(|| format!("a {owner} has no {}", field.name));
-        }
-        Kind::Struct(id) => Object::new(Schema::get().at(*id)).write(writer, encoding),
-        Kind::Duration => writer.text("0s"),
-        kind => Value::zero(kind).write(writer, encoding),
     }
 }
