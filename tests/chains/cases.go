@@ -45,16 +45,16 @@ func readCase(folder string) (*caseRun, error) {
 	run := &caseRun{config: *settings}
 	switch head.Kind {
 	case "TaskRun":
-		task := &v1.TaskRun{}
-		if err := readJSON(input, task); err != nil {
+		task, err := readTaskRun(input)
+		if err != nil {
 			return nil, err
 		}
 		object := objects.NewTaskRunObjectV1(task)
 		run.object, run.decision = object, decide(object)
 		run.randomPairs, run.randomSource = randomTask(task), severalDigests(task.Status.Provenance)
 	case "PipelineRun":
-		pipeline := &v1.PipelineRun{}
-		if err := readJSON(input, pipeline); err != nil {
+		pipeline, err := readPipelineRun(input)
+		if err != nil {
 			return nil, err
 		}
 		object := objects.NewPipelineRunObjectV1(pipeline)
@@ -96,8 +96,8 @@ func (run *caseRun) addChildren(pipeline *objects.PipelineRunObjectV1, folder st
 	known := map[string]*v1.TaskRun{}
 	var all []string
 	for _, file := range files {
-		child := &v1.TaskRun{}
-		if err := readJSON(file, child); err != nil {
+		child, err := readTaskRun(file)
+		if err != nil {
 			return err
 		}
 		known[child.Name] = child

@@ -1,8 +1,8 @@
 // Holds tekseal against Tekton Chains itself: Chains' own formatters are linked in here and say what they make of a run.
 //
-//	schema     generate     format              golden-check (Python)
-//	   |           |           |                     |
-//	tekton.txt  CASE/input  CASE/expected    tekseal-provenance = expected?
+//	schema     generate, older     format              golden-check (Python)
+//	   |           |                  |                     |
+//	tekton.txt  CASE/input         CASE/expected    tekseal-provenance = expected?
 //
 // The layout of a case is that of the folder tests/fixtures/golden; tests/chains/run puts the parts together.
 package main
@@ -16,11 +16,13 @@ var commands = map[string]func([]string) error{
 	"compare":  compare,
 	"format":   format,
 	"generate": generate,
+	"older":    older,
 	"schema":   schema,
 }
 
 const usage = `usage: tekseal-chains schema
        tekseal-chains generate --seed N --count N --out DIR
+       tekseal-chains older DIR
        tekseal-chains format DIR [--as-newer]
        tekseal-chains compare CORPUS MADE --known FILE | --as-newer`
 

@@ -319,6 +319,9 @@ impl Decoder {
                 object.fields.push((at, value));
             }
         }
+        if self.dialect == Dialect::V1beta1 && table.name == "tekton.StepState" {
+            give_termination_reason(&mut object);
+        }
         Ok(object)
     }
 
@@ -436,6 +439,20 @@ impl Visitor<'_> for FieldSeed {
             (Some(at), None) => Found::Field(at),
             (Some(at), Some(inner)) => Found::Moved(at, inner),
         })
+    }
+}
+
+/// v1beta1 has no termination reason for a step. Tekton's conversion takes that of its container.
+fn give_termination_reason(step: &mut Object<'_>) {
+    let Some(Value::Text(reason)) = step
+        .object("terminated")
+        .and_then(|terminated| terminated.get("reason"))
+        .cloned()
+    else {
+        return;
+    };
+    if let Some(at) = step.table.position("terminationReason") {
+        step.fields.push((at, Value::Text(reason)));
     }
 }
 
