@@ -48,7 +48,7 @@ enum Tool {
 /// Runs the tool of the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    match Cli::parse().tool {
+    match crate::parse::<Cli>().tool {
         Tool::BuildahPush(args) => {
             crate::run_async("tekseal-buildah-push", buildah_push::run(&args))
         }

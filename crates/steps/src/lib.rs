@@ -21,10 +21,33 @@ pub mod tree;
 pub mod upload;
 pub mod verify;
 
+use std::env;
 use std::future::Future;
 use std::process::ExitCode;
 
+use clap::{Command, Parser};
+
 pub use exit::Failure;
+
+/// Reads the command line. An empty variable of the environment means the same as an absent one, whatever type its flag has: Tekton
+/// substitutes every parameter, also those that nobody gave.
+#[must_use]
+pub fn parse<C: Parser>() -> C {
+    let matches = without_empty_variables(C::command()).get_matches();
+    C::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    command
+        .mut_args(|arg| {
+            let variable = arg.get_env().and_then(env::var_os);
+            match variable.is_some_and(|value| value.is_empty()) {
+                true => arg.env(None::<&str>),
+                false => arg,
+            }
+        })
+        .mut_subcommands(without_empty_variables)
+}
 
 /// Runs a tool that needs no network: first line, the work, the error chain and the exit code.
 pub fn run(tool: &str, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {

@@ -10,6 +10,6 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = tekseal_steps::parse();
     tekseal_steps::run("tekseal-keygen", || tekseal_steps::keygen::run(&cli.args))
 }

@@ -10,7 +10,7 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = tekseal_steps::parse();
     tekseal_steps::run("tekseal-provenance", || {
         tekseal_steps::provenance::run(&cli.args)
     })

@@ -10,6 +10,6 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = tekseal_steps::parse();
     tekseal_steps::run("tekseal-sign", || tekseal_steps::sign::run(&cli.args))
 }

@@ -10,6 +10,6 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = tekseal_steps::parse();
     tekseal_steps::run_async("tekseal-tree", tekseal_steps::tree::run(&cli.args))
 }
