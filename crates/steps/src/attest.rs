@@ -1,5 +1,6 @@
 //! `tekseal-attest`: format, sign and store in one process, for a step that wants all of it.
 
+use anyhow::anyhow;
 use tekseal_attest::Item;
 
 use crate::Failure;
@@ -22,8 +23,11 @@ pub struct Args {
 
 /// Nothing is stored unless everything was made and signed.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let documents = args.source.read()?;
-    let payloads = args.source.payloads(&documents)?;
+    let payloads = args.source.payloads()?;
+    if payloads.is_empty() {
+        return Err(Failure::no(anyhow!("nothing is to be signed"))
+            .hint("the configuration turns everything off; tekseal-explain says which key of it"));
+    }
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open()?;
     let signed =

@@ -261,13 +261,6 @@ pub fn invalidate(folder: &Path, names: &[&str]) -> Result<(), Failure> {
         .try_for_each(|name| files::remove_if_there(&folder.join(name)))
 }
 
-#[derive(Deserialize)]
-struct ConfigMap {
-    kind: String,
-    #[serde(default)]
-    data: BTreeMap<String, String>,
-}
-
 /// Takes back the indexes of an earlier run in this folder and the files that they named, so that nothing stale lies beside what is new.
 pub fn take_back(folder: &Path) -> Result<(), Failure> {
     let earlier: Vec<PayloadEntry> = read_index(folder, PAYLOADS, "").unwrap_or_default();
@@ -284,21 +277,20 @@ pub fn take_back(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A whole object of Kubernetes, as `kubectl get -o json` prints it.
+#[derive(Deserialize)]
+struct Whole {
+    kind: String,
+    #[serde(default)]
+    data: Option<BTreeMap<String, String>>,
+}
+
 /// A map of strings from a file with one JSON object, or from a mounted ConfigMap folder (a file per key).
 pub fn read_map(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
     if !path.is_dir() {
         let bytes = files::read(path, MAX_INDEX, "configuration")?;
-        // A whole ConfigMap, as `kubectl get configmap -o json` prints it, or its data alone.
-        if let Ok(ConfigMap { kind, data }) = serde_json::from_slice(&bytes)
-            && kind == "ConfigMap"
-        {
-            return Ok(data);
-        }
-        return serde_json::from_slice(&bytes).map_err(|e| {
-            Failure::misuse(e)
-                .context(format!("reading the configuration {}", path.display()))
-                .hint("it must be one JSON object of strings, or a folder with a file per key, as a mounted ConfigMap is")
-        });
+        return of_document(&bytes)
+            .map_err(|f| f.context(format!("reading the configuration {}", path.display())));
     }
     let fail = |e: std::io::Error| {
         Failure::misuse(e).context(format!("reading the configuration {}", path.display()))
@@ -317,4 +309,21 @@ pub fn read_map(path: &Path) -> Result<BTreeMap<String, String>, Failure> {
         map.insert(name, value);
     }
     Ok(map)
+}
+
+/// The data of a whole ConfigMap, or the data alone.
+fn of_document(bytes: &[u8]) -> Result<BTreeMap<String, String>, Failure> {
+    match serde_json::from_slice::<Whole>(bytes) {
+        Ok(whole) if whole.kind == "ConfigMap" => Ok(whole.data.unwrap_or_default()),
+        Ok(whole) => Err(Failure::misuse(anyhow!(
+            "it is a {}, wanted a ConfigMap or its data",
+            whole.kind
+        ))
+        .hint("the operator writes what a TektonConfig says into a ConfigMap: kubectl get configmap chains-config -n NAMESPACE -o json")),
+        Err(_) => serde_json::from_slice(bytes).map_err(|e| {
+            Failure::misuse(e).hint(
+                "it must be one JSON object of strings, or a folder with a file per key, as a mounted ConfigMap is",
+            )
+        }),
+    }
 }

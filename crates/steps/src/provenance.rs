@@ -22,8 +22,7 @@ pub struct Args {
 
 /// Reads the run and writes the folder; `payloads.json` last.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let documents = args.source.read()?;
-    let payloads = args.source.payloads(&documents)?;
+    let payloads = args.source.payloads()?;
     files::make_folder(&args.out)?;
     handover::take_back(&args.out)?;
     let mut entries = Vec::with_capacity(payloads.len());

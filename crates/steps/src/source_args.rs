@@ -1,5 +1,6 @@
 //! Which run, with which children, and how it is formatted: the flags that every tool shares that reads a run.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use anyhow::anyhow;
 use serde_json::value::RawValue;
 use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
 use tekseal_core::format::{Format, Settings};
-use tekseal_core::hints::{self, DeepInspection, Observed, Outcome};
+use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome};
 use tekseal_core::patterns::NamePatterns;
 use tekseal_core::plan::Plan;
 use tekseal_core::redact::{self, Redacted};
@@ -73,6 +74,18 @@ pub struct ContextArgs {
     redact_params: Option<String>,
 }
 
+/// What the flags say, read once and before any document: a bad flag is told whatever the run is.
+#[derive(Debug)]
+pub(crate) struct Flags<'a> {
+    /// The formats that are asked for, in place of the configuration's.
+    pub(crate) formats: Option<Vec<Format>>,
+    builder_id: Option<&'a str>,
+    build_type: Option<BuildType>,
+    deep: Option<DeepInspection>,
+    redact: Option<NamePatterns>,
+    missing: MissingChildren,
+}
+
 /// The documents of a run as they were read.
 #[derive(Debug)]
 pub(crate) struct Documents {
@@ -87,26 +100,28 @@ struct Child {
 }
 
 impl SourceArgs {
-    /// Reads the documents of the run.
-    pub(crate) fn read(&self) -> Result<Documents, Failure> {
-        self.context.read(&self.run)
-    }
-
     /// The payloads of the run: provenance in each format, then a simple-signing document for each image.
-    pub(crate) fn payloads(&self, documents: &Documents) -> Result<Vec<Payload>, Failure> {
+    pub(crate) fn payloads(&self) -> Result<Vec<Payload>, Failure> {
+        let flags = self.context.flags()?;
         let config = self.context.config()?;
-        let run = self
-            .context
-            .completed(documents)?
+        let documents = self.context.read(&self.run)?;
+        let run = flags
+            .completed(&documents)
             .map_err(|e| refused(e, &self.run))?;
         let observed = hints::observe(&run);
-        let settings = self.context.settings(&config, &run)?;
-        let formats = self.context.formats()?;
-        warn_of_run(&run);
-        warn_of_hints(&observed, run.kind(), settings.deep);
+        let settings = flags.settings(&config, &run);
         let mut shown = run.clone();
-        self.context.redact(&mut shown, &config)?;
-        let plan = Plan::of(&shown, &observed, &config, settings, formats.as_deref());
+        flags.redact(&mut shown, &config)?;
+        warn_of_run(&run, &observed);
+        warn_of_credentials(&shown);
+        warn_of_hints(&observed, run.kind(), settings.deep);
+        let plan = Plan::of(
+            &shown,
+            &observed,
+            &config,
+            settings,
+            flags.formats.as_deref(),
+        );
         for left_out in &plan.left_out {
             log::warn(
                 "not to be signed",
@@ -140,27 +155,6 @@ impl ContextArgs {
         Ok(Documents { run, children })
     }
 
-    /// The completed run in the documents; the error is the library's, for callers that explain it.
-    pub(crate) fn completed<'d>(
-        &self,
-        documents: &'d Documents,
-    ) -> Result<Result<CompletedRun<'d>, run::Error>, Failure> {
-        let children: Vec<_> = documents
-            .children
-            .iter()
-            .map(|child| ChildDocument {
-                name: &child.name,
-                bytes: &child.bytes,
-            })
-            .collect();
-        let allowed = switch("--allow-missing-children", &self.allow_missing_children)?;
-        let missing = match allowed {
-            Some(true) => MissingChildren::Allow,
-            Some(false) | None => MissingChildren::Refuse,
-        };
-        Ok(CompletedRun::from_json(&documents.run, &children, missing))
-    }
-
     /// The configuration, with what is odd about it told.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let Some(path) = given(&self.config).map(Path::new).next() else {
@@ -179,15 +173,49 @@ impl ContextArgs {
         Ok(config)
     }
 
-    /// The formats that a flag asks for.
-    pub(crate) fn formats(&self) -> Result<Option<Vec<Format>>, Failure> {
-        let names: Vec<&str> = given(&self.formats).collect();
-        if names.is_empty() {
-            return Ok(None);
-        }
-        config::formats(&names.join(","))
-            .map(Some)
-            .map_err(|e| Failure::misuse(e).context("--format"))
+    /// What the flags say.
+    pub(crate) fn flags(&self) -> Result<Flags<'_>, Failure> {
+        let formats: Vec<&str> = given(&self.formats).collect();
+        let formats = (!formats.is_empty()).then(|| config::formats(&formats.join(",")));
+        let redact = given(&self.redact_params).next().map(NamePatterns::parse);
+        let deep = switch("--deep-inspection", &self.deep_inspection)?;
+        let allowed = switch("--allow-missing-children", &self.allow_missing_children)?;
+        Ok(Flags {
+            formats: formats
+                .transpose()
+                .map_err(|e| Failure::misuse(e).context("--format"))?,
+            builder_id: given(&self.builder_id).next(),
+            build_type: given(&self.build_type).next().map(build_type).transpose()?,
+            deep: deep.map(|is_on| match is_on {
+                true => DeepInspection::On,
+                false => DeepInspection::Off,
+            }),
+            redact: redact
+                .transpose()
+                .map_err(|e| Failure::misuse(e).context("--redact-params"))?,
+            missing: match allowed {
+                Some(true) => MissingChildren::Allow,
+                Some(false) | None => MissingChildren::Refuse,
+            },
+        })
+    }
+}
+
+impl Flags<'_> {
+    /// The completed run in the documents; the error is the library's, for callers that explain it.
+    pub(crate) fn completed<'d>(
+        &self,
+        documents: &'d Documents,
+    ) -> Result<CompletedRun<'d>, run::Error> {
+        let children: Vec<_> = documents
+            .children
+            .iter()
+            .map(|child| ChildDocument {
+                name: &child.name,
+                bytes: &child.bytes,
+            })
+            .collect();
+        CompletedRun::from_json(&documents.run, &children, self.missing)
     }
 
     /// What is said of every Statement: by the flags, else by the configuration.
@@ -195,29 +223,13 @@ impl ContextArgs {
         &'c self,
         config: &'c Config,
         run: &CompletedRun<'_>,
-    ) -> Result<Settings<'c>, Failure> {
-        let mut settings = config.settings(run);
-        if let Some(id) = given(&self.builder_id).next() {
-            settings.builder_id = id;
+    ) -> Settings<'c> {
+        let settings = config.settings(run);
+        Settings {
+            builder_id: self.builder_id.unwrap_or(settings.builder_id),
+            build_type: self.build_type.unwrap_or(settings.build_type),
+            deep: self.deep.unwrap_or(settings.deep),
         }
-        if let Some(uri) = given(&self.build_type).next() {
-            let found = BuildType::ALL
-                .iter()
-                .find(|build_type| build_type.name() == uri);
-            settings.build_type = *found.ok_or_else(|| {
-                let names: Vec<_> = BuildType::ALL.iter().map(|b| b.name()).collect();
-                let wanted = names.join(" or ");
-                Failure::misuse(anyhow!(
-                    "--build-type {uri:?} is not known, wanted {wanted}"
-                ))
-            })?;
-        }
-        settings.deep = match switch("--deep-inspection", &self.deep_inspection)? {
-            None => settings.deep,
-            Some(true) => DeepInspection::On,
-            Some(false) => DeepInspection::Off,
-        };
-        Ok(settings)
     }
 
     /// Replaces the values of the parameters that must not be shown.
@@ -226,11 +238,7 @@ impl ContextArgs {
         run: &mut CompletedRun<'_>,
         config: &Config,
     ) -> Result<Redacted, Failure> {
-        let flag = given(&self.redact_params).next().map(NamePatterns::parse);
-        let flag = flag
-            .transpose()
-            .map_err(|e| Failure::misuse(e).context("--redact-params"))?;
-        let patterns = flag.as_ref().unwrap_or(config.redact_params());
+        let patterns = self.redact.as_ref().unwrap_or(config.redact_params());
         if patterns.is_empty() {
             return Ok(Redacted::default());
         }
@@ -263,7 +271,7 @@ pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
             .context(place)
             .hint("provenance is of finished runs: read the run again after it has ended"),
         run::Error::ChildrenAbsent { .. } => Failure::no(error).context(place).hint(
-            "give the documents of all child TaskRuns with --children, or --allow-missing-children to attest what is there",
+            "give the documents of all child TaskRuns with --children (kubectl get taskruns -l tekton.dev/pipelineRun=NAME -o json prints them), or --allow-missing-children to attest what is there",
         ),
         run::Error::Child { .. } => Failure::misuse(error)
             .hint("give each child TaskRun as `kubectl get taskrun NAME -o json` prints it"),
@@ -273,6 +281,18 @@ pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
             )
         }
     }
+}
+
+fn build_type(uri: &str) -> Result<BuildType, Failure> {
+    let mut all = BuildType::ALL.iter();
+    let found = all.find(|build_type| build_type.name() == uri);
+    found.copied().ok_or_else(|| {
+        let names: Vec<_> = BuildType::ALL.iter().map(|b| b.name()).collect();
+        let wanted = names.join(" or ");
+        Failure::misuse(anyhow!(
+            "--build-type {uri:?} is not known, wanted {wanted}"
+        ))
+    })
 }
 
 /// A switch that may be absent or empty, as Tekton substitutes it.
@@ -330,7 +350,17 @@ fn check_count<T>(list: &[T]) -> Result<(), Failure> {
         .hint("readers accept no Statement with that many subjects; build fewer images in one run"))
 }
 
-fn warn_of_run(run: &CompletedRun<'_>) {
+/// Children that are there and do not count, because they belong to no task of the Pipeline.
+pub(crate) fn unlabelled<'r>(
+    run: &'r CompletedRun<'_>,
+    observed: &Observed<'r>,
+) -> impl Iterator<Item = &'r str> {
+    let counted: HashSet<&str> = observed.children.iter().map(|child| child.run).collect();
+    let names = run.children().iter().map(Run::name);
+    names.filter(move |name| !counted.contains(name))
+}
+
+fn warn_of_run(run: &CompletedRun<'_>, observed: &Observed<'_>) {
     if !run.succeeded() {
         log::warn(
             "the run did not succeed; its provenance does not say so",
@@ -340,6 +370,16 @@ fn warn_of_run(run: &CompletedRun<'_>) {
     for child in run.absent_children() {
         log::warn("child left out", &[("child", &child)]);
     }
+    for child in unlabelled(run, observed) {
+        log::warn(
+            "a child does not count, neither its steps nor its results: its label tekton.dev/pipelineTask names no task of the Pipeline",
+            &[("child", &child)],
+        );
+    }
+}
+
+/// Takes the run as provenance will show it: what is redacted is no danger.
+fn warn_of_credentials(run: &CompletedRun<'_>) {
     for suspicion in credential::suspicions(run) {
         log::warn(
             "the value of a parameter looks like a credential, and provenance shows it in clear text",
@@ -364,7 +404,8 @@ fn warn_of_hints(observed: &Observed<'_>, kind: RunKind, deep: DeepInspection) {
         DeepInspection::Off => &[],
     };
     for task in [&observed.own].into_iter().chain(children) {
-        for finding in &task.results.findings {
+        let findings = &task.results.findings;
+        for finding in findings.iter().filter(|f| !is_spare(f, findings)) {
             if let Outcome::Ignored(reason) | Outcome::Invalid(reason) = &finding.outcome {
                 log::warn(
                     "hint not used",
@@ -379,6 +420,15 @@ fn warn_of_hints(observed: &Observed<'_>, kind: RunKind, deep: DeepInspection) {
     }
 }
 
+/// Whether a name that is nearly a hint's stands beside that hint, and so is meant for something else: `IMAGE_REF` beside `IMAGE_URL`.
+pub(crate) fn is_spare(finding: &Finding<'_>, all: &[Finding<'_>]) -> bool {
+    let is_near = !finding.name.ends_with(finding.hint);
+    is_near
+        && all
+            .iter()
+            .any(|other| other.hint == finding.hint && other.outcome == Outcome::Used)
+}
+
 /// The files that a path stands for: those of a folder in the order of their names, or itself.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !path.is_dir() {
@@ -391,6 +441,12 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
         if file.extension().is_some_and(|e| e == "json") && file.is_file() {
             found.push(file);
         }
+    }
+    if found.is_empty() {
+        log::warn(
+            "the folder of children has no file *.json",
+            &[("folder", &path.display())],
+        );
     }
     found.sort();
     Ok(found)

@@ -4,6 +4,7 @@
 //! It reads documents alone: it signs nothing, asks no registry, and needs no key.
 
 mod text;
+mod warnings;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,10 +14,10 @@ use tekseal_core::config::{Choice as _, Config, SignerKind};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
 use tekseal_core::run::{self, CompletedRun, Run, RunKind};
-use tekseal_core::{Digest, PayloadKind, credential};
+use tekseal_core::{Digest, PayloadKind};
 
 use crate::Failure;
-use crate::source_args::{ContextArgs, Documents, name_of, refused};
+use crate::source_args::{ContextArgs, Documents, Flags, is_spare, name_of, refused};
 use crate::verify::Output;
 
 /// Explain what of a run would be signed, under which key and where it would be stored, and why not.
@@ -41,6 +42,7 @@ pub struct Args {
 
 /// All that is said of a run. The names of the members are those of the JSON output.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Explanation {
     kind: String,
     namespace: String,
@@ -56,6 +58,8 @@ struct Explanation {
     marks: Vec<Mark>,
     results: Vec<Entry>,
     parameters: Vec<Entry>,
+    /// Names of the parameters whose values are replaced by their digest.
+    redacted: Vec<String>,
     steps: Vec<Owner>,
     children: Vec<Owner>,
     deep_inspection: bool,
@@ -91,6 +95,7 @@ struct Owner {
 
 /// Something that would be signed, unless there is a problem.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Signing {
     what: String,
     format: &'static str,
@@ -105,6 +110,8 @@ struct Signing {
     short_key: String,
     full_key: String,
     places: Vec<String>,
+    #[serde(skip)]
+    is_all_beside_images: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,10 +122,11 @@ struct Reason {
 
 /// Reads the documents and prints the explanation. Exit 0 whatever it says; 2 when a document or the configuration cannot be read.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let flags = args.context.flags()?;
     let config = args.context.config()?;
     let documents = args.context.read(&args.run)?;
-    let explanation = match args.context.completed(&documents)? {
-        Ok(run) => of_completed(&run, &args.context, &config)?,
+    let explanation = match flags.completed(&documents) {
+        Ok(run) => of_completed(&run, &flags, &config)?,
         Err(refusal) => of_unfinished(&documents, refusal, &args.run)?,
     };
     let text = match args.output {
@@ -145,7 +153,9 @@ fn of_unfinished(
         run::Error::NotCompleted { .. } => {
             format!("not signed: {refusal}; what ends later can be signed then")
         }
-        run::Error::ChildrenAbsent { .. } => format!("not signed: {refusal}"),
+        run::Error::ChildrenAbsent { .. } => format!(
+            "not signed: {refusal}; give their documents with --children, or --allow-missing-children to sign without them"
+        ),
         run::Error::Json(_)
         | run::Error::Field(_)
         | run::Error::Kind { .. }
@@ -161,15 +171,20 @@ fn of_unfinished(
 
 fn of_completed(
     run: &CompletedRun<'_>,
-    context: &ContextArgs,
+    flags: &Flags<'_>,
     config: &Config,
 ) -> Result<Explanation, Failure> {
     let observed = hints::observe(run);
-    let settings = context.settings(config, run)?;
-    let formats = context.formats()?;
+    let settings = flags.settings(config, run);
     let mut shown = run.clone();
-    let redacted = context.redact(&mut shown, config)?;
-    let plan = Plan::of(&shown, &observed, config, settings, formats.as_deref());
+    let redacted = flags.redact(&mut shown, config)?;
+    let plan = Plan::of(
+        &shown,
+        &observed,
+        config,
+        settings,
+        flags.formats.as_deref(),
+    );
     let mut explanation = of_run(run.run(), &observed.own);
     explanation.deep_inspection = settings.deep == DeepInspection::On;
     explanation.children = children(&observed, settings.deep);
@@ -188,7 +203,13 @@ fn of_completed(
         .collect();
     explanation.would_sign = explanation.items.iter().any(|item| item.problem.is_none());
     explanation.decision = decision(&explanation);
-    explanation.warnings = warnings(run, &observed, redacted.short.iter());
+    explanation.warnings = warnings::of(run, &shown, &observed, settings.deep);
+    let of_config = warnings::of_config(config, &explanation.items);
+    explanation.warnings.extend(of_config);
+    explanation.warnings.extend(redacted.short.iter().map(|name| {
+        format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
+    }));
+    explanation.redacted = redacted.params.into_iter().collect();
     Ok(explanation)
 }
 
@@ -234,10 +255,11 @@ fn of_run(run: &Run<'_>, own: &TaskHints<'_>) -> Explanation {
 
 /// Every result, hint or not, in the run's order.
 fn entries<'r>(names: impl Iterator<Item = &'r str>, findings: &[Finding<'r>]) -> Vec<Entry> {
-    let mut findings = findings.iter().peekable();
+    let mut rest = findings.iter().peekable();
     names
         .enumerate()
-        .map(|(at, name)| match findings.next_if(|f| f.at == at) {
+        .map(|(at, name)| match rest.next_if(|f| f.at == at) {
+            Some(finding) if is_spare(finding, findings) => no_hint(name),
             Some(finding) => entry(name, Some(finding.hint), &finding.outcome),
             None => no_hint(name),
         })
@@ -341,6 +363,10 @@ fn signing(item: &Item, config: &Config) -> Signing {
         short_key: item.short_key.clone(),
         full_key: item.full_key.clone(),
         places: item.places.iter().map(Place::to_string).collect(),
+        is_all_beside_images: item
+            .places
+            .iter()
+            .all(|place| matches!(place, Place::Tag { .. })),
     }
 }
 
@@ -383,53 +409,25 @@ fn decision(explanation: &Explanation) -> String {
         });
         return format!("nothing would be signed: {}", reason.unwrap_or_default());
     }
+    let is_image = |item: &Signing| item.predicate_type.is_none();
+    if explanation.kind == RunKind::TaskRun.to_string()
+        && !explanation.items.iter().any(is_image)
+        && explanation.left_out.is_empty()
+    {
+        return format!("{} would be signed, but of no image", payloads(count));
+    }
     if count < explanation.items.len() {
         return format!(
             "{count} of {} payloads would be signed; nothing is written unless all can be made",
             explanation.items.len()
         );
     }
-    match count {
-        1 => "1 payload would be signed".to_owned(),
-        _ => format!("{count} payloads would be signed"),
-    }
+    format!("{} would be signed", payloads(count))
 }
 
-fn warnings<'s>(
-    run: &CompletedRun<'_>,
-    observed: &Observed<'_>,
-    short: impl Iterator<Item = &'s String>,
-) -> Vec<String> {
-    let mut list = Vec::new();
-    if !run.succeeded() {
-        list.push("the run did not succeed; failed runs get provenance all the same".to_owned());
+fn payloads(count: usize) -> String {
+    match count {
+        1 => "1 payload".to_owned(),
+        _ => format!("{count} payloads"),
     }
-    if run.kind() == RunKind::TaskRun && observed.own.results.images.is_empty() {
-        list.push(
-            "no image is named: a build must write the results IMAGE_URL and IMAGE_DIGEST, or IMAGES"
-                .to_owned(),
-        );
-    }
-    for (step, hints) in &observed.own.steps {
-        if !hints.images.is_empty() {
-            list.push(format!(
-                "step {step} names an image in its own results; only results of the Task give image signatures"
-            ));
-        }
-    }
-    list.extend(
-        run.absent_children()
-            .iter()
-            .map(|child| format!("left out: {child}")),
-    );
-    list.extend(credential::suspicions(run).into_iter().map(|s| {
-        format!(
-            "parameter {} of {} looks like {}; provenance shows parameters in clear text",
-            s.param, s.run, s.what
-        )
-    }));
-    list.extend(short.map(|name| {
-        format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
-    }));
-    list
 }

@@ -20,8 +20,10 @@ pub(super) fn draw(explanation: &Explanation) -> String {
     line(
         0,
         format!(
-            "{} {}/{}: {}",
-            explanation.kind, explanation.namespace, explanation.name, explanation.state
+            "{} {}: {}",
+            explanation.kind,
+            full_name(explanation),
+            explanation.state
         ),
     );
     line(2, explanation.decision.clone());
@@ -33,7 +35,11 @@ pub(super) fn draw(explanation: &Explanation) -> String {
         );
     }
     list(&mut line, "results", &explanation.results);
-    list(&mut line, "parameters", &explanation.parameters);
+    parameters(&mut line, &explanation.parameters);
+    if !explanation.redacted.is_empty() {
+        let names = explanation.redacted.join(", ");
+        line(2, format!("shown by their digest only: {names}"));
+    }
     for step in &explanation.steps {
         list(
             &mut line,
@@ -69,7 +75,35 @@ pub(super) fn draw(explanation: &Explanation) -> String {
     text
 }
 
-fn list(line: &mut impl FnMut(usize, String), title: &str, entries: &[Entry]) {
+/// A local record has no namespace.
+fn full_name(explanation: &Explanation) -> String {
+    match explanation.namespace.as_str() {
+        "" => explanation.name.clone(),
+        namespace => format!("{namespace}/{}", explanation.name),
+    }
+}
+
+/// A build may have dozens of parameters, and only those of git are hints.
+fn parameters(line: &mut impl FnMut(usize, String), entries: &[Entry]) {
+    let (hints, others): (Vec<&Entry>, Vec<&Entry>) =
+        entries.iter().partition(|entry| entry.hint.is_some());
+    list(line, "parameters", hints.iter().copied());
+    if others.is_empty() {
+        return;
+    }
+    if hints.is_empty() {
+        line(0, "parameters".to_owned());
+    }
+    let names: Vec<_> = others.iter().map(|entry| entry.name.as_str()).collect();
+    line(2, format!("no hints: {}", names.join(", ")));
+}
+
+fn list<'e>(
+    line: &mut impl FnMut(usize, String),
+    title: &str,
+    entries: impl IntoIterator<Item = &'e Entry>,
+) {
+    let entries: Vec<&Entry> = entries.into_iter().collect();
     if entries.is_empty() {
         return;
     }
@@ -103,6 +137,6 @@ fn signing(line: &mut impl FnMut(usize, String), item: &Signing) {
     }
     line(4, format!("key {}", item.key));
     for place in &item.places {
-        line(4, format!("stored: {place}"));
+        line(4, format!("place {place}"));
     }
 }
