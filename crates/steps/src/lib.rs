@@ -12,6 +12,7 @@ pub mod handover;
 pub mod key_args;
 pub mod keygen;
 pub mod log;
+mod pretty;
 pub mod provenance;
 pub mod registry_args;
 pub mod results;

@@ -1,5 +1,6 @@
 //! `tekseal-provenance`: a completed run becomes the payloads to sign, in a folder.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use tekseal_core::{Payload, PayloadKind};
@@ -8,6 +9,7 @@ use crate::Failure;
 use crate::files::{self, Mode};
 use crate::handover::{self, PayloadEntry};
 use crate::log;
+use crate::pretty;
 use crate::source_args::SourceArgs;
 
 /// Make the payloads to sign from a completed TaskRun or PipelineRun.
@@ -18,11 +20,17 @@ pub struct Args {
     /// Folder to write the payloads and payloads.json to, made if absent
     #[arg(long, env = "TEKSEAL_OUT", value_name = "DIR")]
     out: PathBuf,
+    /// Also print each payload to stdout for people, indented and with base64 content decoded; the files keep the exact bytes
+    #[arg(long)]
+    pretty: bool,
 }
 
-/// Reads the run and writes the folder; `payloads.json` last.
+/// Reads the run, prints if asked to, and writes the folder; `payloads.json` last.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let payloads = args.source.payloads()?;
+    if args.pretty {
+        print(&payloads)?;
+    }
     files::make_folder(&args.out)?;
     handover::take_back(&args.out)?;
     let mut entries = Vec::with_capacity(payloads.len());
@@ -37,6 +45,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         &[("payloads", &entries.len()), ("out", &args.out.display())],
     );
     Ok(())
+}
+
+/// One document after the other, as `jq` reads them.
+fn print(payloads: &[Payload]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    payloads
+        .iter()
+        .map(|payload| pretty::indented(&String::from_utf8_lossy(payload.bytes())))
+        .try_for_each(|text| stdout.write_all(text.as_bytes()))
+        .map_err(|e| Failure::outside(e).context("writing to stdout"))
 }
 
 fn file_name(at: usize, payload: &Payload) -> String {
