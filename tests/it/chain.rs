@@ -381,6 +381,7 @@ fn the_desk_program_has_every_tool_and_completions() {
         "verify",
         "keygen",
         "tree",
+        "explain",
         "completions",
     ] {
         assert!(help.contains(tool), "{tool} is missing in {help}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tekseal_harness::{Cosign, Layout, Run, cosign};
 
-use crate::workshop::{PASSWORD, Workshop};
+use crate::workshop::{PASSWORD, Pipeline, Workshop};
 
 const VERSIONS: [&str; 2] = ["2.6.5", "3.1.3"];
 
@@ -28,6 +28,59 @@ fn cosign_accepts_the_signature_and_the_attestation_that_ours_wrote() {
             .verify_attestation(&public, "slsaprovenance", &shop.image, &[])
             .ok();
     });
+}
+
+#[test]
+fn a_pipelinerun_leaves_both_versions_of_provenance_beside_its_image_and_cosign_accepts_both() {
+    let shop = Workshop::new();
+    let (key, public) = shop.key_pair("ours");
+    let pipeline = Pipeline::of(shop.registry.address(), &shop.digest);
+    // The workshop has its image in another repository than the examples.
+    for name in ["pipelinerun.json", "children/build.json"] {
+        let text = pipeline.json(name).to_string();
+        pipeline.write(name, &text.replace("/demo/app:1.0", "/team/app:1"));
+    }
+    let attest = || {
+        shop.attest_command(&pipeline.path("pipelinerun.json"), &key)
+            .arg("--children")
+            .arg(pipeline.path("children"))
+            .arg("--config")
+            .arg(pipeline.path("chains-config.json"))
+            .ok()
+    };
+    let types = [
+        ("slsaprovenance", "https://slsa.dev/provenance/v0.2"),
+        ("slsaprovenance1", "https://slsa.dev/provenance/v1"),
+    ];
+    for stored in ["\nstored image=", "\nalready stored image="] {
+        let said = attest().stderr;
+        assert_eq!(said.matches(stored).count(), 2, "{said}");
+        let layers = shop.layers("att");
+        let written = layers
+            .iter()
+            .map(|layer| layer["annotations"]["predicateType"].as_str());
+        assert!(
+            written.eq(types.map(|(_, uri)| Some(uri))),
+            "two layers under one tag: {layers:?}"
+        );
+        assert!(
+            shop.layers("sig").is_empty(),
+            "a PipelineRun signs no image"
+        );
+    }
+    for (name, uri) in types {
+        let said = verify(&public, &shop.image)
+            .args(["--only", "attestation", "--type", name])
+            .ok();
+        let wanted = format!("type={uri} builder=https://tekton.dev/chains/v2 ");
+        assert!(said.stdout.contains(&wanted), "{}", said.stdout);
+        with_each(|cosign| {
+            let said = cosign
+                .verify_attestation(&public, name, &shop.image, &[])
+                .ok();
+            assert_eq!(said.stdout.lines().count(), 1, "{}", said.stdout);
+        });
+    }
 }
 
 #[test]

@@ -3,7 +3,11 @@
 mod architecture;
 mod bad_input;
 mod chain;
+mod children;
+mod configuration;
+mod explain;
 mod golden;
 mod interop;
+mod lifecycle;
 mod signers;
 mod workshop;

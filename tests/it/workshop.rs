@@ -136,3 +136,59 @@ pub(crate) fn run_document(results: Value) -> Value {
         }
     })
 }
+
+/// A PipelineRun with two children, of the examples: one clones, the other builds an image of this digest.
+pub(crate) struct Pipeline {
+    folder: TempDir,
+}
+
+impl Pipeline {
+    pub(crate) fn of(registry: &str, digest: &str) -> Self {
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/pipeline");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("children")).expect("the folder is ours");
+        for name in [
+            "pipelinerun.json",
+            "children/clone.json",
+            "children/build.json",
+            "chains-config.json",
+        ] {
+            let text = fs::read_to_string(examples.join(name)).expect("the examples are there");
+            let text = text
+                .replace("${REGISTRY}", registry)
+                .replace("${DIGEST}", digest);
+            fs::write(folder.path().join(name), text).expect("the folder is ours");
+        }
+        Self { folder }
+    }
+
+    /// An image that is nowhere, for tools that ask no registry.
+    pub(crate) fn nowhere() -> Self {
+        Self::of(
+            "registry.example.com",
+            &format!("sha256:{}", "a1".repeat(32)),
+        )
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        let bytes = fs::read(self.path(name)).expect("it is there");
+        serde_json::from_slice(&bytes).expect("the examples are JSON")
+    }
+
+    /// Changes a document.
+    pub(crate) fn edit(&self, name: &str, change: impl FnOnce(&mut Value)) {
+        let mut document = self.json(name);
+        change(&mut document);
+        self.write(name, &document.to_string());
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).expect("the folder is ours");
+        path
+    }
+}
