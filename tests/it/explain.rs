@@ -371,6 +371,25 @@ fn credentials_are_suspected_by_name_and_never_shown() {
 }
 
 #[test]
+fn a_key_or_password_in_place_of_a_reference_is_not_shown() {
+    let said = configured(
+        &good(),
+        json!({"signers.cosign.key": "-----BEGIN PRIVATE KEY-----\nMIGH", "transparency.enabled": "true",
+               "transparency.url": "https://me:hunter2@rekor.example.com"}),
+    );
+    has(
+        &said.stdout,
+        &["key (not shown: it looks like a private key)"],
+    );
+    for text in [&said.stdout, &said.stderr] {
+        assert!(
+            !text.contains("MIGH") && !text.contains("hunter2"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn hostile_names_cannot_forge_lines() {
     let mut hostile = run_document(json!([
         {"name": "IMAGE_URL\n  2 payloads would be signed", "value": "x"},

@@ -14,7 +14,7 @@ use tekseal_core::config::{Choice as _, Config, SignerKind};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
 use tekseal_core::run::{self, CompletedRun, Run, RunKind};
-use tekseal_core::{Digest, PayloadKind};
+use tekseal_core::{Digest, PayloadKind, credential};
 
 use crate::Failure;
 use crate::source_args::{ContextArgs, Documents, Flags, is_spare, name_of, refused};
@@ -374,21 +374,29 @@ fn signing(item: &Item, config: &Config) -> Signing {
 fn key(signer: SignerKind, config: &Config) -> String {
     let signers = config.signers();
     if !signers.cosign_key.is_empty() {
-        return format!("{} (signers.cosign.key)", signers.cosign_key);
+        return format!("{} (signers.cosign.key)", shown(&signers.cosign_key));
     }
     match signer {
         SignerKind::None => "none".to_owned(),
         SignerKind::Kms if signers.kms.key_ref.is_empty() => {
             "kms, but signers.kms.kmsref is not set".to_owned()
         }
-        SignerKind::Kms => format!("kms {}", signers.kms.key_ref),
+        SignerKind::Kms => format!("kms {}", shown(&signers.kms.key_ref)),
         SignerKind::X509 if signers.x509.fulcio_enabled => {
-            format!("a certificate of {}", signers.x509.fulcio_address)
+            format!("a certificate of {}", shown(&signers.x509.fulcio_address))
         }
         SignerKind::X509 => format!(
             "{}, x509.pem or cosign.key of signing-secrets",
             signer.name()
         ),
+    }
+}
+
+/// A reference or URL of the configuration, unless somebody put a secret in its place.
+fn shown(value: &str) -> String {
+    match credential::looks_like("", value) {
+        Some(what) => format!("(not shown: it looks like {what})"),
+        None => value.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use tekseal_core::format::Format;
 use tekseal_core::hints::{DeepInspection, Observed};
 use tekseal_core::run::{CompletedRun, RunKind};
 
-use super::Signing;
+use super::{Signing, shown};
 use crate::source_args::unlabelled;
 
 /// Warnings about a run and its children. Credentials are looked for in `shown`, the run as its provenance would show it.
@@ -91,7 +91,7 @@ pub(super) fn of_config(config: &Config, items: &[Signing]) -> Vec<String> {
     if config.transparency().upload != Upload::Off {
         list.push(format!(
             "transparency.enabled asks for uploads to {}; nothing is uploaded to any log yet",
-            config.transparency().url
+            shown(&config.transparency().url)
         ));
     }
     list
