@@ -28,7 +28,7 @@ const OTHERWISE: &[(&str, &str, &[&str])] = &[
         "bad-imageid",
         "a step has no image by digest; Chains gives up on the image too",
         &[
-            "in-toto: \"build\" of TaskRun lc-bad has no image digest",
+            "in-toto: step \"build\" of TaskRun lc-bad has no image digest",
             "simplesigning",
         ],
     ),
