@@ -1,10 +1,11 @@
 //! Turns a completed run into the exact bytes that will be signed, and reads such bytes back.
 //!
 //! ```text
-//!  TaskRun JSON ─ run ─▶ CompletedRun ─ hints ─▶ Artifacts ─ format ─▶ Statement ─┐
-//!                                           └──── simple ──▶ SimpleSigning ───────┤
-//!                                                                     Payload ◀───┘
-//!  bytes that somebody signed ─ statement ─▶ Statement ─ provenance ─▶ Provenance
+//!  documents ─ run (typed) ─▶ CompletedRun ─ hints ─▶ Observed ─┐
+//!  chains-config ─ config ──▶ Config ───────────────────────────┤
+//!                                                               ▼
+//!                     plan ─▶ Plan { items: [ format ─▶ Statement · simple ─▶ SimpleSigning ] } ─▶ Payload
+//!  signed bytes ─ statement, provenance ─▶ Statement, Provenance
 //! ```
 //!
 //! Nothing here reads a clock, a file, the network or randomness: the same input gives the same bytes.

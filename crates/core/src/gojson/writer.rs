@@ -15,9 +15,9 @@ pub(crate) struct Writer {
 pub(crate) struct Members<'w> {
     writer: &'w mut Writer,
     is_first: bool,
-    order: Order,
+    /// The last key, where keys must be sorted.
     #[cfg(debug_assertions)]
-    last: String,
+    last: Option<String>,
 }
 
 /// Writes the elements of a list.
@@ -27,6 +27,7 @@ pub(crate) struct Elements<'w> {
     is_first: bool,
 }
 
+/// The order of an object's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Sorted,
@@ -73,14 +74,17 @@ impl Writer {
         self.object(Order::Declared, members);
     }
 
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(unused_variables, reason = "only development builds check the order")
+    )]
     fn object(&mut self, order: Order, members: impl FnOnce(&mut Members<'_>)) {
         self.out.push(b'{');
         members(&mut Members {
             writer: self,
             is_first: true,
-            order,
             #[cfg(debug_assertions)]
-            last: String::new(),
+            last: (order == Order::Sorted).then(String::new),
         });
         self.out.push(b'}');
     }
@@ -138,13 +142,12 @@ impl Members<'_> {
     /// Begins a member; its value must be written next.
     pub(crate) fn key(&mut self, key: &str) -> &mut Writer {
         #[cfg(debug_assertions)]
-        {
+        if let Some(last) = &mut self.last {
             assert!(
-                self.order == Order::Declared || self.is_first || self.last.as_str() < key,
-                "{key} must not follow {}",
-                self.last
+                self.is_first || last.as_str() < key,
+                "{key} must not follow {last}"
             );
-            key.clone_into(&mut self.last);
+            key.clone_into(last);
         }
         if !self.is_first {
             self.writer.out.push(b',');

@@ -3,7 +3,7 @@
 use clap::Parser;
 
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "tekseal-provenance", version)]
 struct Cli {
     #[command(flatten)]
     args: tekseal_steps::provenance::Args,
