@@ -368,6 +368,16 @@ fn credentials_are_suspected_by_name_and_never_shown() {
     );
     let said = explain_json(&leaky, &["--redact-params", "*token*"]);
     assert_eq!(said["redacted"], json!(["git-token"]));
+
+    // The reason why a hint is not used quotes its value.
+    let hint = json!({"name": "x-ARTIFACT_OUTPUTS", "value": {"uri": "u", "digest": secret}});
+    leaky["status"]["results"] = json!([hint]);
+    for output in ["text", "json"] {
+        let flags = ["--redact-params", "*token*", "--output", output];
+        let said = explain(&leaky, &flags);
+        has(&said.stdout, &["is not of the form algorithm:hex"]);
+        assert!(!said.stdout.contains(&secret), "{}", said.stdout);
+    }
 }
 
 #[test]

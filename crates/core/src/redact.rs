@@ -20,12 +20,25 @@ use crate::run::CompletedRun;
 pub const MIN_LENGTH: usize = 6;
 
 /// What was replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub struct Redacted {
     /// Names of the parameters whose values were replaced.
     pub params: BTreeSet<String>,
     /// Those of them with a value that is too short to be looked for inside other texts.
     pub short: BTreeSet<String>,
+    finder: Option<Finder>,
+}
+
+impl Redacted {
+    /// A text about the run, such as the reason why a hint was not used, without the values that were replaced.
+    #[must_use]
+    pub fn hide<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut text = Cow::Borrowed(text);
+        if let Some(finder) = &self.finder {
+            finder.replace(&mut text);
+        }
+        text
+    }
 }
 
 /// Replaces the values of the parameters whose names match `patterns`, in the run and in its children.
@@ -63,6 +76,7 @@ pub fn redact(run: &mut CompletedRun<'_>, patterns: &NamePatterns) -> Result<Red
             &mut |text| finder.replace(text),
         );
     }
+    done.finder = Some(finder);
     Ok(done)
 }
 
@@ -201,6 +215,8 @@ mod tests {
             done.short.iter().map(String::as_str).collect::<Vec<_>>(),
             ["pin"]
         );
+        let told = done.hide("digest \"pa<ss>\\\"w0rd\" is wrong");
+        assert_eq!(told, format!("digest \"{}\" is wrong", digest_of(SECRET)));
         let settings = Settings {
             builder_id: "b",
             build_type: crate::config::BuildType::SlsaTekton,

@@ -111,10 +111,10 @@ impl SourceArgs {
         let observed = hints::observe(&run);
         let settings = flags.settings(&config, &run);
         let mut shown = run.clone();
-        flags.redact(&mut shown, &config)?;
+        let redacted = flags.redact(&mut shown, &config)?;
         warn_of_run(&run, &observed);
         warn_of_credentials(&shown);
-        warn_of_hints(&observed, run.kind(), settings.deep);
+        warn_of_hints(&observed, run.kind(), settings.deep, &redacted);
         let plan = Plan::of(
             &shown,
             &observed,
@@ -392,7 +392,12 @@ fn warn_of_credentials(run: &CompletedRun<'_>) {
     }
 }
 
-fn warn_of_hints(observed: &Observed<'_>, kind: RunKind, deep: DeepInspection) {
+fn warn_of_hints(
+    observed: &Observed<'_>,
+    kind: RunKind,
+    deep: DeepInspection,
+    redacted: &Redacted,
+) {
     if kind == RunKind::TaskRun && observed.images(kind).is_empty() {
         log::warn(
             "the run names no image, so there is nothing to sign but its provenance",
@@ -412,7 +417,7 @@ fn warn_of_hints(observed: &Observed<'_>, kind: RunKind, deep: DeepInspection) {
                     &[
                         ("run", &task.run),
                         ("result", &finding.name),
-                        ("reason", reason),
+                        ("reason", &redacted.hide(reason)),
                     ],
                 );
             }

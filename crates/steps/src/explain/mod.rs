@@ -13,6 +13,7 @@ use serde::Serialize;
 use tekseal_core::config::{Choice as _, Config, SignerKind};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
+use tekseal_core::redact::Redacted;
 use tekseal_core::run::{self, CompletedRun, Run, RunKind};
 use tekseal_core::{Digest, PayloadKind, credential};
 
@@ -209,8 +210,22 @@ fn of_completed(
     explanation.warnings.extend(redacted.short.iter().map(|name| {
         format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
     }));
+    explanation.hide(&redacted);
     explanation.redacted = redacted.params.into_iter().collect();
     Ok(explanation)
+}
+
+impl Explanation {
+    /// Takes redacted values out of the reasons, which quote what was wrong with a hint.
+    fn hide(&mut self, redacted: &Redacted) {
+        let owners = self.steps.iter_mut().chain(&mut self.children);
+        let lists = owners.map(|owner| &mut owner.results);
+        for entry in lists.chain([&mut self.results]).flatten() {
+            if let Some(reason) = &mut entry.reason {
+                *reason = redacted.hide(reason).into_owned();
+            }
+        }
+    }
 }
 
 /// What can be said of any run, completed or not.
