@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tekseal_core::config::Config;
+use tekseal_core::format::{self, Format};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02};
-use tekseal_core::{Envelope, Provenance, Statement, dsse};
+use tekseal_core::run::{CompletedRun, MissingChildren};
+use tekseal_core::{Envelope, Payload, Provenance, Statement, dsse, hints, redact};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
@@ -182,6 +185,36 @@ fn payloads_of_cosign_are_read_without_loss() {
     assert!(payloads.len() >= 30, "only {} payloads", payloads.len());
     for (name, payload) in payloads {
         check_provenance(&name, &check_statement(&name, &payload));
+    }
+}
+
+/// What is signed of a PipelineRun with this parameter and with `spec` for the spec of a custom task, its parameters hidden.
+fn hidden_payload(param: &str, spec: &str) -> Result<Payload, format::Error> {
+    let run = format!(
+        r#"{{"apiVersion":"tekton.dev/v1","kind":"PipelineRun","metadata":{{}},
+            "spec":{{"params":[{{"name":"p","value":"{param}"}}],
+                "pipelineSpec":{{"tasks":[{{"name":"t","taskSpec":{{"apiVersion":"x/v1","kind":"X","spec":{spec}}}}}]}}}},
+            "status":{{"conditions":[{{"type":"Succeeded","status":"True"}}]}}}}"#
+    );
+    let map = [("tekseal.redact-params".to_owned(), "*".to_owned())].into();
+    let config = Config::from_map(&map).expect("the pattern is well formed");
+    let mut run = CompletedRun::from_json(run.as_bytes(), &[], MissingChildren::Refuse)
+        .expect("the run is well formed");
+    let clear = run.clone();
+    redact::redact(&mut run, config.redact_params()).expect("there are few values");
+    Format::SlsaV2alpha4.payload(&run, &hints::observe(&clear), config.settings(&run))
+}
+
+#[test]
+fn a_value_hidden_inside_json_leaves_it_json() {
+    for (param, spec) in [
+        ("123456", r#"{"n":1234567,"s":"of 123456"}"#),
+        (r#"ab\",\"cd"#, r#"["ab","cd"]"#),
+    ] {
+        let payload = hidden_payload(param, spec).unwrap_or_else(|e| panic!("{spec}: {e}"));
+        let text = String::from_utf8_lossy(payload.bytes());
+        assert!(!text.contains("123456"), "{text}");
+        assert!(Statement::parse(payload.bytes()).is_ok(), "{text}");
     }
 }
 
