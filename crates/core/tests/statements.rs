@@ -206,6 +206,18 @@ fn hidden_payload(param: &str, spec: &str) -> Result<Payload, format::Error> {
 }
 
 #[test]
+fn what_is_nested_too_deep_to_be_verified_is_not_signed() {
+    let nested = |depth| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(hidden_payload("p", &nested(90)).is_ok());
+    assert!(hidden_payload("p", &nested(130)).is_err());
+    for depth in 90..130 {
+        if let Ok(payload) = hidden_payload("p", &nested(depth)) {
+            assert!(Statement::parse(payload.bytes()).is_ok(), "{depth}");
+        }
+    }
+}
+
+#[test]
 fn a_value_hidden_inside_json_leaves_it_json() {
     for (param, spec) in [
         ("123456", r#"{"n":1234567,"s":"of 123456"}"#),

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 
 use super::{Escape, write_f64, write_string};
 use crate::excerpt::Excerpt;
+use crate::strict_json;
 
-/// The deepest nesting of lists and maps that is written. protojson would take 10000, but whoever reads the payload need not;
-/// a completed run is held to the same number when it is read.
-const MAX_DEPTH: usize = 128;
+/// The deepest nesting of lists and maps that is written. protojson would take 10000, but whoever reads the payload need not, and our
+/// own verifier does not: what is written here stands up to ten levels deep in a Statement.
+const MAX_DEPTH: usize = strict_json::MAX_DEPTH - 20;
 
 /// Why a JSON text cannot pass through a protobuf Struct.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub enum Error {
 ///
 /// # Errors
 /// What protojson refuses too: duplicate keys, numbers that are no float64 and half characters. Also nesting beyond what we read.
-pub(crate) fn write_struct(out: &mut Vec<u8>, raw: &str) -> Result<(), Error> {
+pub fn write_struct(out: &mut Vec<u8>, raw: &str) -> Result<(), Error> {
     let start = out.len();
     let mut transcoder = Transcoder {
         text: raw,
