@@ -23,11 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Serializer;
 use serde_json::ser::{CompactFormatter, Formatter};
 
-pub(crate) use number::{write_f64, write_i64_as_f64};
-pub use protobuf_struct::Error;
-pub(crate) use protobuf_struct::write_struct;
-pub(crate) use raw::write_raw;
-pub(crate) use string::{Escape, write_string};
+pub use number::write_f64;
+pub(crate) use number::write_i64_as_f64;
+pub use protobuf_struct::{Error, write_struct};
+pub use raw::write_raw;
+pub use string::{Escape, write_string};
 pub(crate) use writer::{Elements, Members, Writer};
 
 /// Compact JSON with the escapes of Go's `encoding/json`.

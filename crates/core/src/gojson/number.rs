@@ -5,7 +5,7 @@ use std::io::Write as _;
 /// The shortest digits that read back as `value`; with an exponent below 1e-6 and from 1e21 on.
 ///
 /// JSON has finite numbers only, and nothing that was read from JSON is anything else; `null` is written otherwise.
-pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
+pub fn write_f64(out: &mut Vec<u8>, value: f64) {
     debug_assert!(value.is_finite(), "{value} is no JSON number");
     if !value.is_finite() {
         out.extend_from_slice(b"null");

@@ -6,7 +6,7 @@ use super::string::{LINE_SEPARATOR, write_long_escape};
 /// All else stays as it is: order, duplicates, other escapes and the spelling of numbers.
 ///
 /// `raw` is one JSON value, as `serde_json::value::RawValue` guarantees.
-pub(crate) fn write_raw(out: &mut Vec<u8>, raw: &str) {
+pub fn write_raw(out: &mut Vec<u8>, raw: &str) {
     let bytes = raw.as_bytes();
     out.reserve(bytes.len());
     let mut plain = 0;

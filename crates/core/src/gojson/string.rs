@@ -2,7 +2,7 @@
 
 /// Which of Go's two JSON encoders is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Escape {
+pub enum Escape {
     /// `encoding/json`: also `<`, `>`, `&`, U+2028 and U+2029, so that the text may stand inside HTML and JavaScript.
     Go,
     /// protojson: only what JSON itself forbids.
@@ -10,7 +10,7 @@ pub(crate) enum Escape {
 }
 
 /// A JSON string with its quotes.
-pub(crate) fn write_string(out: &mut Vec<u8>, text: &str, escape: Escape) {
+pub fn write_string(out: &mut Vec<u8>, text: &str, escape: Escape) {
     let special = match escape {
         Escape::Go => &GO,
         Escape::Proto => &PROTO,
