@@ -1,18 +1,27 @@
-//! Measures the programs against cosign 2 and 3: the same registry, the same image, the same key, in turn.
+//! Measures the programs against cosign 2 and 3 (the same registry, the same image, the same key, in turn), and how fast runs become
+//! statements.
 //!
 //! ```text
 //!   tekseal-bench cosign --bin-dir DIR [--json FILE] [--rounds N]
+//!   tekseal-bench format [--json FILE] [--rounds N]     to be built for release: the measured code is in here
 //!   tekseal-bench measure PROGRAM ARG…     runs one command and prints what it cost: see `measure`
 //! ```
 
 mod contest;
+mod documents;
+mod format;
 mod measure;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench cosign [--json FILE] [--rounds N]";
+use tekseal_counting::Counting;
+
+const USAGE: &str = "usage: bench cosign|format [--json FILE] [--rounds N]";
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 /// What the command line asks for.
 struct Options {
@@ -28,7 +37,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.split_first() {
         Some((word, command)) if word == "measure" && !command.is_empty() => measure::run(command),
-        Some((word, rest)) if word == "cosign" => match options(rest) {
+        Some((word, rest)) if word == "cosign" || word == "format" => match options(rest) {
+            Ok(options) if word == "format" => format(&options),
             Ok(options) => compare(&options),
             Err(problem) => {
                 eprintln!("bench: error: {problem}\n{USAGE}");
@@ -48,13 +58,24 @@ fn compare(options: &Options) -> ExitCode {
     contest.print_versions();
     let rows = contest.rows(options.rounds);
     report::print_table(&rows);
-    if let Some(path) = &options.json {
-        if let Err(e) = report::write_json(path, &rows) {
-            eprintln!("bench: error: writing {}: {e}", path.display());
-            return ExitCode::from(3);
-        }
-        println!("rows are in {}", path.display());
+    write(options.json.as_deref(), &rows)
+}
+
+fn format(options: &Options) -> ExitCode {
+    report::print_machine();
+    let rows = format::run(options.rounds);
+    write(options.json.as_deref(), &rows)
+}
+
+fn write(json: Option<&Path>, rows: &[report::Row]) -> ExitCode {
+    let Some(path) = json else {
+        return ExitCode::SUCCESS;
+    };
+    if let Err(e) = report::write_json(path, rows) {
+        eprintln!("bench: error: writing {}: {e}", path.display());
+        return ExitCode::from(3);
     }
+    println!("rows are in {}", path.display());
     ExitCode::SUCCESS
 }
 
