@@ -6,6 +6,7 @@
 //! The rule is `artifactEqual` of Chains' `pkg/chains/formats/slsa/internal/artifact`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use crate::reference::DigestRef;
 use crate::statement::{DigestSet, Subject};
@@ -58,8 +59,9 @@ impl Artifact {
 #[derive(Debug, Default)]
 pub(crate) struct ArtifactList {
     list: Vec<Artifact>,
-    /// The first artifact that has this name and digest. Made when the list is long enough for that to pay.
-    index: HashMap<(String, String, String), usize>,
+    /// The first artifact whose name and digest have this hash. Made when the list is long enough for that to pay.
+    index: HashMap<u64, usize>,
+    hasher: RandomState,
     /// The first artifact that has this name and an empty digest.
     blank: HashMap<String, usize>,
 }
@@ -108,11 +110,11 @@ impl ArtifactList {
     fn equal(&self, new: &Artifact) -> Option<usize> {
         if self.list.len() >= SHORT {
             let known = |(algorithm, hex): (&String, &String)| {
-                self.index.get(&key(&new.uri, algorithm, hex))
+                self.index.get(&self.hash(&new.uri, algorithm, hex))
             };
             let first = new.digest.iter().filter_map(known);
             let first = first.chain(self.blank.get(&new.uri)).min().copied();
-            // A merge may have replaced the digest that the index remembers.
+            // A merge may have replaced the digest that the index remembers, or the hash may be another's too.
             if first.is_none_or(|at| self.list[at].equals(new)) {
                 return first;
             }
@@ -132,15 +134,13 @@ impl ArtifactList {
             *first = at.min(*first);
         }
         for (algorithm, hex) in &artifact.digest {
-            let first = self
-                .index
-                .entry(key(&artifact.uri, algorithm, hex))
-                .or_insert(at);
+            let hash = self.hash(&artifact.uri, algorithm, hex);
+            let first = self.index.entry(hash).or_insert(at);
             *first = at.min(*first);
         }
     }
-}
 
-fn key(uri: &str, algorithm: &str, hex: &str) -> (String, String, String) {
-    (uri.to_owned(), algorithm.to_owned(), hex.to_owned())
+    fn hash(&self, uri: &str, algorithm: &str, hex: &str) -> u64 {
+        self.hasher.hash_one((uri, algorithm, hex))
+    }
 }

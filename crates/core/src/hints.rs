@@ -271,7 +271,7 @@ impl<'r> Hints<'r> {
     pub fn of(results: &[Param<'r, '_>]) -> Self {
         let mut reader = Reader {
             results,
-            outcomes: BTreeMap::new(),
+            outcomes: vec![None; results.len()],
             hints: Self::default(),
         };
         reader.images();
@@ -284,13 +284,16 @@ impl<'r> Hints<'r> {
             mut hints,
             ..
         } = reader;
-        hints.findings = outcomes
-            .into_iter()
-            .map(|(at, (hint, outcome))| Finding {
-                at,
-                name: results[at].name,
-                hint,
-                outcome,
+        let found = outcomes.into_iter().zip(results).enumerate();
+        hints.findings = found
+            .filter_map(|(at, (found, result))| {
+                let (hint, outcome) = found?;
+                Some(Finding {
+                    at,
+                    name: result.name,
+                    hint,
+                    outcome,
+                })
             })
             .collect();
         hints
@@ -300,7 +303,8 @@ impl<'r> Hints<'r> {
 /// Reads one list of results, noting what became of each.
 struct Reader<'l, 'r, 'a> {
     results: &'l [Param<'r, 'a>],
-    outcomes: BTreeMap<usize, (&'static str, Outcome)>,
+    /// Which hint each result is, and what became of it.
+    outcomes: Vec<Option<(&'static str, Outcome)>>,
     hints: Hints<'r>,
 }
 
@@ -312,10 +316,9 @@ struct Pair {
 
 impl<'r, 'a> Reader<'_, 'r, 'a> {
     fn images(&mut self) {
-        let mut known = HashSet::new();
         for pair in self.pairs(IMAGE_URL, IMAGE_DIGEST) {
             let text = format!("{}@{}", self.trimmed(pair.name), self.trimmed(pair.digest));
-            let outcome = self.image(&text, &mut known);
+            let outcome = self.image(&text);
             self.note(pair.name, IMAGE_URL, outcome.clone());
             self.note(pair.digest, IMAGE_DIGEST, outcome);
         }
@@ -324,7 +327,7 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
             // What is wrong matters more than what is right. Nothing at all is how a build of a single image leaves it.
             let mut outcome = Outcome::Empty;
             for text in texts.filter(|text| !text.is_empty()) {
-                let one = self.image(text, &mut known);
+                let one = self.image(text);
                 if !matches!(outcome, Outcome::Invalid(_)) {
                     outcome = one;
                 }
@@ -335,20 +338,27 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
             let Ok(Some((uri, digest, true))) = output(&result) else {
                 continue;
             };
-            let image = self.image(&format!("{uri}@{digest}"), &mut known);
+            let image = self.image(&format!("{uri}@{digest}"));
             if let Outcome::Invalid(why) = image {
                 let outcome = Outcome::Ignored(format!("gets no image signature: {why}"));
                 self.note(at, ARTIFACT_OUTPUTS, outcome);
             }
         }
+        let mut known = HashSet::with_capacity(self.hints.images.len());
+        let is_new: Vec<bool> = self
+            .hints
+            .images
+            .iter()
+            .map(|image| known.insert(image))
+            .collect();
+        let mut is_new = is_new.into_iter();
+        self.hints.images.retain(|_| is_new.next() == Some(true));
     }
 
-    fn image(&mut self, text: &str, known: &mut HashSet<DigestRef>) -> Outcome {
+    fn image(&mut self, text: &str) -> Outcome {
         match DigestRef::parse(text) {
             Ok(image) => {
-                if known.insert(image.clone()) {
-                    self.hints.images.push(image);
-                }
+                self.hints.images.push(image);
                 Outcome::Used
             }
             Err(error) => Outcome::Invalid(explain(&error)),
@@ -424,7 +434,7 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
     /// Names that are a hint's but for case, a dash, or a letter or two.
     fn near_misses(&mut self) {
         for (at, result) in self.results.iter().enumerate() {
-            if self.outcomes.contains_key(&at) {
+            if self.outcomes[at].is_some() {
                 continue;
             }
             if let Some(hint) = nearly(result.name) {
@@ -447,18 +457,18 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
 
     fn note(&mut self, at: usize, hint: &'static str, outcome: Outcome) {
         // A reason that stands already is not overwritten by a use: a build artifact may be a Subject and yet no image.
-        let known = self.outcomes.get(&at);
+        let known = &mut self.outcomes[at];
         if outcome != Outcome::Used || known.is_none() {
-            self.outcomes.insert(at, (hint, outcome));
+            *known = Some((hint, outcome));
         }
     }
 
     /// Results `<marker>NAME` and `<marker>DIGEST` with the same marker. A marker seen again overrides.
     fn pairs(&mut self, name_suffix: &'static str, digest_suffix: &'static str) -> Vec<Pair> {
+        let results = self.results;
         let mut markers: Vec<(&str, Option<usize>, Option<usize>)> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();
-        let mut notes = Vec::new();
-        for (at, result) in self.results.iter().enumerate() {
+        for (at, result) in results.iter().enumerate() {
             let by_name = result.name.strip_suffix(name_suffix);
             let by_digest = result.name.strip_suffix(digest_suffix);
             let Some(marker) = by_name.or(by_digest) else {
@@ -470,7 +480,8 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
                 digest_suffix
             };
             if self.trimmed(at).is_empty() {
-                notes.push((at, hint, "has no value, or one that is no text".to_owned()));
+                let why = "has no value, or one that is no text".to_owned();
+                self.note(at, hint, Outcome::Ignored(why));
                 continue;
             }
             let slot = *known.entry(marker).or_insert_with(|| {
@@ -482,11 +493,8 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
                 None => &mut markers[slot].2,
             };
             if let Some(earlier) = slot.replace(at) {
-                notes.push((
-                    earlier,
-                    hint,
-                    format!("a later result {} counts", result.name),
-                ));
+                let why = format!("a later result {} counts", result.name);
+                self.note(earlier, hint, Outcome::Ignored(why));
             }
         }
         let mut found = Vec::new();
@@ -501,10 +509,7 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
                 (None, None) => continue,
             };
             let why = format!("is alone: there is no result {marker}{missing} with a value");
-            notes.push((alone, hint, why));
-        }
-        for (at, hint, why) in notes {
-            self.note(at, hint, Outcome::Ignored(why));
+            self.note(alone, hint, Outcome::Ignored(why));
         }
         found
     }
@@ -601,47 +606,46 @@ fn git_of(run: &Run<'_>, results: &[Param<'_, '_>]) -> Option<Artifact> {
 /// The hint whose name this nearly is: but for case, dashes and dots, or a letter or two.
 #[must_use]
 pub fn nearly(name: &str) -> Option<&'static str> {
-    const SUFFIXES: [&str; 6] = [
-        IMAGE_URL,
-        IMAGE_DIGEST,
-        ARTIFACT_URI,
-        ARTIFACT_DIGEST,
-        ARTIFACT_INPUTS,
-        ARTIFACT_OUTPUTS,
-    ];
-    const WHOLE: [&str; 3] = [IMAGES, GIT_URL, GIT_COMMIT];
-    const ALIASES: [(&str, &str); 8] = [
-        ("IMAGEURI", IMAGE_URL),
-        ("IMAGEREF", IMAGE_URL),
-        ("IMAGESHA", IMAGE_DIGEST),
-        ("IMAGESHA256", IMAGE_DIGEST),
-        ("ARTIFACTURL", ARTIFACT_URI),
-        ("ARTIFACTINPUT", ARTIFACT_INPUTS),
-        ("ARTIFACTOUTPUT", ARTIFACT_OUTPUTS),
-        ("CHAINSGITREVISION", GIT_COMMIT),
-    ];
-    let plain = |text: &str| -> String {
-        text.chars()
-            .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
-            .flat_map(char::to_uppercase)
-            .collect()
-    };
     if name.len() > 128 {
         return None;
     }
-    let mine = plain(name);
-    let suffix = SUFFIXES
+    let plain: String = name
+        .chars()
+        .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
+        .flat_map(char::to_uppercase)
+        .collect();
+    let whole = || WHOLE.into_iter().find(|(text, _)| plain == *text);
+    SUFFIXES
         .into_iter()
-        .find(|hint| mine.ends_with(&plain(hint)));
-    let whole = || WHOLE.into_iter().find(|hint| mine == plain(hint));
-    let alias = || {
-        ALIASES
-            .into_iter()
-            .find(|(text, _)| mine.ends_with(text))
-            .map(|(_, hint)| hint)
-    };
-    suffix.or_else(whole).or_else(alias)
+        .find(|(text, _)| plain.ends_with(text))
+        .or_else(whole)
+        .map(|(_, hint)| hint)
 }
+
+/// Ends of names that are a hint's, or that someone may think to be; in upper case and without separators.
+const SUFFIXES: [(&str, &str); 14] = [
+    ("IMAGEURL", IMAGE_URL),
+    ("IMAGEDIGEST", IMAGE_DIGEST),
+    ("ARTIFACTURI", ARTIFACT_URI),
+    ("ARTIFACTDIGEST", ARTIFACT_DIGEST),
+    ("ARTIFACTINPUTS", ARTIFACT_INPUTS),
+    ("ARTIFACTOUTPUTS", ARTIFACT_OUTPUTS),
+    ("IMAGEURI", IMAGE_URL),
+    ("IMAGEREF", IMAGE_URL),
+    ("IMAGESHA", IMAGE_DIGEST),
+    ("IMAGESHA256", IMAGE_DIGEST),
+    ("ARTIFACTURL", ARTIFACT_URI),
+    ("ARTIFACTINPUT", ARTIFACT_INPUTS),
+    ("ARTIFACTOUTPUT", ARTIFACT_OUTPUTS),
+    ("CHAINSGITREVISION", GIT_COMMIT),
+];
+
+/// The same for hints that are no ends of names.
+const WHOLE: [(&str, &str); 3] = [
+    ("IMAGES", IMAGES),
+    ("CHAINSGITURL", GIT_URL),
+    ("CHAINSGITCOMMIT", GIT_COMMIT),
+];
 
 fn explain(error: &reference::Error) -> String {
     use std::error::Error as _;

@@ -93,6 +93,17 @@ pub struct Run<'a> {
     object: Object<'a>,
 }
 
+/// The children of a PipelineRun.
+#[derive(Default)]
+struct Family<'a> {
+    /// Those that are there, each once.
+    children: Vec<Run<'a>>,
+    /// Positions of them in the order of the PipelineRun, which may name one more than once.
+    order: Vec<usize>,
+    /// Those that are not.
+    absent: Vec<AbsentChild>,
+}
+
 /// A run that has ended, well or badly; a PipelineRun with its children.
 #[derive(Clone, Debug)]
 pub struct CompletedRun<'a> {
@@ -200,8 +211,12 @@ impl<'a> CompletedRun<'a> {
                 status: if status.is_empty() { "absent" } else { status }.to_owned(),
             });
         }
-        let (children, absent) = match run.kind {
-            RunKind::TaskRun => Default::default(),
+        let Family {
+            children,
+            order,
+            absent,
+        } = match run.kind {
+            RunKind::TaskRun => Family::default(),
             RunKind::PipelineRun => run.with_children(children)?,
         };
         if !absent.is_empty() && missing == MissingChildren::Refuse {
@@ -211,8 +226,8 @@ impl<'a> CompletedRun<'a> {
             });
         }
         let mut by_task: HashMap<String, Vec<usize>> = HashMap::new();
-        for (at, child) in children.iter().enumerate() {
-            if let Some(task) = child.label(PIPELINE_TASK_LABEL) {
+        for at in order {
+            if let Some(task) = children[at].label(PIPELINE_TASK_LABEL) {
                 by_task.entry(task.to_owned()).or_default().push(at);
             }
         }
@@ -230,7 +245,7 @@ impl<'a> CompletedRun<'a> {
         &self.run
     }
 
-    /// The children of a PipelineRun, in its order.
+    /// The children of a PipelineRun, in its order, each once.
     #[must_use]
     pub fn children(&self) -> &[Run<'a>] {
         &self.children
@@ -336,8 +351,10 @@ impl<'a> Run<'a> {
         let header = header::read(document).map_err(Error::Json)?;
         if header.kind.as_deref().is_none_or(str::is_empty) {
             let object = typed::decode(document, RootKind::TaskRun, Dialect::V1)?;
-            let kind = RunKind::TaskRun;
-            return Ok(Some(Self { kind, object }));
+            return Ok(Some(Self {
+                kind: RunKind::TaskRun,
+                object,
+            }));
         }
         if header.kind.as_deref() != Some("TaskRun") {
             return Ok(None);
@@ -346,10 +363,7 @@ impl<'a> Run<'a> {
     }
 
     /// The children that the run names, and those that are absent.
-    fn with_children(
-        &self,
-        documents: &[ChildDocument<'a>],
-    ) -> Result<(Vec<Self>, Vec<AbsentChild>), Error> {
+    fn with_children(&self, documents: &[ChildDocument<'a>]) -> Result<Family<'a>, Error> {
         let mut given = Vec::with_capacity(documents.len());
         for document in documents {
             let child = Self::child(document.bytes).map_err(|source| Error::Child {
@@ -361,22 +375,43 @@ impl<'a> Run<'a> {
         let references: Vec<_> = self.status_objects("childReferences").collect();
         let mut absent = Vec::new();
         if references.is_empty() {
+            // As below, of two documents with one name the last counts.
+            let last: HashMap<String, usize> = (0..)
+                .zip(&given)
+                .map(|(at, child)| (child.name().to_owned(), at))
+                .collect();
+            let mut positions = 0..;
+            given.retain(|child| {
+                let is_last = positions.next() == last.get(child.name()).copied();
+                is_last || child.name().is_empty()
+            });
             given.retain(|child| child.is_over(&mut absent));
-            return Ok((given, absent));
+            return Ok(Family {
+                order: (0..given.len()).collect(),
+                children: given,
+                absent,
+            });
         }
         let mut waiting: HashMap<String, Self> = given
             .into_iter()
             .map(|child| (child.name().to_owned(), child))
             .collect();
-        let mut children: Vec<Self> = Vec::with_capacity(references.len());
+        let mut children: Vec<Self> = Vec::with_capacity(waiting.len());
+        let mut taken: HashMap<&str, usize> = HashMap::new();
+        let mut order = Vec::with_capacity(waiting.len());
         for reference in references {
             let name = reference.text("name");
             // A child that is named twice is taken twice, as Chains does.
-            let child = waiting
-                .remove(name)
-                .or_else(|| children.iter().find(|child| child.name() == name).cloned());
-            match child {
-                Some(child) if child.is_over(&mut absent) => children.push(child),
+            if let Some(&at) = taken.get(name) {
+                order.push(at);
+                continue;
+            }
+            match waiting.remove(name) {
+                Some(child) if child.is_over(&mut absent) => {
+                    taken.insert(name, children.len());
+                    order.push(children.len());
+                    children.push(child);
+                }
                 Some(_) => {}
                 None => absent.push(AbsentChild {
                     name: name.to_owned(),
@@ -388,7 +423,11 @@ impl<'a> Run<'a> {
                 }),
             }
         }
-        Ok((children, absent))
+        Ok(Family {
+            children,
+            order,
+            absent,
+        })
     }
 
     /// Whether a child has ended; if not it is noted as absent.

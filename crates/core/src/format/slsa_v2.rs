@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Error, Settings, materials, write_value};
 use crate::artifact::Artifact;
 use crate::config::{BuildType, Choice as _};
-use crate::gojson::{Elements, Escape, Members, Writer};
+use crate::gojson::{Escape, Members, Writer};
 use crate::hints::{self, Observed};
 use crate::run::{CompletedRun, Param, RefSource, Run, RunKind};
 use crate::statement::DigestSet;
@@ -39,11 +39,12 @@ pub(super) enum Version {
 
 /// A resolved dependency: in-toto's ResourceDescriptor, as far as it is used here.
 #[derive(Clone, Debug, Default)]
-struct Dependency {
+struct Dependency<'r, 'a> {
     name: String,
     uri: String,
     digest: DigestSet,
-    content: Vec<u8>,
+    /// The TaskRun that is the content. It is encoded only when it is written, so that there is one of them in memory and not all.
+    content: Option<&'r Run<'a>>,
 }
 
 /// Writes the predicate.
@@ -84,7 +85,7 @@ pub(super) fn predicate(
             if !byproducts.is_empty() {
                 details.list("byproducts", |list| {
                     for byproduct in &byproducts {
-                        byproduct.write(list);
+                        byproduct.write(list.next());
                     }
                 });
             }
@@ -134,12 +135,12 @@ fn internal_parameters(members: &mut Members<'_>, run: &Run<'_>, build_type: Bui
 }
 
 /// The Task's source stands first, even where an equal dependency follows.
-fn task_dependencies(
-    run: &Run<'_>,
+fn task_dependencies<'r, 'a>(
+    run: &'r Run<'a>,
     observed: &Observed<'_>,
     version: Version,
-) -> Result<Vec<Dependency>, Error> {
-    let mut list: Vec<Dependency> = Vec::new();
+) -> Result<Vec<Dependency<'r, 'a>>, Error> {
+    let mut list: Vec<Dependency<'_, '_>> = Vec::new();
     list.extend(materials::step_images(run)?.into_iter().map(unnamed));
     list.extend(materials::sidecar_images(run)?.into_iter().map(unnamed));
     if version == Version::Alpha4 {
@@ -153,17 +154,17 @@ fn task_dependencies(
     Ok(source.into_iter().chain(each_once(list)).collect())
 }
 
-fn pipeline_dependencies(
-    completed: &CompletedRun<'_>,
+fn pipeline_dependencies<'r, 'a>(
+    completed: &'r CompletedRun<'a>,
     observed: &Observed<'_>,
     settings: Settings<'_>,
     version: Version,
-) -> Result<Vec<Dependency>, Error> {
-    let mut list: Vec<Dependency> = Vec::new();
+) -> Result<Vec<Dependency<'r, 'a>>, Error> {
+    let mut list: Vec<Dependency<'_, '_>> = Vec::new();
     let source = completed.run().ref_source();
     list.extend(source.map(|source| Dependency::of_source(PIPELINE, &source)));
     for child in completed.executed() {
-        list.extend(child_dependency(child, settings.build_type)?);
+        list.extend(child_dependency(child, settings.build_type));
         if version == Version::Alpha4 {
             list.extend(step_actions(child));
         }
@@ -181,27 +182,30 @@ fn pipeline_dependencies(
 }
 
 /// A child as a dependency: where its Task came from, and with `slsa-tekton` the whole TaskRun.
-fn child_dependency(child: &Run<'_>, build_type: BuildType) -> Result<Option<Dependency>, Error> {
+fn child_dependency<'r, 'a>(
+    child: &'r Run<'a>,
+    build_type: BuildType,
+) -> Option<Dependency<'r, 'a>> {
     let source = child.ref_source();
     let named = source.map(|source| Dependency::of_source(PIPELINE_TASK, &source));
     match build_type {
-        BuildType::Slsa => Ok(named),
-        BuildType::SlsaTekton => {
-            let mut writer = Writer::new(Escape::Go);
-            child.object().write(&mut writer, Encoding::Go);
-            let content = writer
-                .finish()
-                .map_err(|why| Error::Unwritable(format!("TaskRun {}: {why}", child.name())))?;
-            let named = named.unwrap_or_else(|| Dependency {
-                name: PIPELINE_TASK.to_owned(),
-                ..Dependency::default()
-            });
-            Ok(Some(Dependency { content, ..named }))
-        }
+        BuildType::Slsa => named,
+        BuildType::SlsaTekton => Some(Dependency {
+            name: PIPELINE_TASK.to_owned(),
+            content: Some(child),
+            ..named.unwrap_or_default()
+        }),
     }
 }
 
-fn step_actions(run: &Run<'_>) -> impl Iterator<Item = Dependency> {
+/// A TaskRun as Go writes it.
+fn encoded(run: &Run<'_>) -> Result<Vec<u8>, String> {
+    let mut writer = Writer::new(Escape::Go);
+    run.object().write(&mut writer, Encoding::Go);
+    writer.finish()
+}
+
+fn step_actions<'r, 'a>(run: &'r Run<'a>) -> impl Iterator<Item = Dependency<'r, 'a>> {
     run.steps().filter_map(|step| {
         let name = format!("{STEP_ACTION}{}", step.name());
         step.ref_source()
@@ -209,7 +213,7 @@ fn step_actions(run: &Run<'_>) -> impl Iterator<Item = Dependency> {
     })
 }
 
-fn unnamed(artifact: Artifact) -> Dependency {
+fn unnamed<'r, 'a>(artifact: Artifact) -> Dependency<'r, 'a> {
     Dependency {
         uri: artifact.uri,
         digest: artifact.digest,
@@ -217,7 +221,7 @@ fn unnamed(artifact: Artifact) -> Dependency {
     }
 }
 
-fn input(artifact: Artifact) -> Dependency {
+fn input<'r, 'a>(artifact: Artifact) -> Dependency<'r, 'a> {
     Dependency {
         name: INPUT.to_owned(),
         ..unnamed(artifact)
@@ -225,20 +229,25 @@ fn input(artifact: Artifact) -> Dependency {
 }
 
 /// Keeps the first of those that are equal but for their names; definitions are always kept.
-fn each_once(list: Vec<Dependency>) -> Vec<Dependency> {
+fn each_once<'r, 'a>(list: Vec<Dependency<'r, 'a>>) -> Vec<Dependency<'r, 'a>> {
     let mut known = HashSet::with_capacity(list.len());
-    let mut is_new = Vec::with_capacity(list.len());
-    for dependency in &list {
-        let key = (&dependency.uri, &dependency.digest, &dependency.content);
-        is_new.push(known.insert(key) || dependency.is_definition());
-    }
-    let mut is_new = is_new.into_iter();
+    let is_kept: Vec<bool> = list
+        .iter()
+        .map(|dependency| {
+            // A child is one object however often it is named, so it need not be encoded to be compared.
+            let content = dependency.content.map(std::ptr::from_ref);
+            let identity = (&dependency.uri, &dependency.digest, content);
+            known.insert(identity) || dependency.is_definition()
+        })
+        .collect();
+    drop(known);
+    let mut is_kept = is_kept.into_iter();
     list.into_iter()
-        .filter(|_| is_new.next() == Some(true))
+        .filter(|_| is_kept.next() == Some(true))
         .collect()
 }
 
-impl Dependency {
+impl Dependency<'_, '_> {
     fn of_source(name: &str, source: &RefSource<'_>) -> Self {
         Self {
             name: name.to_owned(),
@@ -251,8 +260,12 @@ impl Dependency {
     }
 
     fn write(&self, members: &mut Members<'_>) {
-        if !self.content.is_empty() {
-            base64(members.key("content"), &self.content);
+        if let Some(run) = self.content {
+            let writer = members.key("content");
+            match encoded(run) {
+                Ok(content) => base64(writer, &content),
+                Err(why) => writer.fail(|| format!("TaskRun {}: {why}", run.name())),
+            }
         }
         if !self.digest.is_empty() {
             members.sorted("digest", |digests| {
@@ -267,27 +280,43 @@ impl Dependency {
 }
 
 fn base64(writer: &mut Writer, content: &[u8]) {
-    writer.literal("\"");
-    writer.literal(&STANDARD.encode(content));
-    writer.literal("\"");
+    let out = writer.raw();
+    out.push(b'"');
+    let start = out.len();
+    let length =
+        base64::encoded_len(content.len(), true).expect("what is in memory is shorter than memory");
+    out.resize(start + length, 0);
+    let written = STANDARD.encode_slice(content, &mut out[start..]);
+    written.expect("room for all of it was made");
+    out.push(b'"');
 }
 
 /// A result that is no Subject.
 struct Byproduct<'r, 'a> {
-    name: String,
+    /// What kind of result it is.
+    prefix: &'static str,
+    /// The run that is part of its name.
+    run: Option<&'r str>,
     result: Param<'r, 'a>,
 }
 
 impl Byproduct<'_, '_> {
-    fn write(&self, list: &mut Elements<'_>) {
+    fn name(&self) -> String {
+        let (prefix, result) = (self.prefix, self.result.name);
+        match self.run {
+            Some(run) => format!("{prefix}/{run}/{result}"),
+            None => format!("{prefix}/{result}"),
+        }
+    }
+
+    fn write(&self, writer: &mut Writer) {
         let mut content = Writer::new(Escape::Go);
         write_value(&mut content, self.result.value, self.result.name);
-        let writer = list.next();
         match content.finish() {
             Ok(content) => writer.sorted(|members| {
                 base64(members.key("content"), &content);
                 members.text("mediaType", "application/json");
-                members.text("name", &self.name);
+                members.text("name", &self.name());
             }),
             Err(why) => writer.fail(|| why),
         }
@@ -308,7 +337,8 @@ fn byproducts<'r, 'a>(
         return run
             .results()
             .map(|result| Byproduct {
-                name: format!("{prefix}/{}", result.name),
+                prefix,
+                run: None,
                 result,
             })
             .collect();
@@ -334,13 +364,14 @@ fn of_steps<'r, 'a>(list: &mut Vec<Byproduct<'r, 'a>>, run: &'r Run<'a>) {
 
 fn of_results<'r, 'a>(
     list: &mut Vec<Byproduct<'r, 'a>>,
-    prefix: &str,
-    run: &str,
+    prefix: &'static str,
+    run: &'r str,
     results: impl Iterator<Item = Param<'r, 'a>>,
 ) {
     let wanted = results.filter(hints::is_byproduct);
     list.extend(wanted.map(|result| Byproduct {
-        name: format!("{prefix}/{run}/{}", result.name),
+        prefix,
+        run: Some(run),
         result,
     }));
 }

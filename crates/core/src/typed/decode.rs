@@ -13,7 +13,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::schema::{Kind, Schema, Struct};
+use super::schema::{Field, Kind, Schema, Struct};
 use super::{Object, ParamValue, Value};
 use crate::time::Time;
 use crate::{duration, quantity};
@@ -59,16 +59,20 @@ pub(crate) fn decode(bytes: &[u8], kind: RootKind, dialect: Dialect) -> Result<O
         dialect,
         failed_at: RefCell::default(),
         left: Cell::new(MAX_VALUES),
+        fields: RefCell::default(),
+        elements: RefCell::default(),
     };
     let root = Kind::Struct(match kind {
         RootKind::TaskRun => schema.task_run,
         RootKind::PipelineRun => schema.pipeline_run,
     });
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let read = decoder
-        .seed(&root)
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
+    // Once for the whole document, which is quicker than for each string.
+    let text = std::str::from_utf8(bytes).map_err(serde_json::Error::custom);
+    let read = text.and_then(|text| {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let value = decoder.seed(&root).deserialize(&mut deserializer)?;
+        deserializer.end().map(|()| value)
+    });
     match read {
         Ok(Some(Value::Struct(object))) => Ok(object),
         Ok(_) => Err(Error {
@@ -82,12 +86,16 @@ pub(crate) fn decode(bytes: &[u8], kind: RootKind, dialect: Dialect) -> Result<O
     }
 }
 
-struct Decoder {
+struct Decoder<'de> {
     schema: &'static Schema,
     dialect: Dialect,
     /// Where it failed, innermost first: each level adds itself on the way out.
     failed_at: RefCell<Vec<Step>>,
     left: Cell<usize>,
+    /// Fields of all structs that are being read, outermost first. What is finished is moved into an allocation of its exact size.
+    fields: RefCell<Vec<(u16, Value<'de>)>>,
+    /// The same for the elements of lists.
+    elements: RefCell<Vec<Value<'de>>>,
 }
 
 enum Step {
@@ -98,13 +106,13 @@ enum Step {
 
 /// Reads one value of a kind; `None` for `null`, where that is not a value of its own.
 #[derive(Clone, Copy)]
-struct Seed<'d> {
-    decoder: &'d Decoder,
+struct Seed<'d, 'de> {
+    decoder: &'d Decoder<'de>,
     kind: &'d Kind,
 }
 
-impl Decoder {
-    fn seed<'d>(&'d self, kind: &'d Kind) -> Seed<'d> {
+impl<'de> Decoder<'de> {
+    fn seed<'d>(&'d self, kind: &'d Kind) -> Seed<'d, 'de> {
         Seed {
             decoder: self,
             kind,
@@ -145,7 +153,7 @@ impl Decoder {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
     type Value = Option<Value<'de>>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -177,7 +185,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_> {
+impl<'de> Visitor<'de> for Seed<'_, 'de> {
     type Value = Option<Value<'de>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,16 +247,19 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let Kind::List(element) = self.kind else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         };
-        let mut list = Vec::new();
+        let elements = &self.decoder.elements;
+        let start = elements.borrow().len();
         loop {
             let next = seq.next_element_seed(self.decoder.seed(element));
-            let at = list.len();
-            let Some(value) = self.decoder.failed(next, || Step::Index(at))? else {
+            let at = || Step::Index(elements.borrow().len() - start);
+            let Some(value) = self.decoder.failed(next, at)? else {
                 break;
             };
             self.decoder.count()?;
-            list.push(value.unwrap_or_else(|| Value::zero(element)));
+            let value = value.unwrap_or_else(|| Value::zero(element));
+            elements.borrow_mut().push(value);
         }
+        let list = elements.borrow_mut().drain(start..).collect();
         Ok(Some(Value::List(list)))
     }
 
@@ -264,8 +275,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-impl Seed<'_> {
-    fn text<'de, E: serde::de::Error>(self, text: Cow<'de, str>) -> Result<Option<Value<'de>>, E> {
+impl<'de> Seed<'_, 'de> {
+    fn text<E: serde::de::Error>(self, text: Cow<'de, str>) -> Result<Option<Value<'de>>, E> {
         Ok(Some(match self.kind {
             Kind::String => Value::Text(text),
             Kind::Duration => Value::Text(duration::canonical(&text).map_err(E::custom)?.into()),
@@ -275,16 +286,13 @@ impl Seed<'_> {
     }
 }
 
-impl Decoder {
-    fn fields<'de, A: MapAccess<'de>>(
+impl<'de> Decoder<'de> {
+    fn fields<A: MapAccess<'de>>(
         &self,
         table: &'static Struct,
         mut map: A,
     ) -> Result<Object<'de>, A::Error> {
-        let mut object = Object {
-            table,
-            fields: Vec::with_capacity(4),
-        };
+        let start = self.fields.borrow().len();
         let mut seen = 0u64;
         while let Some(found) = map.next_key_seed(FieldSeed {
             table,
@@ -296,7 +304,7 @@ impl Decoder {
                     continue;
                 }
                 Found::Moved(outer, inner) => {
-                    self.moved(&mut object, outer, inner, &mut map)?;
+                    self.moved(start, table.field(outer), (outer, inner), &mut map)?;
                     continue;
                 }
                 Found::Field(at) => at,
@@ -316,53 +324,54 @@ impl Decoder {
                 value => value,
             };
             if let Some(value) = value {
-                object.fields.push((at, value));
+                self.fields.borrow_mut().push((at, value));
             }
         }
+        let fields = self.fields.borrow_mut().drain(start..).collect();
+        let mut object = Object { table, fields };
         if self.dialect == Dialect::V1beta1 && table.name == "tekton.StepState" {
             give_termination_reason(&mut object);
         }
         Ok(object)
     }
 
-    /// A field of v1beta1 that lies one struct deeper in v1.
-    fn moved<'de, A: MapAccess<'de>>(
+    /// A field of v1beta1 that lies one struct deeper in v1: in `outer`, which is a field of the struct whose fields begin at `start`.
+    fn moved<A: MapAccess<'de>>(
         &self,
-        object: &mut Object<'de>,
-        outer: u16,
-        inner: &'static str,
+        start: usize,
+        outer: &Field,
+        (outer_at, inner): (u16, &'static str),
         map: &mut A,
     ) -> Result<(), A::Error> {
-        let Kind::Struct(id) = object.table.field(outer).kind else {
-            return Err(A::Error::custom("the table of moved fields is wrong"));
+        let wrong = || A::Error::custom("the table of moved fields is wrong");
+        let Kind::Struct(id) = outer.kind else {
+            return Err(wrong());
         };
         let table = self.schema.at(id);
-        let at = table
-            .position(inner)
-            .ok_or_else(|| A::Error::custom("the table of moved fields is wrong"))?;
+        let at = table.position(inner).ok_or_else(wrong)?;
         let field = table.field(at);
         let value = map.next_value_seed(self.seed(&field.kind));
         let Some(value) = self.failed(value, || Step::Field(field.name))? else {
             return Ok(());
         };
-        if !object.fields.iter().any(|(known, _)| *known == outer) {
-            object
-                .fields
-                .push((outer, Value::Struct(Object::new(table))));
-        }
-        for (known, slot) in &mut object.fields {
-            if *known == outer
-                && let Value::Struct(deeper) = slot
-                && deeper.at(at).is_none()
-            {
-                deeper.fields.push((at, value));
-                break;
-            }
+        let mut fields = self.fields.borrow_mut();
+        let known = fields[start..].iter().position(|(at, _)| *at == outer_at);
+        let known = known.map_or_else(
+            || {
+                fields.push((outer_at, Value::Struct(Object::new(table))));
+                fields.len() - 1
+            },
+            |known| start + known,
+        );
+        if let Value::Struct(deeper) = &mut fields[known].1
+            && deeper.at(at).is_none()
+        {
+            deeper.push(at, value);
         }
         Ok(())
     }
 
-    fn entries<'de, A: MapAccess<'de>>(
+    fn entries<A: MapAccess<'de>>(
         &self,
         element: &Kind,
         mut map: A,
@@ -418,17 +427,18 @@ impl Visitor<'_> for FieldSeed {
     }
 
     fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Found, E> {
+        if let Some(at) = self.table.position(key) {
+            return Ok(Found::Field(at));
+        }
+        // No old name is also a new one of the same struct.
         let old = match self.dialect {
             Dialect::V1 => None,
             Dialect::V1beta1 => OLD_NAMES
                 .iter()
-                .find(|(table, name, _)| *table == self.table.name && *name == key),
+                .find(|(table, name, _)| *name == key && *table == self.table.name),
         };
         let Some((_, _, place)) = old else {
-            return Ok(self
-                .table
-                .position(key)
-                .map_or(Found::Nothing, Found::Field));
+            return Ok(Found::Nothing);
         };
         let (outer, inner) = match place.split_once('.') {
             Some((outer, inner)) => (outer, Some(inner)),
@@ -452,7 +462,7 @@ fn give_termination_reason(step: &mut Object<'_>) {
         return;
     };
     if let Some(at) = step.table.position("terminationReason") {
-        step.fields.push((at, Value::Text(reason)));
+        step.push(at, Value::Text(reason));
     }
 }
 
@@ -501,4 +511,20 @@ fn place(path: &str) -> String {
         return "the run is not a JSON document that Tekton could have written".to_owned();
     }
     format!("the run's field {path} is not as Tekton writes it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_old_name_is_a_new_one_too() {
+        let schema = Schema::get();
+        for (table, old, place) in OLD_NAMES {
+            let table = schema.named(table).expect("in the tables");
+            assert!(table.position(old).is_none(), "{}.{old}", table.name);
+            let outer = place.split('.').next().unwrap_or_default();
+            assert!(table.position(outer).is_some(), "{}.{place}", table.name);
+        }
+    }
 }

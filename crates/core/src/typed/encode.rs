@@ -3,7 +3,7 @@
 //! Two forms. Go's own encoder keeps the order of the declaration and integers as they are. What becomes part of a predicate passes
 //! through a protobuf Struct: keys are sorted, and all numbers are 64-bit floats.
 
-use super::schema::{Emit, Field, Kind, Schema};
+use super::schema::{Emit, Field, Kind, MOST_FIELDS, Schema};
 use super::{Object, ParamValue, Value};
 use crate::gojson::{self, Escape, Members, Writer};
 use crate::time::Time;
@@ -30,15 +30,24 @@ impl Object<'_> {
     /// Writes the struct. What Go cannot write (a parameter without a value) is a fault of the writer that names the field.
     pub(crate) fn write(&self, writer: &mut Writer, encoding: Encoding) {
         debug_assert_eq!(writer.escape(), encoding.escape());
+        // Looking for each field of the table among those that are there would be most of the work.
+        let mut values = [None; MOST_FIELDS];
+        for (at, value) in self.fields.iter().rev() {
+            values[usize::from(*at)] = Some(value);
+        }
+        let write = |at: u16, members: &mut Members<'_>| {
+            let value = values[usize::from(at)];
+            self.member(self.table.field(at), value, members, encoding);
+        };
         match encoding {
             Encoding::Go => writer.declared(|members| {
-                for (at, field) in (0..).zip(&self.table.fields) {
-                    self.member(at, field, members, encoding);
+                for (at, _) in (0..).zip(&self.table.fields) {
+                    write(at, members);
                 }
             }),
             Encoding::Struct => writer.sorted(|members| {
                 for &at in &self.table.by_name {
-                    self.member(at, self.table.field(at), members, encoding);
+                    write(at, members);
                 }
             }),
         }
@@ -55,8 +64,13 @@ impl Object<'_> {
         }
     }
 
-    fn member(&self, at: u16, field: &Field, members: &mut Members<'_>, encoding: Encoding) {
-        let value = self.at(at);
+    fn member(
+        &self,
+        field: &Field,
+        value: Option<&Value<'_>>,
+        members: &mut Members<'_>,
+        encoding: Encoding,
+    ) {
         match (field.emit, value) {
             (Emit::NotEmpty, None) => {}
             (Emit::NotEmpty, Some(value)) if !field.is_pointer && value.is_empty() => {}

@@ -30,7 +30,8 @@ use crate::time::Time;
 #[derive(Clone, Debug)]
 pub(crate) struct Object<'a> {
     table: &'static Struct,
-    fields: Vec<(u16, Value<'a>)>,
+    /// Position in the table, and value.
+    fields: Box<[(u16, Value<'a>)]>,
 }
 
 /// The value of a field.
@@ -54,7 +55,7 @@ impl<'a> Object<'a> {
     fn new(table: &'static Struct) -> Self {
         Self {
             table,
-            fields: Vec::new(),
+            fields: Box::default(),
         }
     }
 
@@ -80,8 +81,18 @@ impl<'a> Object<'a> {
         let Some(at) = self.table.position(name) else {
             return;
         };
-        self.fields.retain(|(known, _)| *known != at);
-        self.fields.push((at, Value::Text(Cow::Borrowed(text))));
+        let text = Value::Text(Cow::Borrowed(text));
+        match self.fields.iter_mut().find(|(known, _)| *known == at) {
+            Some((_, value)) => *value = text,
+            None => self.push(at, text),
+        }
+    }
+
+    /// Adds a field that was absent.
+    fn push(&mut self, at: u16, value: Value<'a>) {
+        let mut fields = std::mem::take(&mut self.fields).into_vec();
+        fields.push((at, value));
+        self.fields = fields.into_boxed_slice();
     }
 
     /// The text of a string field, empty where it is absent.

@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 /// The tables, as `tests/chains schema` prints them.
 const TABLES: &str = include_str!("tekton.txt");
 
+/// The most fields that a struct has: those that were read are noted in as many bits.
+pub(crate) const MOST_FIELDS: usize = 64;
+
 /// All structs.
 #[derive(Debug)]
 pub(crate) struct Schema {
@@ -28,6 +31,8 @@ pub(crate) struct Struct {
     pub(crate) fields: Vec<Field>,
     /// Positions of the fields in the order of the bytes of their names.
     pub(crate) by_name: Vec<u16>,
+    /// Positions of the fields at the hashes of their names, or the next free place. A power of two, at most half full.
+    by_hash: Vec<Option<u16>>,
 }
 
 /// One field.
@@ -90,6 +95,12 @@ impl Schema {
         &self.structs[id]
     }
 
+    /// The struct of this name.
+    #[cfg(test)]
+    pub(crate) fn named(&self, name: &str) -> Option<&Struct> {
+        self.structs.iter().find(|one| one.name == name)
+    }
+
     fn parse(tables: &'static str) -> Self {
         let ids: HashMap<&str, usize> = tables
             .lines()
@@ -119,6 +130,11 @@ impl Schema {
             one.by_name = (0..count).collect();
             one.by_name
                 .sort_unstable_by_key(|&at| one.fields[usize::from(at)].name);
+            one.by_hash = vec![None; 2 * one.fields.len().next_power_of_two()];
+            for at in 0..count {
+                let place = one.place(one.fields[usize::from(at)].name);
+                one.by_hash[place] = Some(at);
+            }
         }
         let id = |name| *ids.get(name).expect("the tables begin with the two runs");
         Self {
@@ -132,10 +148,26 @@ impl Schema {
 impl Struct {
     /// Position of the field with this key.
     pub(crate) fn position(&self, key: &str) -> Option<u16> {
-        self.by_name
-            .binary_search_by(|&at| self.fields[usize::from(at)].name.cmp(key))
-            .ok()
-            .map(|found| self.by_name[found])
+        self.by_hash[self.place(key)]
+    }
+
+    /// Where the field with this key stands in `by_hash`, or would. Every field of every document is looked up here, so it must be quick;
+    /// the keys are not chosen by anyone hostile, and a strange key is at worst compared with all of a struct.
+    fn place(&self, key: &str) -> usize {
+        let bytes = key.as_bytes();
+        let byte = |at: usize| usize::from(bytes.get(at).copied().unwrap_or(0));
+        let hash = bytes.len() * 5
+            + byte(0) * 3
+            + byte(bytes.len() / 2) * 17
+            + byte(bytes.len().wrapping_sub(1)) * 7;
+        let mask = self.by_hash.len() - 1;
+        let mut place = hash & mask;
+        while let Some(at) = self.by_hash[place]
+            && self.field(at).name != key
+        {
+            place = (place + 1) & mask;
+        }
+        place
     }
 
     /// The field at this position.
@@ -202,13 +234,22 @@ mod tests {
     fn the_tables_are_whole() {
         let schema = Schema::get();
         assert!(schema.structs.len() > 150, "{}", schema.structs.len());
-        let spec = schema
-            .structs
-            .iter()
-            .find(|s| s.name == "tekton.TaskRunSpec")
-            .expect("in the tables");
+        let spec = schema.named("tekton.TaskRunSpec").expect("in the tables");
         let at = spec.position("serviceAccountName").expect("in the table");
         assert_eq!(spec.field(at).emit, Emit::Always);
         assert!(spec.position("serviceaccountname").is_none());
+        assert!(spec.position("").is_none());
+        for one in &schema.structs {
+            assert!(one.fields.len() <= MOST_FIELDS, "{}", one.name);
+            for (field, at) in one.fields.iter().zip(0..) {
+                assert_eq!(
+                    one.position(field.name),
+                    Some(at),
+                    "{} {}",
+                    one.name,
+                    field.name
+                );
+            }
+        }
     }
 }
