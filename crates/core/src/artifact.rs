@@ -59,6 +59,8 @@ impl Artifact {
 #[derive(Debug, Default)]
 pub(crate) struct ArtifactList {
     list: Vec<Artifact>,
+    /// No more than so many are taken.
+    most: Option<usize>,
     /// The first artifact whose name and digest have this hash. Made when the list is long enough for that to pay.
     index: HashMap<u64, usize>,
     hasher: RandomState,
@@ -66,10 +68,22 @@ pub(crate) struct ArtifactList {
     blank: HashMap<String, usize>,
 }
 
+/// The most Subjects of one Statement. Readers take fewer (our own 1024); this keeps the memory for a list of images that fills a
+/// document in proportion to it.
+pub(crate) const MOST_SUBJECTS: usize = 4096;
+
 /// Up to here looking through the list is quicker than an index.
 const SHORT: usize = 16;
 
 impl ArtifactList {
+    /// A list that ends with one artifact more than a Statement may have.
+    pub(crate) fn of_subjects() -> Self {
+        Self {
+            most: Some(MOST_SUBJECTS + 1),
+            ..Self::default()
+        }
+    }
+
     /// Appends an artifact, or merges its digests into the first that it equals. The position of an appended one.
     pub(crate) fn push(&mut self, new: Artifact) -> Option<usize> {
         if let Some(at) = self.equal(&new) {
@@ -92,6 +106,9 @@ impl ArtifactList {
     /// Appends each.
     pub(crate) fn extend(&mut self, all: impl IntoIterator<Item = Artifact>) {
         for artifact in all {
+            if self.most == Some(self.list.len()) {
+                return;
+            }
             self.push(artifact);
         }
     }

@@ -219,7 +219,7 @@ impl<'r> Observed<'r> {
 
     /// Subjects for `in-toto`, `slsa/v1` and `slsa/v2alpha3`: of all outputs, children first.
     pub(crate) fn subjects_of_outputs(&self, deep: DeepInspection) -> Vec<Subject> {
-        let mut list = ArtifactList::default();
+        let mut list = ArtifactList::of_subjects();
         let children = self.inspected(deep).iter().map(|child| &child.results);
         for hints in children.chain([&self.own.results]) {
             list.extend(hints.images.iter().map(Artifact::of_image));
@@ -232,7 +232,7 @@ impl<'r> Observed<'r> {
     /// Subjects for `slsa/v2alpha4`: of what says of itself that it was built, and images; of steps before their TaskRun, of a
     /// PipelineRun before its children.
     pub(crate) fn subjects_of_builds(&self, deep: DeepInspection) -> Vec<Subject> {
-        let mut list = ArtifactList::default();
+        let mut list = ArtifactList::of_subjects();
         for task in [&self.own].into_iter().chain(self.inspected(deep)) {
             let steps = task.steps.iter().map(|(_, hints)| hints);
             for hints in steps.chain([&task.results]) {

@@ -75,6 +75,9 @@ pub enum Error {
         /// Which, and why.
         absent: Vec<AbsentChild>,
     },
+    /// A PipelineRun whose payload would be many times as large as the documents.
+    #[error("PipelineRun {0} names the same children or tasks over and over")]
+    Repetition(String),
 }
 
 /// What a run is.
@@ -91,6 +94,8 @@ pub enum RunKind {
 pub struct Run<'a> {
     kind: RunKind,
     object: Object<'a>,
+    /// Bytes of its document.
+    size: u64,
 }
 
 /// The children of a PipelineRun.
@@ -231,12 +236,42 @@ impl<'a> CompletedRun<'a> {
                 by_task.entry(task.to_owned()).or_default().push(at);
             }
         }
-        Ok(Self {
+        let completed = Self {
             run,
             children,
             by_task,
             absent,
-        })
+        };
+        completed.check_repetition()?;
+        Ok(completed)
+    }
+
+    /// A child counts as often as it is named, and again for each task of the Pipeline with its task's name. A PipelineRun could so make
+    /// of small documents a payload of any size; none of Tekton's repeats anything.
+    fn check_repetition(&self) -> Result<(), Error> {
+        let children = |task: &String| self.children_of(task).map(|child| child.size).sum::<u64>();
+        let sizes: HashMap<&str, u64> = self
+            .by_task
+            .keys()
+            .map(|task| (task.as_str(), children(task)))
+            .collect();
+        let tasks = self.run.pipeline_tasks();
+        let repeated: u64 = tasks.filter_map(|task| sizes.get(task.name())).sum();
+        if repeated > self.size() + MAX_RUN_BYTES {
+            return Err(Error::Repetition(self.run.full_name()));
+        }
+        Ok(())
+    }
+
+    /// Bytes of all documents.
+    fn size(&self) -> u64 {
+        self.run.size + self.children.iter().map(|child| child.size).sum::<u64>()
+    }
+
+    /// The most bytes that a payload of this run may have. Honest ones are about as large as the documents; only names that a format
+    /// writes over and over, and documents of nothing but what is escaped, lead beyond that.
+    pub(crate) fn most_bytes(&self) -> usize {
+        usize::try_from(4 * self.size() + MAX_RUN_BYTES / 4).unwrap_or(usize::MAX)
     }
 
     /// The run itself.
@@ -343,7 +378,11 @@ impl<'a> Run<'a> {
         if dialect == Dialect::V1beta1 {
             object.set_text("apiVersion", "tekton.dev/v1");
         }
-        Ok(Self { kind, object })
+        Ok(Self {
+            kind,
+            object,
+            size: document.len() as u64,
+        })
     }
 
     /// The document of a child. An informer's objects carry neither kind nor version. `None` for another kind.
@@ -354,6 +393,7 @@ impl<'a> Run<'a> {
             return Ok(Some(Self {
                 kind: RunKind::TaskRun,
                 object,
+                size: document.len() as u64,
             }));
         }
         if header.kind.as_deref() != Some("TaskRun") {

@@ -273,6 +273,9 @@ pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
         run::Error::ChildrenAbsent { .. } => Failure::no(error).context(place).hint(
             "give the documents of all child TaskRuns with --children (kubectl get taskruns -l tekton.dev/pipelineRun=NAME -o json prints them), or --allow-missing-children to attest what is there",
         ),
+        run::Error::Repetition(_) => Failure::no(error)
+            .context(place)
+            .hint("name each child and each task of the Pipeline once"),
         run::Error::Child { .. } => Failure::misuse(error)
             .hint("give each child TaskRun as `kubectl get taskrun NAME -o json` prints it"),
         run::Error::Json(_) | run::Error::Field(_) | run::Error::Kind { .. } => {

@@ -8,6 +8,7 @@ mod order;
 mod slsa_v1;
 mod slsa_v2;
 
+use crate::artifact::MOST_SUBJECTS;
 use crate::config::BuildType;
 use crate::gojson::{Escape, Members, Writer};
 use crate::hints::{DeepInspection, Observed};
@@ -137,6 +138,11 @@ impl Format {
         settings: Settings<'_>,
     ) -> Result<Payload, Error> {
         let subjects = self.subjects(observed, settings.deep);
+        if subjects.len() > MOST_SUBJECTS {
+            return Err(Error::Unwritable(format!(
+                "it names more than {MOST_SUBJECTS} artifacts"
+            )));
+        }
         let mut writer = Writer::new(Escape::Proto);
         let statement_type = match self {
             Self::SlsaV1 | Self::InToto => STATEMENT_V01,
@@ -195,6 +201,16 @@ fn descriptor(members: &mut Members<'_>, subject: &Subject) {
             }
         });
     }
+}
+
+/// Refuses to go on with a payload that is out of all proportion to the documents.
+fn check_size(writer: &mut Writer, completed: &CompletedRun<'_>) -> Result<(), Error> {
+    if writer.raw().len() > completed.most_bytes() {
+        return Err(Error::Unwritable(
+            "its payload would be many times as large as its documents".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The value of a parameter or result. Tekton's type has none without a value, and Go fails to write it.

@@ -1,18 +1,22 @@
 //! The order of a Pipeline's tasks: after which others each comes, as provenance v0.2 states it.
 
+use std::collections::HashSet;
+
 use crate::run::PipelineTask;
 use crate::typed::{Object, Value};
 
 /// The tasks that `task` names in `runAfter`, then those whose results it refers to, in the order in which Tekton looks for them. Where
 /// a parameter is a map, Tekton's order is random; ours is that of its keys.
 pub(super) fn after<'r>(task: &PipelineTask<'r, '_>) -> Vec<&'r str> {
+    let names: Vec<&str> = task
+        .object
+        .list("runAfter")
+        .iter()
+        .map(Value::text)
+        .collect();
     let mut found = After {
-        names: task
-            .object
-            .list("runAfter")
-            .iter()
-            .map(Value::text)
-            .collect(),
+        known: names.iter().copied().collect(),
+        names,
     };
     found.params(task.object);
     if let Some(matrix) = task.object.object("matrix") {
@@ -36,6 +40,8 @@ pub(super) fn after<'r>(task: &PipelineTask<'r, '_>) -> Vec<&'r str> {
 
 struct After<'r> {
     names: Vec<&'r str>,
+    /// The same, to find them.
+    known: HashSet<&'r str>,
 }
 
 impl<'r> After<'r> {
@@ -85,7 +91,7 @@ impl<'r> After<'r> {
             let Some(name) = expression(rest).and_then(task_of_result) else {
                 continue;
             };
-            if !self.names.contains(&name) {
+            if self.known.insert(name) {
                 self.names.push(name);
             }
         }
@@ -103,9 +109,13 @@ fn expression(text: &str) -> Option<&str> {
     if rest.starts_with(')') {
         return Some(name);
     }
-    let (index, rest) = rest.strip_prefix('[')?.split_once(']')?;
-    let is_index = index == "*" || (!index.is_empty() && index.bytes().all(|b| b.is_ascii_digit()));
-    (is_index && rest.starts_with(')')).then_some(&text[..text.len() - rest.len()])
+    // Only digits are looked through, so that a text of brackets that never close takes no longer than another.
+    let index = rest.strip_prefix('[')?;
+    let digits = index.bytes().take_while(u8::is_ascii_digit).count();
+    let length = if index.starts_with('*') { 1 } else { digits };
+    let rest = index[length..].strip_prefix(']').filter(|_| length > 0)?;
+    rest.starts_with(')')
+        .then_some(&text[..text.len() - rest.len()])
 }
 
 /// The task in `tasks.NAME.results.RESULT` or `tasks.NAME.results.RESULT.KEY`.

@@ -3,9 +3,9 @@
 //! Specification: <https://slsa.dev/spec/v0.2/provenance>. Chains sends the predicate through a protobuf Struct, so all keys in it are in
 //! the order of their bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Error, Settings, kind_of_run, materials, order, write_value};
+use super::{Error, Settings, check_size, kind_of_run, materials, order, write_value};
 use crate::artifact::{Artifact, ArtifactList};
 use crate::gojson::{Elements, Members, Writer};
 use crate::hints::Observed;
@@ -39,9 +39,12 @@ pub(super) fn predicate(
     writer.sorted(|predicate| {
         predicate.sorted("buildConfig", |config| match run.kind() {
             RunKind::TaskRun => config.list("steps", |list| {
+                let mut specs: HashMap<&str, StepSpec<'_, '_>> = HashMap::new();
+                for spec in run.step_specs() {
+                    specs.entry(spec.name()).or_insert(spec);
+                }
                 for state in run.steps() {
-                    let spec = run.step_specs().find(|spec| spec.name() == state.name());
-                    step(list.next(), spec.as_ref(), &state);
+                    step(list.next(), specs.get(state.name()), &state);
                 }
             }),
             RunKind::PipelineRun if run.resolved_spec().is_none() => config.key("tasks").null(),
@@ -180,7 +183,9 @@ fn pipeline_tasks(
                 after,
                 account,
             };
-            entry.write(list.next())?;
+            let writer = list.next();
+            check_size(writer, completed)?;
+            entry.write(writer)?;
         }
         if has_children && !task.is_finally {
             last = Some(task.name());

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Error, Settings, materials, write_value};
+use super::{Error, Settings, check_size, materials, write_value};
 use crate::artifact::Artifact;
 use crate::config::{BuildType, Choice as _};
 use crate::gojson::{Escape, Members, Writer};
@@ -60,6 +60,7 @@ pub(super) fn predicate(
         RunKind::TaskRun => task_dependencies(run, observed, version)?,
         RunKind::PipelineRun => pipeline_dependencies(completed, observed, settings, version)?,
     };
+    let mut size = Ok(());
     writer.sorted(|predicate| {
         predicate.sorted("buildDefinition", |definition| {
             definition.text("buildType", settings.build_type.name());
@@ -85,7 +86,12 @@ pub(super) fn predicate(
             if !byproducts.is_empty() {
                 details.list("byproducts", |list| {
                     for byproduct in &byproducts {
-                        byproduct.write(list.next());
+                        let writer = list.next();
+                        byproduct.write(writer);
+                        size = check_size(writer, completed);
+                        if size.is_err() {
+                            return;
+                        }
                     }
                 });
             }
@@ -104,7 +110,7 @@ pub(super) fn predicate(
             });
         });
     });
-    Ok(())
+    size
 }
 
 /// What the run was asked for: its whole specification, and for a remote definition where that came from. Of several digests Chains

@@ -18,9 +18,14 @@ use super::{Object, ParamValue, Value};
 use crate::time::Time;
 use crate::{duration, quantity};
 
-/// The most values (fields, elements, entries) that one document may have. A run that fills an API server's limit of 1.5 MiB has some
-/// 60,000; the limit keeps the memory for a hostile one in proportion.
-pub(super) const MAX_VALUES: usize = 200_000;
+/// The most values (fields, elements, entries) that one document of `bytes` may have. A run that fills an API server's limit of 1.5 MiB
+/// has some 60,000, one for every 25 bytes; the limit keeps the memory for a hostile one in proportion to its size.
+const fn most_values(bytes: usize) -> usize {
+    20_000 + bytes / 16
+}
+
+/// As how many values a result counts: hints become artifacts, which need more memory than what they were read from.
+const VALUES_OF_A_RESULT: usize = 32;
 
 /// Why a document could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +63,7 @@ pub(crate) fn decode(bytes: &[u8], kind: RootKind, dialect: Dialect) -> Result<O
         schema,
         dialect,
         failed_at: RefCell::default(),
-        left: Cell::new(MAX_VALUES),
+        left: Cell::new(most_values(bytes.len())),
         fields: RefCell::default(),
         elements: RefCell::default(),
     };
@@ -132,15 +137,13 @@ impl<'de> Decoder<'de> {
         text
     }
 
-    /// One value more.
-    fn count<E: serde::de::Error>(&self) -> Result<(), E> {
-        let left = self.left.get();
+    /// So many values more.
+    fn count<E: serde::de::Error>(&self, values: usize) -> Result<(), E> {
+        let left = self.left.get().saturating_sub(values);
+        self.left.set(left);
         if left == 0 {
-            return Err(E::custom(format_args!(
-                "the document has more than {MAX_VALUES} values"
-            )));
+            return Err(E::custom("the document has too many values for its size"));
         }
-        self.left.set(left - 1);
         Ok(())
     }
 
@@ -167,7 +170,11 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
             return Ok(None);
         }
         let value = match self.kind {
-            Kind::ParamValue => Value::Param(Box::new(ParamValue::from_json(raw))),
+            Kind::ParamValue => {
+                let value = ParamValue::from_json(raw, &self.decoder.left);
+                self.decoder.count(0)?;
+                Value::Param(Box::new(value))
+            }
             Kind::Quantity => Value::Text(quantity::canonical_json(raw).map_err(D::Error::custom)?),
             Kind::IntOrString if !raw.starts_with('"') => Value::Int(
                 raw.parse::<i32>()
@@ -255,7 +262,7 @@ impl<'de> Visitor<'de> for Seed<'_, 'de> {
             let Some(value) = self.decoder.failed(next, at)? else {
                 break;
             };
-            self.decoder.count()?;
+            self.decoder.count(1)?;
             let value = value.unwrap_or_else(|| Value::zero(element));
             elements.borrow_mut().push(value);
         }
@@ -293,6 +300,9 @@ impl<'de> Decoder<'de> {
         mut map: A,
     ) -> Result<Object<'de>, A::Error> {
         let start = self.fields.borrow().len();
+        if table.is_result {
+            self.count(VALUES_OF_A_RESULT)?;
+        }
         let mut seen = 0u64;
         while let Some(found) = map.next_key_seed(FieldSeed {
             table,
@@ -314,7 +324,7 @@ impl<'de> Decoder<'de> {
                 return Err(A::Error::duplicate_field(field.name));
             }
             seen |= 1 << at;
-            self.count()?;
+            self.count(1)?;
             let value = map.next_value_seed(self.seed(&field.kind));
             let value = match self.failed(value, || Step::Field(field.name))? {
                 // Go hands `null` to the type's own reader, which makes a value of it, but not through a pointer.
@@ -378,12 +388,12 @@ impl<'de> Decoder<'de> {
     ) -> Result<Value<'de>, A::Error> {
         let mut entries: Vec<(Cow<'de, str>, Value<'de>)> = Vec::new();
         while let Some(KeyText(key)) = map.next_key()? {
-            self.count()?;
+            self.count(1)?;
             let value = map.next_value_seed(self.seed(element));
             let value = self.failed(value, || Step::Key(key.to_string()))?;
             entries.push((key, value.unwrap_or_else(|| Value::zero(element))));
         }
-        entries.sort_by(|a, b| a.0.cmp(&b.0));
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(A::Error::custom(format_args!(
                 "duplicate key {:?}",

@@ -5,7 +5,11 @@
 //! <https://tekton.dev/docs/pipelines/pipeline-api/#tekton.dev/v1.ParamValue>.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
 
 /// The value of a parameter or result, by the shape of its JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,21 +23,17 @@ pub enum ParamValue<'a> {
 }
 
 impl<'a> ParamValue<'a> {
-    /// Reads a value from its JSON text.
-    pub(crate) fn from_json(text: &'a str) -> Self {
+    /// Reads a value from its JSON text. Each element or entry takes one from `left`; a value that would need more than there is becomes
+    /// the string of its text, with nothing left.
+    pub(crate) fn from_json(text: &'a str, left: &Cell<usize>) -> Self {
         let value = match text.as_bytes() {
-            [b'[', ..] => serde_json::from_str::<Vec<Option<Text<'a>>>>(text)
-                .ok()
-                .map(|list| Self::Array(list.into_iter().map(plain).collect())),
-            [b'{', ..] => serde_json::from_str::<BTreeMap<Text<'a>, Option<Text<'a>>>>(text)
-                .ok()
-                .map(|map| Self::Object(map.into_iter().map(|(k, v)| (k.0, plain(v))).collect())),
-            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
-                Some(Self::String(Cow::Borrowed(&text[1..text.len() - 1])))
+            [b'[' | b'{', ..] => {
+                serde_json::Deserializer::from_str(text).deserialize_any(Texts(left))
             }
-            _ => serde_json::from_str::<Option<Text<'a>>>(text)
-                .ok()
-                .map(|text| Self::String(plain(text))),
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                return Self::String(Cow::Borrowed(&text[1..text.len() - 1]));
+            }
+            _ => serde_json::from_str(text).map(|text| Self::String(plain(text))),
         };
         value.unwrap_or(Self::String(Cow::Borrowed(text)))
     }
@@ -76,6 +76,45 @@ impl Default for ParamValue<'_> {
     }
 }
 
+/// Reads a list or a map of strings.
+struct Texts<'l>(&'l Cell<usize>);
+
+impl Texts<'_> {
+    fn count<E: serde::de::Error>(&self) -> Result<(), E> {
+        self.0.set(self.0.get().saturating_sub(1));
+        match self.0.get() {
+            0 => Err(E::custom("there are too many values")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ParamValue<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or a map of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(text) = seq.next_element()? {
+            self.count()?;
+            list.push(plain(text));
+        }
+        Ok(ParamValue::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut texts = BTreeMap::new();
+        while let Some((Text(key), text)) = map.next_entry()? {
+            self.count()?;
+            texts.insert(key, plain(text));
+        }
+        Ok(ParamValue::Object(texts))
+    }
+}
+
 /// A string that is borrowed from the document where it has no escapes.
 #[derive(PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
 #[serde(transparent)]
@@ -90,30 +129,28 @@ fn plain(text: Option<Text<'_>>) -> Cow<'_, str> {
 mod tests {
     use super::*;
 
+    fn from_json(text: &str) -> ParamValue<'_> {
+        ParamValue::from_json(text, &Cell::new(100))
+    }
+
     #[test]
     fn the_shape_of_the_json_decides() {
         let text = |t| ParamValue::String(Cow::Borrowed(t));
-        assert_eq!(ParamValue::from_json(r#""a\"b""#), text("a\"b"));
-        assert_eq!(ParamValue::from_json("12.50"), text("12.50"));
-        assert_eq!(ParamValue::from_json("null"), text(""));
+        assert_eq!(from_json(r#""a\"b""#), text("a\"b"));
+        assert_eq!(from_json("12.50"), text("12.50"));
+        assert_eq!(from_json("null"), text(""));
+        assert_eq!(from_json(r#"[ "a", 1 ]"#), text(r#"[ "a", 1 ]"#));
         assert_eq!(
-            ParamValue::from_json(r#"[ "a", 1 ]"#),
-            text(r#"[ "a", 1 ]"#)
-        );
-        assert_eq!(
-            ParamValue::from_json(r#"["a",null]"#),
+            from_json(r#"["a",null]"#),
             ParamValue::Array(vec!["a".into(), "".into()])
         );
         assert_eq!(
-            ParamValue::from_json(r#"{"b":"1","a":null,"b":"2"}"#),
+            from_json(r#"{"b":"1","a":null,"b":"2"}"#),
             ParamValue::Object(BTreeMap::from([
                 ("a".into(), "".into()),
                 ("b".into(), "2".into())
             ]))
         );
-        assert_eq!(
-            ParamValue::from_json(r#"{"a":{"b":"c"}}"#),
-            text(r#"{"a":{"b":"c"}}"#)
-        );
+        assert_eq!(from_json(r#"{"a":{"b":"c"}}"#), text(r#"{"a":{"b":"c"}}"#));
     }
 }

@@ -12,6 +12,9 @@ const TABLES: &str = include_str!("tekton.txt");
 /// The most fields that a struct has: those that were read are noted in as many bits.
 pub(crate) const MOST_FIELDS: usize = 64;
 
+/// The structs that are results of a run.
+const RESULTS: [&str; 2] = ["tekton.TaskRunResult", "tekton.PipelineRunResult"];
+
 /// All structs.
 #[derive(Debug)]
 pub(crate) struct Schema {
@@ -27,6 +30,8 @@ pub(crate) struct Schema {
 pub(crate) struct Struct {
     /// Its name with its package, such as `tekton.TaskRun`.
     pub(crate) name: &'static str,
+    /// Whether it is a result of a run.
+    pub(crate) is_result: bool,
     /// Its fields in the order in which Go's encoder writes them.
     pub(crate) fields: Vec<Field>,
     /// Positions of the fields in the order of the bytes of their names.
@@ -116,6 +121,7 @@ impl Schema {
             if let Some(name) = line.strip_prefix("struct ") {
                 structs.push(Struct {
                     name,
+                    is_result: RESULTS.contains(&name),
                     ..Struct::default()
                 });
                 continue;
@@ -239,6 +245,10 @@ mod tests {
         assert_eq!(spec.field(at).emit, Emit::Always);
         assert!(spec.position("serviceaccountname").is_none());
         assert!(spec.position("").is_none());
+        assert_eq!(
+            schema.structs.iter().filter(|one| one.is_result).count(),
+            RESULTS.len()
+        );
         for one in &schema.structs {
             assert!(one.fields.len() <= MOST_FIELDS, "{}", one.name);
             for (field, at) in one.fields.iter().zip(0..) {

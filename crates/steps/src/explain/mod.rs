@@ -157,6 +157,7 @@ fn of_unfinished(
         run::Error::ChildrenAbsent { .. } => format!(
             "not signed: {refusal}; give their documents with --children, or --allow-missing-children to sign without them"
         ),
+        run::Error::Repetition(_) => format!("not signed: {refusal}"),
         run::Error::Json(_)
         | run::Error::Field(_)
         | run::Error::Kind { .. }
