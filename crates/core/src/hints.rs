@@ -12,15 +12,19 @@
 //!
 //! Which of it becomes a Subject or a material depends on the format; that is `Observed`'s methods and `format`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod git;
+mod near;
+mod reader;
+
 use std::fmt;
 
 use crate::artifact::{Artifact, ArtifactList};
-use crate::reference::{self, DigestRef};
+use crate::reference::DigestRef;
 use crate::run::{CompletedRun, Param, Run, RunKind};
 use crate::statement::Subject;
 use crate::typed::ParamValue;
+
+pub use near::nearly;
 
 /// Result with the image's name; may have a prefix that pairs it with its digest.
 pub const IMAGE_URL: &str = "IMAGE_URL";
@@ -40,9 +44,6 @@ pub const ARTIFACT_DIGEST: &str = "ARTIFACT_DIGEST";
 pub const GIT_URL: &str = "CHAINS-GIT_URL";
 /// Parameter or result with the commit that was built.
 pub const GIT_COMMIT: &str = "CHAINS-GIT_COMMIT";
-
-/// Key of an `ARTIFACT_OUTPUTS` object that declares it the thing that was built.
-const IS_BUILD_ARTIFACT: &str = "isBuildArtifact";
 
 /// Whether a PipelineRun's provenance also speaks of what its child TaskRuns read and made
 /// (`artifacts.pipelinerun.enable-deep-inspection`).
@@ -195,7 +196,7 @@ pub(crate) fn is_byproduct(result: &Param<'_, '_>) -> bool {
     result
         .value
         .and_then(ParamValue::as_object)
-        .is_some_and(|map| !is_build_artifact(map))
+        .is_some_and(|map| !reader::is_build_artifact(map))
 }
 
 impl<'r> Observed<'r> {
@@ -252,7 +253,7 @@ impl<'r> TaskHints<'r> {
         let results: Vec<_> = run.results().collect();
         Self {
             run: run.name(),
-            git: git_of(run, &results),
+            git: git::of_run(run, &results),
             results: Hints::of(&results),
             steps: run
                 .steps()
@@ -263,395 +264,6 @@ impl<'r> TaskHints<'r> {
                 .collect(),
         }
     }
-}
-
-impl<'r> Hints<'r> {
-    /// Reads one list of results.
-    #[must_use]
-    pub fn of(results: &[Param<'r, '_>]) -> Self {
-        let mut reader = Reader {
-            results,
-            outcomes: vec![None; results.len()],
-            hints: Self::default(),
-        };
-        reader.images();
-        reader.artifacts();
-        reader.inputs();
-        reader.git();
-        reader.near_misses();
-        let Reader {
-            outcomes,
-            mut hints,
-            ..
-        } = reader;
-        let found = outcomes.into_iter().zip(results).enumerate();
-        hints.findings = found
-            .filter_map(|(at, (found, result))| {
-                let (hint, outcome) = found?;
-                Some(Finding {
-                    at,
-                    name: result.name,
-                    hint,
-                    outcome,
-                })
-            })
-            .collect();
-        hints
-    }
-}
-
-/// Reads one list of results, noting what became of each.
-struct Reader<'l, 'r, 'a> {
-    results: &'l [Param<'r, 'a>],
-    /// Which hint each result is, and what became of it.
-    outcomes: Vec<Option<(&'static str, Outcome)>>,
-    hints: Hints<'r>,
-}
-
-/// Two results with the same marker, by position.
-struct Pair {
-    name: usize,
-    digest: usize,
-}
-
-impl<'r, 'a> Reader<'_, 'r, 'a> {
-    fn images(&mut self) {
-        for pair in self.pairs(IMAGE_URL, IMAGE_DIGEST) {
-            let text = format!("{}@{}", self.trimmed(pair.name), self.trimmed(pair.digest));
-            let outcome = self.image(&text);
-            self.note(pair.name, IMAGE_URL, outcome.clone());
-            self.note(pair.digest, IMAGE_DIGEST, outcome);
-        }
-        for (at, result) in self.named(|name| name == IMAGES) {
-            let texts = result.text().split([',', '\n']).map(str::trim);
-            // What is wrong matters more than what is right. Nothing at all is how a build of a single image leaves it.
-            let mut outcome = Outcome::Empty;
-            for text in texts.filter(|text| !text.is_empty()) {
-                let one = self.image(text);
-                if !matches!(outcome, Outcome::Invalid(_)) {
-                    outcome = one;
-                }
-            }
-            self.note(at, IMAGES, outcome);
-        }
-        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_OUTPUTS)) {
-            let Ok(Some((uri, digest, true))) = output(&result) else {
-                continue;
-            };
-            let image = self.image(&format!("{uri}@{digest}"));
-            if let Outcome::Invalid(why) = image {
-                let outcome = Outcome::Ignored(format!("gets no image signature: {why}"));
-                self.note(at, ARTIFACT_OUTPUTS, outcome);
-            }
-        }
-        let mut known = HashSet::with_capacity(self.hints.images.len());
-        let is_new: Vec<bool> = self
-            .hints
-            .images
-            .iter()
-            .map(|image| known.insert(image))
-            .collect();
-        let mut is_new = is_new.into_iter();
-        self.hints.images.retain(|_| is_new.next() == Some(true));
-    }
-
-    fn image(&mut self, text: &str) -> Outcome {
-        match DigestRef::parse(text) {
-            Ok(image) => {
-                self.hints.images.push(image);
-                Outcome::Used
-            }
-            Err(error) => Outcome::Invalid(explain(&error)),
-        }
-    }
-
-    fn artifacts(&mut self) {
-        for pair in self.pairs(ARTIFACT_URI, ARTIFACT_DIGEST) {
-            let (uri, digest) = (self.trimmed(pair.name), self.trimmed(pair.digest));
-            let outcome = match parse_digest(digest) {
-                Ok(_) => {
-                    self.hints.artifacts.push(Artifact::as_written(uri, digest));
-                    Outcome::Used
-                }
-                Err(error) => Outcome::Invalid(error.to_string()),
-            };
-            self.note(pair.name, ARTIFACT_URI, outcome.clone());
-            self.note(pair.digest, ARTIFACT_DIGEST, outcome);
-        }
-        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_OUTPUTS)) {
-            let outcome = match output(&result) {
-                Ok(Some((uri, digest, is_build_artifact))) => {
-                    self.hints.outputs.push(Output {
-                        artifact: Artifact::as_written(uri, digest),
-                        is_build_artifact,
-                    });
-                    Outcome::Used
-                }
-                Ok(None) => Outcome::Invalid(WANTED_OBJECT.to_owned()),
-                Err(error) => Outcome::Invalid(error.to_string()),
-            };
-            self.note(at, ARTIFACT_OUTPUTS, outcome);
-        }
-    }
-
-    fn inputs(&mut self) {
-        for (at, result) in self.named(|name| name.ends_with(ARTIFACT_INPUTS)) {
-            let found = result
-                .value
-                .and_then(ParamValue::as_object)
-                .and_then(uri_and_digest);
-            let outcome = match found.map(|(uri, digest)| (uri, parse_digest(digest))) {
-                Some((uri, Ok((algorithm, hex)))) => {
-                    self.hints.inputs.push(Artifact::new(uri, algorithm, hex));
-                    Outcome::Used
-                }
-                Some((_, Err(error))) => Outcome::Invalid(error.to_string()),
-                None => Outcome::Invalid(WANTED_OBJECT.to_owned()),
-            };
-            self.note(at, ARTIFACT_INPUTS, outcome);
-        }
-    }
-
-    fn git(&mut self) {
-        let mut source = GitSource::default();
-        for (at, result) in self.named(|name| name == GIT_URL || name == GIT_COMMIT) {
-            let hint = if result.name == GIT_URL {
-                GIT_URL
-            } else {
-                GIT_COMMIT
-            };
-            let outcome = if result.text().is_empty() {
-                Outcome::Invalid("its value is no text, or empty".to_owned())
-            } else {
-                Outcome::Used
-            };
-            self.note(at, hint, outcome);
-            source.set(result.name, result.text());
-        }
-        self.hints.git = source.of_task();
-    }
-
-    /// Names that are a hint's but for case, a dash, or a letter or two.
-    fn near_misses(&mut self) {
-        for (at, result) in self.results.iter().enumerate() {
-            if self.outcomes[at].is_some() {
-                continue;
-            }
-            if let Some(hint) = nearly(result.name) {
-                let why = format!("is no hint: it is nearly {hint}");
-                self.note(at, hint, Outcome::Ignored(why));
-            }
-        }
-    }
-
-    fn named(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<(usize, Param<'r, 'a>)> {
-        let all = self.results.iter().enumerate();
-        all.filter(|(_, result)| is_wanted(result.name))
-            .map(|(at, result)| (at, *result))
-            .collect()
-    }
-
-    fn trimmed(&self, at: usize) -> &'r str {
-        self.results[at].value.map_or("", |v| v.as_text().trim())
-    }
-
-    fn note(&mut self, at: usize, hint: &'static str, outcome: Outcome) {
-        // A reason that stands already is not overwritten by a use: a build artifact may be a Subject and yet no image.
-        let known = &mut self.outcomes[at];
-        if outcome != Outcome::Used || known.is_none() {
-            *known = Some((hint, outcome));
-        }
-    }
-
-    /// Results `<marker>NAME` and `<marker>DIGEST` with the same marker. A marker seen again overrides.
-    fn pairs(&mut self, name_suffix: &'static str, digest_suffix: &'static str) -> Vec<Pair> {
-        let results = self.results;
-        let mut markers: Vec<(&str, Option<usize>, Option<usize>)> = Vec::new();
-        let mut known: HashMap<&str, usize> = HashMap::new();
-        for (at, result) in results.iter().enumerate() {
-            let by_name = result.name.strip_suffix(name_suffix);
-            let by_digest = result.name.strip_suffix(digest_suffix);
-            let Some(marker) = by_name.or(by_digest) else {
-                continue;
-            };
-            let hint = if by_name.is_some() {
-                name_suffix
-            } else {
-                digest_suffix
-            };
-            if self.trimmed(at).is_empty() {
-                let why = "has no value, or one that is no text".to_owned();
-                self.note(at, hint, Outcome::Ignored(why));
-                continue;
-            }
-            let slot = *known.entry(marker).or_insert_with(|| {
-                markers.push((marker, None, None));
-                markers.len() - 1
-            });
-            let slot = match by_name {
-                Some(_) => &mut markers[slot].1,
-                None => &mut markers[slot].2,
-            };
-            if let Some(earlier) = slot.replace(at) {
-                let why = format!("a later result {} counts", result.name);
-                self.note(earlier, hint, Outcome::Ignored(why));
-            }
-        }
-        let mut found = Vec::new();
-        for (marker, name, digest) in markers {
-            let (alone, hint, missing) = match (name, digest) {
-                (Some(name), Some(digest)) => {
-                    found.push(Pair { name, digest });
-                    continue;
-                }
-                (Some(only), None) => (only, name_suffix, digest_suffix),
-                (None, Some(only)) => (only, digest_suffix, name_suffix),
-                (None, None) => continue,
-            };
-            let why = format!("is alone: there is no result {marker}{missing} with a value");
-            self.note(alone, hint, Outcome::Ignored(why));
-        }
-        found
-    }
-}
-
-const WANTED_OBJECT: &str = "is not an object with non-empty uri and digest";
-
-/// What an `ARTIFACT_OUTPUTS` result names: uri, digest, and whether it was built. `None` if it lacks a part.
-fn output<'v>(result: &Param<'v, '_>) -> Result<Option<(&'v str, &'v str, bool)>, DigestError> {
-    let Some(map) = result.value.and_then(ParamValue::as_object) else {
-        return Ok(None);
-    };
-    let Some((uri, digest)) = uri_and_digest(map) else {
-        return Ok(None);
-    };
-    parse_digest(digest)?;
-    Ok(Some((uri, digest, is_build_artifact(map))))
-}
-
-fn is_build_artifact(map: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> bool {
-    map.get(IS_BUILD_ARTIFACT).is_some_and(|v| v == "true")
-}
-
-fn uri_and_digest<'v>(map: &'v BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> Option<(&'v str, &'v str)> {
-    let part = |key| {
-        map.get(key)
-            .map(Cow::as_ref)
-            .filter(|v: &&str| !v.is_empty())
-    };
-    Some((part("uri")?, part("digest")?))
-}
-
-/// The source repository as it is gathered: URL and commit override each on their own.
-#[derive(Clone, Copy, Debug, Default)]
-struct GitSource<'v> {
-    url: &'v str,
-    commit: &'v str,
-}
-
-impl<'v> GitSource<'v> {
-    fn set(&mut self, name: &str, text: &'v str) {
-        match name {
-            GIT_URL => self.url = text,
-            GIT_COMMIT => self.commit = text,
-            _ => {}
-        }
-    }
-
-    /// For a TaskRun or a step. The commit is not checked, and a missing URL gives `git+.git`: that is what Chains does, and the bytes
-    /// are the contract.
-    fn of_task(self) -> Option<Artifact> {
-        if self.commit.is_empty() {
-            return None;
-        }
-        let prefix = if self.url.starts_with("git+") {
-            ""
-        } else {
-            "git+"
-        };
-        let suffix = if self.url.ends_with(".git") {
-            ""
-        } else {
-            ".git"
-        };
-        let uri = format!("{prefix}{}{suffix}", self.url);
-        Some(Artifact::new(
-            &uri,
-            "sha1".to_owned(),
-            self.commit.to_owned(),
-        ))
-    }
-
-    /// For a PipelineRun, where both must be there.
-    fn of_pipeline(self) -> Option<Artifact> {
-        self.of_task().filter(|_| !self.url.is_empty())
-    }
-}
-
-/// Defaults, then parameters, then results; the later wins.
-fn git_of(run: &Run<'_>, results: &[Param<'_, '_>]) -> Option<Artifact> {
-    let mut source = GitSource::default();
-    for param in run.param_defaults().chain(run.params()) {
-        source.set(param.name, param.text());
-    }
-    for result in results {
-        source.set(result.name, result.text());
-    }
-    match run.kind() {
-        RunKind::TaskRun => source.of_task(),
-        RunKind::PipelineRun => source.of_pipeline(),
-    }
-}
-
-/// The hint whose name this nearly is: but for case, dashes and dots, or a letter or two.
-#[must_use]
-pub fn nearly(name: &str) -> Option<&'static str> {
-    if name.len() > 128 {
-        return None;
-    }
-    let plain: String = name
-        .chars()
-        .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
-        .flat_map(char::to_uppercase)
-        .collect();
-    let whole = || WHOLE.into_iter().find(|(text, _)| plain == *text);
-    SUFFIXES
-        .into_iter()
-        .find(|(text, _)| plain.ends_with(text))
-        .or_else(whole)
-        .map(|(_, hint)| hint)
-}
-
-/// Ends of names that are a hint's, or that someone may think to be; in upper case and without separators.
-const SUFFIXES: [(&str, &str); 14] = [
-    ("IMAGEURL", IMAGE_URL),
-    ("IMAGEDIGEST", IMAGE_DIGEST),
-    ("ARTIFACTURI", ARTIFACT_URI),
-    ("ARTIFACTDIGEST", ARTIFACT_DIGEST),
-    ("ARTIFACTINPUTS", ARTIFACT_INPUTS),
-    ("ARTIFACTOUTPUTS", ARTIFACT_OUTPUTS),
-    ("IMAGEURI", IMAGE_URL),
-    ("IMAGEREF", IMAGE_URL),
-    ("IMAGESHA", IMAGE_DIGEST),
-    ("IMAGESHA256", IMAGE_DIGEST),
-    ("ARTIFACTURL", ARTIFACT_URI),
-    ("ARTIFACTINPUT", ARTIFACT_INPUTS),
-    ("ARTIFACTOUTPUT", ARTIFACT_OUTPUTS),
-    ("CHAINSGITREVISION", GIT_COMMIT),
-];
-
-/// The same for hints that are no ends of names.
-const WHOLE: [(&str, &str); 3] = [
-    ("IMAGES", IMAGES),
-    ("CHAINSGITURL", GIT_URL),
-    ("CHAINSGITCOMMIT", GIT_COMMIT),
-];
-
-fn explain(error: &reference::Error) -> String {
-    use std::error::Error as _;
-    error
-        .source()
-        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// A text of a tenant's, short enough for a message.

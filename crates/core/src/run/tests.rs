@@ -1,4 +1,6 @@
 use super::*;
+use crate::gojson::Writer;
+use crate::typed::Encoding;
 
 fn task_run(rest: &str) -> String {
     format!(
@@ -204,6 +206,34 @@ fn absent_children_are_refused_by_name_unless_allowed() {
     let run = with_children(&run, &children, MissingChildren::Allow).expect("they may lack");
     assert_eq!(names(&run), ["a1"]);
     assert_eq!(run.absent_children().len(), 3);
+}
+
+#[test]
+fn a_task_run_of_another_namespace_is_no_child() {
+    let run = pipeline_run(r#"[{"kind":"TaskRun","name":"a1"}]"#);
+    let own = child("a1", "a", true);
+    let foreign = own.replace(r#""name":"a1""#, r#""name":"a1","namespace":"other""#);
+    let children = [foreign.clone()];
+    let error = with_children(&run, &children, MissingChildren::Refuse).expect_err("it lacks");
+    assert!(error.to_string().contains("TaskRun a1 was not found"));
+    let children = [own, foreign];
+    let run = with_children(&run, &children, MissingChildren::Refuse).expect("its own is there");
+    assert_eq!(run.executed().next().map(Run::namespace), Some(""));
+}
+
+#[test]
+fn half_a_character_is_refused_wherever_it_stands() {
+    for value in [r#""\ud800""#, r#"["a","\ud800"]"#, r#"{"\ud800":"a"}"#] {
+        let text = task_run(&format!(
+            r#","spec":{{"params":[{{"name":"a","value":{value}}}]}}"#
+        ));
+        let error = read(&text).expect_err("it is no text");
+        assert!(
+            chain(&error).contains("spec.params[0].value"),
+            "{}",
+            chain(&error)
+        );
+    }
 }
 
 #[test]

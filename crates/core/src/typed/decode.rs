@@ -13,6 +13,7 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
+use super::older::{OLD_NAMES, give_termination_reason};
 use super::schema::{Field, Kind, Schema, Struct};
 use super::{Object, ParamValue, Value};
 use crate::time::Time;
@@ -172,6 +173,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, 'de> {
         let value = match self.kind {
             Kind::ParamValue => {
                 let value = ParamValue::from_json(raw, &self.decoder.left);
+                let value = value.map_err(D::Error::custom)?;
                 self.decoder.count(0)?;
                 Value::Param(Box::new(value))
             }
@@ -462,79 +464,9 @@ impl Visitor<'_> for FieldSeed {
     }
 }
 
-/// v1beta1 has no termination reason for a step. Tekton's conversion takes that of its container.
-fn give_termination_reason(step: &mut Object<'_>) {
-    let Some(Value::Text(reason)) = step
-        .object("terminated")
-        .and_then(|terminated| terminated.get("reason"))
-        .cloned()
-    else {
-        return;
-    };
-    if let Some(at) = step.table.position("terminationReason") {
-        step.push(at, Value::Text(reason));
-    }
-}
-
-/// What v1beta1 calls otherwise: struct, old name, place in v1. (Tekton, `pkg/apis/pipeline/v1beta1/*_conversion.go`.)
-const OLD_NAMES: &[(&str, &str, &str)] = &[
-    ("tekton.TaskRunStatus", "taskResults", "results"),
-    ("tekton.PipelineRunStatus", "pipelineResults", "results"),
-    ("tekton.TaskRunSpec", "stepOverrides", "stepSpecs"),
-    ("tekton.TaskRunSpec", "sidecarOverrides", "sidecarSpecs"),
-    ("tekton.TaskRunStepSpec", "resources", "computeResources"),
-    ("tekton.TaskRunSidecarSpec", "resources", "computeResources"),
-    ("tekton.Step", "resources", "computeResources"),
-    ("tekton.StepTemplate", "resources", "computeResources"),
-    ("tekton.Sidecar", "resources", "computeResources"),
-    (
-        "tekton.PipelineTaskRunSpec",
-        "taskServiceAccountName",
-        "serviceAccountName",
-    ),
-    (
-        "tekton.PipelineTaskRunSpec",
-        "taskPodTemplate",
-        "podTemplate",
-    ),
-    ("tekton.PipelineTaskRunSpec", "stepOverrides", "stepSpecs"),
-    (
-        "tekton.PipelineTaskRunSpec",
-        "sidecarOverrides",
-        "sidecarSpecs",
-    ),
-    (
-        "tekton.PipelineRunSpec",
-        "serviceAccountName",
-        "taskRunTemplate.serviceAccountName",
-    ),
-    (
-        "tekton.PipelineRunSpec",
-        "podTemplate",
-        "taskRunTemplate.podTemplate",
-    ),
-    ("tekton.PipelineRunSpec", "timeout", "timeouts.pipeline"),
-];
-
 fn place(path: &str) -> String {
     if path.is_empty() {
         return "the run is not a JSON document that Tekton could have written".to_owned();
     }
     format!("the run's field {path} is not as Tekton writes it")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_old_name_is_a_new_one_too() {
-        let schema = Schema::get();
-        for (table, old, place) in OLD_NAMES {
-            let table = schema.named(table).expect("in the tables");
-            assert!(table.position(old).is_none(), "{}.{old}", table.name);
-            let outer = place.split('.').next().unwrap_or_default();
-            assert!(table.position(outer).is_some(), "{}.{place}", table.name);
-        }
-    }
 }

@@ -12,6 +12,7 @@
 
 mod decode;
 mod encode;
+mod older;
 mod param;
 mod schema;
 mod walk;
