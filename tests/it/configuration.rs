@@ -163,17 +163,27 @@ fn all_that_is_wrong_is_told_at_once_with_what_was_meant() {
     let said = desk
         .configured(
             &json!({"artifacts.taskrun.format": "slsa/v7", "artifacts.oci.signer": "gpg",
-            "builddefinition.buildtype": "mine", "tekseal.redact-params": "a\nb"}),
+            "builddefinition.buildtype": "mine", "tekseal.redact-params": "a\nb", "colour": "red"}),
         )
         .fails_with(2);
     has(
         &said,
         &[
+            "configuration key is not known and was ignored key=colour",
             "config.json",
             "artifacts.taskrun.format: ",
             "artifacts.oci.signer: value \"gpg\" is not known, wanted kms, none, x509",
             "builddefinition.buildtype: ",
         ],
+    );
+    assert!(!desk.path("out").exists());
+
+    // A misspelt key of our own may show what it should hide.
+    let said = desk.configured(&json!({"tekseal.redact-param": "*password*"}));
+    let wanted = "did-you-mean=tekseal.redact-params";
+    has(
+        &said.fails_with(2),
+        &[wanted, "key tekseal.redact-param is not known"],
     );
     assert!(!desk.path("out").exists());
 

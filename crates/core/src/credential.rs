@@ -2,6 +2,9 @@
 //!
 //! Only a warning hangs on this: it knows the usual forms of tokens and keys, and is neither complete nor free of false alarms.
 
+use std::str::FromStr as _;
+
+use crate::digest::Digest;
 use crate::run::CompletedRun;
 
 /// How tokens of well-known services begin, and how long they are at least.
@@ -25,8 +28,11 @@ const PREFIXES: &[(&str, usize, &str)] = &[
     ("sk-", 40, "an API key"),
 ];
 
-/// Words in the name of a parameter that suggest a secret.
-const WORDS: &[&str] = &[
+/// Words in a name after which the secret itself is expected.
+const PASSWORDS: &[&str] = &["password", "passwd", "passphrase"];
+
+/// Words in a name that suggest a secret, or the place where one is kept.
+const SECRETS: &[&str] = &[
     "password",
     "passwd",
     "passphrase",
@@ -35,6 +41,8 @@ const WORDS: &[&str] = &[
     "apikey",
     "api-key",
     "api_key",
+    "access-key",
+    "access_key",
     "credential",
     "private-key",
     "private_key",
@@ -58,7 +66,9 @@ pub fn suspicions(run: &CompletedRun<'_>) -> Vec<Suspicion> {
     let mut found = Vec::new();
     for one in [run.run()].into_iter().chain(run.children()) {
         one.object().each_param(&mut |name, value| {
-            let what = value.texts().find_map(|text| looks_like(name, text));
+            let mut by_key = value.as_object().into_iter().flatten();
+            let by_key = by_key.find_map(|(key, text)| looks_like(key, text));
+            let what = by_key.or_else(|| value.texts().find_map(|text| looks_like(name, text)));
             found.extend(what.map(|what| Suspicion {
                 run: one.name().to_owned(),
                 param: name.to_owned(),
@@ -71,7 +81,7 @@ pub fn suspicions(run: &CompletedRun<'_>) -> Vec<Suspicion> {
     found
 }
 
-/// What the value of a parameter looks like, if it looks like a credential.
+/// What the value of a parameter looks like, if it looks like a credential. Of `NAME=VALUE`, as build arguments are, both halves count.
 #[must_use]
 pub fn looks_like(name: &str, value: &str) -> Option<&'static str> {
     let value = value.trim();
@@ -81,33 +91,53 @@ pub fn looks_like(name: &str, value: &str) -> Option<&'static str> {
     if has_password_in_url(value) {
         return Some("a URL with a password");
     }
-    if value.contains(char::is_whitespace) {
-        return None;
-    }
-    if is_web_token(value) {
-        return Some("a JSON web token");
-    }
-    let is_word = |text: &str| {
-        text.bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
-    };
-    let known = PREFIXES.iter().find(|(prefix, length, _)| {
-        value.starts_with(prefix) && value.len() >= *length && is_word(value)
-    });
-    if let Some((_, _, what)) = known {
+    let words =
+        value.split(|c: char| c.is_whitespace() || matches!(c, '=' | ',' | ';' | '"' | '\''));
+    if let Some(what) = words.filter(|word| !word.is_empty()).find_map(token) {
         return Some(what);
     }
-    let name = name.to_ascii_lowercase();
-    let has_word = WORDS.iter().any(|word| name.contains(word));
-    (has_word && is_dense(value)).then_some("a secret, by the parameter's name")
+    let argument = value.split_once('=').filter(|(name, _)| is_word(name));
+    let is_secret = is_named_secret(name, value)
+        || argument.is_some_and(|(name, value)| is_named_secret(name, value));
+    is_secret.then_some("a secret, by its name")
 }
 
-/// Letters and digits mixed, and neither a path nor a reference to something else.
-fn is_dense(value: &str) -> bool {
-    value.len() >= 8
-        && !value.contains(['/', ':', '$'])
+/// The token of a well-known form that a word is.
+fn token(word: &str) -> Option<&'static str> {
+    if is_web_token(word) {
+        return Some("a JSON web token");
+    }
+    let mut known = PREFIXES.iter();
+    known
+        .find(|(prefix, length, _)| {
+            word.starts_with(prefix) && word.len() >= *length && is_word(word)
+        })
+        .map(|(_, _, what)| *what)
+}
+
+fn is_word(text: &str) -> bool {
+    let is_part = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    !text.is_empty() && text.bytes().all(is_part)
+}
+
+/// Whether the name says that the value is a secret, and the value may be one: of six characters, in one word, and neither a path, a URL,
+/// a digest nor a variable. A name that may also stand for where a secret is kept (`token-secret`) wants letters and digits mixed.
+fn is_named_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+    let value = value.trim();
+    let is_possible = value.len() >= 6
+        && !value.contains(char::is_whitespace)
+        && !value.starts_with(['/', '.', '$'])
+        && !value.contains("://")
+        && Digest::from_str(value).is_err();
+    let is_mixed = value.len() >= 8
         && value.bytes().any(|b| b.is_ascii_digit())
-        && value.bytes().any(|b| b.is_ascii_alphabetic())
+        && value.bytes().any(|b| b.is_ascii_alphabetic());
+    let is_place = ["secret", "file", "path", "name", "ref"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    is_possible && ((has(PASSWORDS) && !is_place) || (has(SECRETS) && is_mixed))
 }
 
 fn has_password_in_url(value: &str) -> bool {
@@ -153,6 +183,14 @@ mod tests {
                 "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0aaaa.c2lnbmF0dXJlLTEyMw",
             ),
             ("registry-password", "hunter2hunter2"),
+            ("registry-password", "correcthorse"),
+            ("BUILD_ARGS", "DB_PASSWORD=letmein"),
+            ("BUILD_ARGS", &format!("API={token}")),
+            ("ARGS", &format!("--token={token} -v")),
+            (
+                "AWS_SECRET_ACCESS_KEY",
+                "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            ),
         ] {
             assert!(looks_like(name, value).is_some(), "{name} {value}");
         }
@@ -163,6 +201,8 @@ mod tests {
             ("token-secret", "my-secret-name"),
             ("password", "$(params.password)"),
             ("password-file", "/etc/secret/password1"),
+            ("password-secret", "my-registry-password"),
+            ("BUILD_ARGS", "VERSION=1.2.3-rc1"),
             ("revision", "2f22765d04931a078909145ca628d2264c852d7d"),
         ] {
             assert_eq!(looks_like(name, value), None, "{name} {value}");

@@ -219,7 +219,8 @@ impl<'r> Observed<'r> {
     }
 
     /// Subjects for `in-toto`, `slsa/v1` and `slsa/v2alpha3`: of all outputs, children first.
-    pub(crate) fn subjects_of_outputs(&self, deep: DeepInspection) -> Vec<Subject> {
+    #[must_use]
+    pub fn subjects_of_outputs(&self, deep: DeepInspection) -> Vec<Subject> {
         let mut list = ArtifactList::of_subjects();
         let children = self.inspected(deep).iter().map(|child| &child.results);
         for hints in children.chain([&self.own.results]) {

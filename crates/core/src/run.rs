@@ -67,6 +67,9 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// Two documents of one child that say different things.
+    #[error("child TaskRun {0} was given twice, and the two documents differ")]
+    ChildTwice(String),
     /// A PipelineRun without all of its children.
     #[error("PipelineRun {name} lacks children: {}", list(absent))]
     ChildrenAbsent {

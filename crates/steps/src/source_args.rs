@@ -123,7 +123,7 @@ impl SourceArgs {
             flags.formats.as_deref(),
         );
         for left_out in &plan.left_out {
-            log::warn(
+            log::info(
                 "not to be signed",
                 &[("what", &left_out.what), ("reason", &left_out.reason)],
             );
@@ -160,9 +160,18 @@ impl ContextArgs {
         let Some(path) = given(&self.config).map(Path::new).next() else {
             return Ok(Config::of_a_step());
         };
-        let config = Config::from_map(&handover::read_map(path)?)
-            .map_err(|e| Failure::misuse(e).context(format!("configuration {}", path.display())))?;
+        let place = format!("configuration {}", path.display());
+        let config = Config::from_map(&handover::read_map(path)?).map_err(|e| {
+            e.warnings.iter().for_each(warn_of_config);
+            Failure::misuse(e).context(place.clone())
+        })?;
         config.warnings().iter().for_each(warn_of_config);
+        let is_ours = |warning: &&Warning| matches!(warning, Warning::UnknownKey { key, .. } if key.starts_with("tekseal."));
+        if let Some(Warning::UnknownKey { key, .. }) = config.warnings().iter().find(is_ours) {
+            return Err(Failure::misuse(anyhow!("key {key} is not known"))
+                .context(place)
+                .hint("Tekton Chains has no keys that begin with tekseal., and a misspelt one of ours may show what it should hide"));
+        }
         if !config.keys_of_others().is_empty() {
             let keys = config.keys_of_others().join(",");
             log::info(
@@ -243,6 +252,12 @@ impl Flags<'_> {
             return Ok(Redacted::default());
         }
         let redacted = redact::redact(run, patterns).map_err(Failure::no)?;
+        if redacted.params.is_empty() {
+            log::warn(
+                "no parameter of the run has a name that is to be redacted",
+                &[],
+            );
+        }
         for param in &redacted.params {
             log::info("redacted", &[("param", param)]);
         }
@@ -271,8 +286,11 @@ pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
             .context(place)
             .hint("provenance is of finished runs: read the run again after it has ended"),
         run::Error::ChildrenAbsent { .. } => Failure::no(error).context(place).hint(
-            "give the documents of all child TaskRuns with --children (kubectl get taskruns -l tekton.dev/pipelineRun=NAME -o json prints them), or --allow-missing-children to attest what is there",
+            "give the documents of all child TaskRuns with --children (kubectl get taskruns -l tekton.dev/pipelineRun=NAME -o json prints them), read anew where they were not completed; what is no TaskRun can only be left out, with --allow-missing-children",
         ),
+        run::Error::ChildTwice(_) => Failure::misuse(error)
+            .context(place)
+            .hint("give each child once, as it is in the cluster"),
         run::Error::Repetition(_) => Failure::no(error)
             .context(place)
             .hint("name each child and each task of the Pipeline once"),
@@ -385,7 +403,7 @@ fn warn_of_run(run: &CompletedRun<'_>, observed: &Observed<'_>) {
 fn warn_of_credentials(run: &CompletedRun<'_>) {
     for suspicion in credential::suspicions(run) {
         log::warn(
-            "the value of a parameter looks like a credential, and provenance shows it in clear text",
+            "the value of a parameter looks like a credential, and provenance shows it in clear text; --redact-params would hide it",
             &[
                 ("run", &suspicion.run),
                 ("param", &suspicion.param),
@@ -405,6 +423,19 @@ fn warn_of_hints(
         log::warn(
             "the run names no image, so there is nothing to sign but its provenance",
             &[("wanted", &"results IMAGE_URL and IMAGE_DIGEST, or IMAGES")],
+        );
+    }
+    let of_children = |deep| observed.subjects_of_outputs(deep).is_empty();
+    if kind == RunKind::PipelineRun && of_children(deep) {
+        let why = match of_children(DeepInspection::On) {
+            true => "neither its results nor its children's name any",
+            false => {
+                "only its children's results do: use --deep-inspection, or give the Pipeline such results"
+            }
+        };
+        log::warn(
+            "the run names no artifact, so its provenance speaks of none",
+            &[("reason", &why)],
         );
     }
     let children = match deep {

@@ -12,7 +12,7 @@ use super::values::{
 /// A key of the configuration.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    /// Whether the bytes of payloads depend on it. The others concern a signer, a storage or a controller.
+    /// Whether it decides which payloads are made, or their bytes. The others concern a signer, a storage or a controller.
     pub(super) shapes_payloads: bool,
     /// Reads the value into the configuration.
     pub(super) put: fn(&mut Config, &str) -> Result<(), Objection>,
@@ -23,15 +23,15 @@ const ANY: &[Storage] = Storage::ALL;
 #[rustfmt::skip]
 pub(super) const KEYS: &[Key] = &[
     payload("artifacts.taskrun.format", |c, v| format_list(&mut c.taskrun.formats, v)),
-    other("artifacts.taskrun.storage", |c, v| storages(&mut c.taskrun.storages, ANY, v)),
-    other("artifacts.taskrun.signer", |c, v| choice(&mut c.taskrun.signer, v)),
+    payload("artifacts.taskrun.storage", |c, v| storages(&mut c.taskrun.storages, ANY, v)),
+    payload("artifacts.taskrun.signer", |c, v| choice(&mut c.taskrun.signer, v)),
     payload("artifacts.pipelinerun.format", |c, v| format_list(&mut c.pipelinerun.formats, v)),
-    other("artifacts.pipelinerun.storage", |c, v| storages(&mut c.pipelinerun.storages, Storage::OF_PIPELINERUNS, v)),
-    other("artifacts.pipelinerun.signer", |c, v| choice(&mut c.pipelinerun.signer, v)),
+    payload("artifacts.pipelinerun.storage", |c, v| storages(&mut c.pipelinerun.storages, Storage::OF_PIPELINERUNS, v)),
+    payload("artifacts.pipelinerun.signer", |c, v| choice(&mut c.pipelinerun.signer, v)),
     payload("artifacts.pipelinerun.enable-deep-inspection", |c, v| boolean(&mut c.pipelinerun.deep_inspection, v)),
     other("artifacts.oci.format", |_, v| only("simplesigning", v)),
-    other("artifacts.oci.storage", |c, v| storages(&mut c.oci.storages, ANY, v)),
-    other("artifacts.oci.signer", |c, v| choice(&mut c.oci.signer, v)),
+    payload("artifacts.oci.storage", |c, v| storages(&mut c.oci.storages, ANY, v)),
+    payload("artifacts.oci.signer", |c, v| choice(&mut c.oci.signer, v)),
     other("storage.pubsub.provider", |c, v| choice_or_unset(&mut c.storages.pubsub.provider, v)),
     other("storage.pubsub.topic", |c, v| text(&mut c.storages.pubsub.topic, v)),
     other("storage.pubsub.kafka.bootstrap.servers", |c, v| text(&mut c.storages.pubsub.kafka_bootstrap_servers, v)),

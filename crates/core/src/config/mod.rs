@@ -57,6 +57,8 @@ pub struct Config {
 pub struct Error {
     /// One for each key with a bad value; never empty.
     pub problems: Vec<Problem>,
+    /// What else is odd, so that all of it can be mended at once.
+    pub warnings: Vec<Warning>,
 }
 
 /// One bad value.
@@ -162,18 +164,22 @@ impl Config {
                 }
             }
         }
-        if !problems.is_empty() {
-            return Err(Error { problems });
-        }
+        // Tekton's ConfigMaps explain themselves under the key `_example`.
         let unknown = map
             .keys()
-            .filter(|name| keys::KEYS.iter().all(|key| key.name != *name));
+            .filter(|name| *name != "_example" && keys::KEYS.iter().all(|key| key.name != *name));
         config
             .warnings
             .extend(unknown.map(|key| Warning::UnknownKey {
                 key: key.clone(),
                 nearest: keys::nearest(key),
             }));
+        if !problems.is_empty() {
+            return Err(Error {
+                problems,
+                warnings: config.warnings,
+            });
+        }
         Ok(config)
     }
 

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Absence, AbsentChild, ChildDocument, Error, Run, RunKind};
+use crate::gojson::{Escape, Writer};
 use crate::header;
-use crate::typed::{self, Dialect, RootKind};
+use crate::typed::{self, Dialect, Encoding, RootKind};
 
 /// The children of a PipelineRun.
 #[derive(Default)]
@@ -40,27 +41,31 @@ impl<'a> Run<'a> {
         &self,
         documents: &[ChildDocument<'a>],
     ) -> Result<Family<'a>, Error> {
-        let mut given = Vec::with_capacity(documents.len());
+        let mut given: Vec<Self> = Vec::with_capacity(documents.len());
+        let mut known: HashMap<String, usize> = HashMap::new();
         for document in documents {
             let child = Self::child(document.bytes).map_err(|source| Error::Child {
                 document: document.name.to_owned(),
                 source: Box::new(source),
             })?;
-            given.extend(child.filter(|child| self.may_own(child)));
+            let Some(child) = child.filter(|child| self.may_own(child)) else {
+                continue;
+            };
+            if !child.name().is_empty() {
+                match known.insert(child.name().to_owned(), given.len()) {
+                    None => {}
+                    Some(before) if given[before].says_the_same(&child) => {
+                        known.insert(child.name().to_owned(), before);
+                        continue;
+                    }
+                    Some(_) => return Err(Error::ChildTwice(child.full_name())),
+                }
+            }
+            given.push(child);
         }
         let references: Vec<_> = self.status_objects("childReferences").collect();
         let mut absent = Vec::new();
         if references.is_empty() {
-            // As below, of two documents with one name the last counts.
-            let last: HashMap<String, usize> = (0..)
-                .zip(&given)
-                .map(|(at, child)| (child.name().to_owned(), at))
-                .collect();
-            let mut positions = 0..;
-            given.retain(|child| {
-                let is_last = positions.next() == last.get(child.name()).copied();
-                is_last || child.name().is_empty()
-            });
             given.retain(|child| child.is_over(&mut absent));
             return Ok(Family {
                 order: (0..given.len()).collect(),
@@ -106,10 +111,23 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Whether the child is in the run's own namespace, where Tekton makes it: one of the same name elsewhere is another's.
+    /// Whether the child may be the run's own: in its namespace, where Tekton makes it, and not owned by another PipelineRun. One of the
+    /// same name elsewhere, or of an earlier run of this name, is another's.
     fn may_own(&self, child: &Self) -> bool {
-        let (own, other) = (self.namespace(), child.namespace());
-        own == other || own.is_empty() || other.is_empty()
+        let is_one = |own: &str, other: &str| own == other || own.is_empty() || other.is_empty();
+        let mut owners = child.pipeline_run_owners().peekable();
+        is_one(self.namespace(), child.namespace())
+            && (owners.peek().is_none() || owners.any(|uid| is_one(self.uid(), uid)))
+    }
+
+    /// Whether two documents are one TaskRun, however they are written.
+    fn says_the_same(&self, other: &Self) -> bool {
+        let written = |run: &Self| {
+            let mut writer = Writer::new(Escape::Go);
+            run.object.write(&mut writer, Encoding::Go);
+            writer.finish()
+        };
+        written(self).is_ok_and(|mine| written(other).is_ok_and(|theirs| mine == theirs))
     }
 
     /// Whether a child has ended; if not it is noted as absent.

@@ -129,6 +129,16 @@ impl<'a> Run<'a> {
             .map_or("", |metadata| metadata.text(name))
     }
 
+    /// Unique ids of the PipelineRuns that own the run.
+    pub(super) fn pipeline_run_owners(&self) -> impl Iterator<Item = &str> {
+        self.object
+            .object("metadata")
+            .into_iter()
+            .flat_map(|metadata| metadata.objects("ownerReferences"))
+            .filter(|owner| owner.text("kind") == "PipelineRun")
+            .map(|owner| owner.text("uid"))
+    }
+
     /// Labels of the run, sorted by key.
     pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.object

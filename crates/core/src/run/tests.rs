@@ -222,6 +222,33 @@ fn a_task_run_of_another_namespace_is_no_child() {
 }
 
 #[test]
+fn a_task_run_of_another_pipeline_run_is_no_child() {
+    let run = pipeline_run(r#"[{"kind":"TaskRun","name":"a1"}]"#)
+        .replace(r#""name":"p","#, r#""name":"p","uid":"u1","#);
+    let owned = |uid: &str| {
+        let owner =
+            format!(r#""ownerReferences":[{{"kind":"PipelineRun","uid":"{uid}"}}],"name":"a1""#);
+        [child("a1", "a", true).replace(r#""name":"a1""#, &owner)]
+    };
+    assert!(with_children(&run, &owned("u1"), MissingChildren::Refuse).is_ok());
+    let error =
+        with_children(&run, &owned("u2"), MissingChildren::Refuse).expect_err("not its own");
+    assert!(error.to_string().contains("TaskRun a1 was not found"));
+}
+
+#[test]
+fn a_child_may_be_given_twice_but_not_in_two_forms() {
+    let run = pipeline_run(r#"[{"kind":"TaskRun","name":"a1"}]"#);
+    let one = child("a1", "a", true);
+    let same = [one.clone(), one.clone()];
+    let run_once = with_children(&run, &same, MissingChildren::Refuse).expect("they are one");
+    assert_eq!(names(&run_once), ["a1"]);
+    let differing = [one.clone(), one.replace("2026", "2027")];
+    let error = with_children(&run, &differing, MissingChildren::Allow).expect_err("they differ");
+    assert!(error.to_string().contains("given twice"));
+}
+
+#[test]
 fn half_a_character_is_refused_wherever_it_stands() {
     for value in [r#""\ud800""#, r#"["a","\ud800"]"#, r#"{"\ud800":"a"}"#] {
         let text = task_run(&format!(

@@ -337,6 +337,7 @@ fn check_refusal(error: &run::Error) {
         | run::Error::Kind { .. }
         | run::Error::NotCompleted { .. }
         | run::Error::ChildrenAbsent { .. }
+        | run::Error::ChildTwice(_)
         | run::Error::Repetition(_) => {}
     }
 }

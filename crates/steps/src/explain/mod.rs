@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use tekseal_core::config::{Choice as _, Config, SignerKind};
+use tekseal_core::format::Format;
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
 use tekseal_core::redact::Redacted;
@@ -161,6 +162,7 @@ fn of_unfinished(
         run::Error::Json(_)
         | run::Error::Field(_)
         | run::Error::Kind { .. }
+        | run::Error::ChildTwice(_)
         | run::Error::Child { .. } => return Err(refused(refusal, document)),
     };
     let run = documents.unfinished()?;
@@ -211,12 +213,30 @@ fn of_completed(
     explanation.warnings.extend(redacted.short.iter().map(|name| {
         format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
     }));
+    if !explanation
+        .items
+        .iter()
+        .any(|item| item.format == Format::SlsaV2alpha4.name())
+    {
+        explanation.pass_over_steps();
+    }
     explanation.hide(&redacted);
     explanation.redacted = redacted.params.into_iter().collect();
     Ok(explanation)
 }
 
 impl Explanation {
+    /// The hints of steps count in one format alone.
+    fn pass_over_steps(&mut self) {
+        let entries = self.steps.iter_mut().flat_map(|step| &mut step.results);
+        for entry in entries.filter(|entry| entry.outcome == "used") {
+            entry.outcome = "ignored";
+            let why =
+                "only slsa/v2alpha4 reads the results of steps, and no image is signed for them";
+            entry.reason = Some(why.to_owned());
+        }
+    }
+
     /// Takes redacted values out of the reasons, which quote what was wrong with a hint.
     fn hide(&mut self, redacted: &Redacted) {
         let owners = self.steps.iter_mut().chain(&mut self.children);

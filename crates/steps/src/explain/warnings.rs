@@ -60,6 +60,15 @@ fn of_images(kind: RunKind, observed: &Observed<'_>, deep: DeepInspection) -> Ve
         }
         RunKind::TaskRun | RunKind::PipelineRun => {}
     }
+    if kind == RunKind::TaskRun {
+        let outputs = observed.own.results.outputs.iter();
+        list.extend(outputs.filter(|output| !output.is_build_artifact).map(|output| {
+            format!(
+                "{} is named without isBuildArtifact: \"true\", so it gets no image signature and is no subject of slsa/v2alpha4",
+                output.artifact.uri
+            )
+        }));
+    }
     for (step, hints) in &observed.own.steps {
         if !hints.images.is_empty() {
             list.push(format!(
