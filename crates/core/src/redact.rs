@@ -90,7 +90,7 @@ pub enum Error {
     TooMany {
         /// How many values.
         count: usize,
-        /// How long they are together.
+        /// How long they are together, in all forms.
         bytes: usize,
     },
     /// The values cannot be looked for.
@@ -100,8 +100,8 @@ pub enum Error {
 
 /// The most values that are looked for.
 const MOST_VALUES: usize = 1000;
-/// The most bytes that they may have together.
-const MOST_BYTES: usize = 256 * 1024;
+/// The most bytes that they may have together, in all forms: a value of one character over and over takes time with the square of it.
+const MOST_BYTES: usize = 64 * 1024;
 
 /// Looks for many values at once, in time linear in the text.
 struct Finder {
@@ -113,11 +113,6 @@ struct Finder {
 
 impl Finder {
     fn new(values: &BTreeSet<String>) -> Result<Self, Error> {
-        let bytes = values.iter().map(String::len).sum();
-        if values.len() > MOST_VALUES || bytes > MOST_BYTES {
-            let count = values.len();
-            return Err(Error::TooMany { count, bytes });
-        }
         let mut forms = BTreeMap::new();
         for value in values {
             for form in [
@@ -127,6 +122,11 @@ impl Finder {
             ] {
                 forms.insert(form, digest_of(value));
             }
+        }
+        let bytes = forms.keys().map(String::len).sum();
+        if values.len() > MOST_VALUES || bytes > MOST_BYTES {
+            let count = values.len();
+            return Err(Error::TooMany { count, bytes });
         }
         let automaton = AhoCorasick::builder()
             .match_kind(MatchKind::LeftmostLongest)
@@ -171,6 +171,39 @@ mod tests {
     use crate::run::MissingChildren;
 
     const SECRET: &str = "pa<ss>\"w0rd";
+
+    #[test]
+    fn no_value_hides_a_task_or_takes_long() {
+        let document = |password: &str| {
+            serde_json::json!({
+                "apiVersion": "tekton.dev/v1", "kind": "TaskRun", "metadata": {"name": "curl-evil"},
+                "spec": {"params": [{"name": "password", "value": password}]},
+                "status": {
+                    "conditions": [{"type": "Succeeded", "status": "True"}],
+                    "steps": [{"name": "curl-evil", "container": "step-curl-evil"}],
+                    "taskSpec": {"steps": [{"name": "curl-evil", "script": "curl-evil"}]},
+                },
+            })
+            .to_string()
+        };
+        let patterns = NamePatterns::parse("password").expect("the pattern is well formed");
+        let evil = document("curl-evil");
+        let mut run = CompletedRun::from_json(evil.as_bytes(), &[], MissingChildren::Refuse)
+            .expect("the run is well formed");
+        redact(&mut run, &patterns).expect("there are few values");
+        let step = run.run().steps().next().expect("it has a step");
+        let spec = run.run().step_specs().next().expect("it has a step");
+        assert_eq!((step.name(), spec.name()), ("curl-evil", "curl-evil"));
+        assert_eq!(spec.entry_point(), digest_of("curl-evil"));
+
+        let long = document(&"<".repeat(16_000));
+        let mut run = CompletedRun::from_json(long.as_bytes(), &[], MissingChildren::Refuse)
+            .expect("the run is well formed");
+        assert!(matches!(
+            redact(&mut run, &patterns),
+            Err(Error::TooMany { .. })
+        ));
+    }
 
     #[test]
     fn a_value_is_nowhere_in_the_payload_and_hints_keep_theirs() {

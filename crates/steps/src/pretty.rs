@@ -87,6 +87,8 @@ fn string(text: &str) -> &str {
 /// The JSON document that stands in this base64, if it is one.
 fn decoded(base64: &str) -> Option<String> {
     let bytes = STANDARD.decode(base64).ok()?;
+    // A tree is read to 128 levels only: what is nested deeper would be indented without end, and stays as it is.
+    serde_json::from_slice::<serde_json::Value>(&bytes).ok()?;
     let document: Box<RawValue> = serde_json::from_slice(&bytes).ok()?;
     Some(document.get().to_owned())
 }

@@ -495,6 +495,8 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 fn read_children(file: &Path, children: &mut Vec<Child>, left: &mut u64) -> Result<(), Failure> {
     #[derive(serde::Deserialize)]
     struct List<'a> {
+        #[serde(default)]
+        kind: String,
         #[serde(borrow, default)]
         items: Option<Vec<&'a RawValue>>,
     }
@@ -503,6 +505,7 @@ fn read_children(file: &Path, children: &mut Vec<Child>, left: &mut u64) -> Resu
     let name = file.display().to_string();
     let items = serde_json::from_slice::<List<'_>>(&bytes)
         .ok()
+        .filter(|list| matches!(list.kind.as_str(), "List" | "TaskRunList"))
         .and_then(|list| list.items);
     match items {
         Some(items) => children.extend(items.iter().enumerate().map(|(at, item)| Child {

@@ -10,6 +10,20 @@ const NAMED: [(&str, &str); 2] = [("tekton.Param", "value"), ("tekton.ParamSpec"
 /// What names a thing and is checked elsewhere: changing it would make a statement about something else.
 const IDENTITIES: [&str; 3] = ["imageID", "uid", "refSource"];
 
+/// Texts that are looked up or decide something. A tenant who could change one by the value of a parameter would hide a task by it.
+const DECIDING: [&str; 10] = [
+    "name",
+    "namespace",
+    "kind",
+    "apiVersion",
+    "type",
+    "resolver",
+    "status",
+    "container",
+    "pipelineTaskName",
+    "operator",
+];
+
 impl<'a> Object<'a> {
     /// Every parameter in the struct, given or declared, however deep: its name and value.
     pub(crate) fn each_param<'o>(&'o self, see: &mut dyn FnMut(&'o str, &'o ParamValue<'a>)) {
@@ -34,7 +48,8 @@ impl<'a> Object<'a> {
         let name = named.map(|_| self.text("name").to_owned());
         for (at, value) in &mut self.fields {
             let field = self.table.field(*at).name;
-            if IDENTITIES.contains(&field) {
+            let is_deciding = matches!(value, Value::Text(_)) && DECIDING.contains(&field);
+            if is_deciding || IDENTITIES.contains(&field) {
                 continue;
             }
             match (&name, value) {
