@@ -19,6 +19,7 @@ mod reader;
 use std::fmt;
 
 use crate::artifact::{Artifact, ArtifactList};
+use crate::redact::Redacted;
 use crate::reference::DigestRef;
 use crate::run::{CompletedRun, Param, Run, RunKind};
 use crate::statement::Subject;
@@ -207,6 +208,22 @@ impl<'r> Observed<'r> {
         match kind {
             RunKind::TaskRun => &self.own.results.images,
             RunKind::PipelineRun => &[],
+        }
+    }
+
+    /// Takes redacted values out of what was read: source repositories and other inputs. What was made keeps its names.
+    pub fn hide_inputs(&mut self, redacted: &Redacted) {
+        for task in [&mut self.own].into_iter().chain(&mut self.children) {
+            let steps = task.steps.iter_mut().map(|(_, hints)| hints);
+            let of_results = steps
+                .chain([&mut task.results])
+                .flat_map(|hints| hints.git.iter_mut().chain(&mut hints.inputs));
+            for input in of_results.chain(&mut task.git) {
+                input.uri = redacted.hide(&input.uri).into_owned();
+                for hex in input.digest.values_mut() {
+                    *hex = redacted.hide(hex).into_owned();
+                }
+            }
         }
     }
 

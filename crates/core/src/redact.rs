@@ -196,6 +196,24 @@ mod tests {
         assert_eq!((step.name(), spec.name()), ("curl-evil", "curl-evil"));
         assert_eq!(spec.entry_point(), digest_of("curl-evil"));
 
+        let git = serde_json::json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "spec": {"params": [{"name": "CHAINS-GIT_URL", "value": "https://u:secret@git/x"},
+                {"name": "CHAINS-GIT_COMMIT", "value": "c"}]},
+            "status": {"conditions": [{"type": "Succeeded", "status": "True"}]},
+        })
+        .to_string();
+        let mut run = CompletedRun::from_json(git.as_bytes(), &[], MissingChildren::Refuse)
+            .expect("the run is well formed");
+        let clear = run.clone();
+        let mut observed = hints::observe(&clear);
+        let patterns =
+            NamePatterns::parse("*GIT_URL,password").expect("the patterns are well formed");
+        observed.hide_inputs(&redact(&mut run, &patterns).expect("there are few values"));
+        let uri = observed.own.git.map(|git| git.uri).unwrap_or_default();
+        let digest = digest_of("https://u:secret@git/x");
+        assert_eq!(uri, format!("git+{digest}.git"));
+
         let long = document(&"<".repeat(16_000));
         let mut run = CompletedRun::from_json(long.as_bytes(), &[], MissingChildren::Refuse)
             .expect("the run is well formed");

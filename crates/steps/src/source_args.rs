@@ -108,10 +108,11 @@ impl SourceArgs {
         let run = flags
             .completed(&documents)
             .map_err(|e| refused(e, &self.run))?;
-        let observed = hints::observe(&run);
+        let mut observed = hints::observe(&run);
         let settings = flags.settings(&config, &run);
         let mut shown = run.clone();
         let redacted = flags.redact(&mut shown, &config)?;
+        observed.hide_inputs(&redacted);
         warn_of_run(&run, &observed);
         warn_of_credentials(&shown);
         warn_of_hints(&observed, run.kind(), settings.deep, &redacted);

@@ -178,10 +178,11 @@ fn of_completed(
     flags: &Flags<'_>,
     config: &Config,
 ) -> Result<Explanation, Failure> {
-    let observed = hints::observe(run);
+    let mut observed = hints::observe(run);
     let settings = flags.settings(config, run);
     let mut shown = run.clone();
     let redacted = flags.redact(&mut shown, config)?;
+    observed.hide_inputs(&redacted);
     let plan = Plan::of(
         &shown,
         &observed,
