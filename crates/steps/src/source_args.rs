@@ -1,5 +1,6 @@
 //! Which run, with which children, and how it is formatted: the flags that every tool shares that reads a run.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -110,9 +111,7 @@ impl SourceArgs {
             .map_err(|e| refused(e, &self.run))?;
         let mut observed = hints::observe(&run);
         let settings = flags.settings(&config, &run);
-        let mut shown = run.clone();
-        let redacted = flags.redact(&mut shown, &config)?;
-        observed.hide_inputs(&redacted);
+        let (shown, redacted) = flags.redact(&run, &mut observed, &config)?;
         warn_of_run(&run, &observed);
         warn_of_credentials(&shown);
         warn_of_hints(&observed, run.kind(), settings.deep, &redacted);
@@ -242,17 +241,21 @@ impl Flags<'_> {
         }
     }
 
-    /// Replaces the values of the parameters that must not be shown.
-    pub(crate) fn redact(
+    /// The run as it may be shown: itself, or with the values of the parameters that must not be shown replaced, also in what was read
+    /// of its inputs.
+    pub(crate) fn redact<'r, 'a>(
         &self,
-        run: &mut CompletedRun<'_>,
+        run: &'r CompletedRun<'a>,
+        observed: &mut Observed<'_>,
         config: &Config,
-    ) -> Result<Redacted, Failure> {
+    ) -> Result<(Cow<'r, CompletedRun<'a>>, Redacted), Failure> {
         let patterns = self.redact.as_ref().unwrap_or(config.redact_params());
         if patterns.is_empty() {
-            return Ok(Redacted::default());
+            return Ok((Cow::Borrowed(run), Redacted::default()));
         }
-        let redacted = redact::redact(run, patterns).map_err(Failure::no)?;
+        let mut shown = run.clone();
+        let redacted = redact::redact(&mut shown, patterns).map_err(Failure::no)?;
+        observed.hide_inputs(&redacted);
         if redacted.params.is_empty() {
             log::warn(
                 "no parameter of the run has a name that is to be redacted",
@@ -268,7 +271,7 @@ impl Flags<'_> {
                 &[("param", param)],
             );
         }
-        Ok(redacted)
+        Ok((Cow::Owned(shown), redacted))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::gojson::{Escape, Members, Writer};
 use crate::hints::{DeepInspection, Observed};
 use crate::payload::Payload;
 use crate::run::{CompletedRun, RunKind};
-use crate::statement::{STATEMENT_V01, STATEMENT_V1, Subject};
+use crate::statement::{DigestSet, STATEMENT_V01, STATEMENT_V1, Subject};
 use crate::typed::ParamValue;
 
 /// A format of provenance.
@@ -194,9 +194,14 @@ fn kind_of_run(kind: RunKind) -> &'static str {
 /// The members of a Subject in the order of in-toto's ResourceDescriptor.
 fn descriptor(members: &mut Members<'_>, subject: &Subject) {
     members.text_unless_empty("name", &subject.name);
-    if !subject.digest.is_empty() {
+    write_digest(members, &subject.digest);
+}
+
+/// The member `digest`, left out when there is none.
+fn write_digest(members: &mut Members<'_>, digest: &DigestSet) {
+    if !digest.is_empty() {
         members.sorted("digest", |digests| {
-            for (algorithm, hex) in &subject.digest {
+            for (algorithm, hex) in digest {
                 digests.text(algorithm, hex);
             }
         });

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Error, Settings, check_size, kind_of_run, materials, order, write_value};
+use super::{
+    Error, Settings, check_size, kind_of_run, materials, order, write_digest, write_value,
+};
 use crate::artifact::{Artifact, ArtifactList};
 use crate::gojson::{Elements, Members, Writer};
 use crate::hints::Observed;
@@ -290,14 +292,7 @@ fn invocation(writer: &mut Writer, run: &Run<'_>, shared: Option<&DigestSet>) {
                 return;
             };
             let own = materials::of_source(&source).digest;
-            let digest = shared.unwrap_or(&own);
-            if !digest.is_empty() {
-                members.sorted("digest", |digests| {
-                    for (algorithm, hex) in digest {
-                        digests.text(algorithm, hex);
-                    }
-                });
-            }
+            write_digest(members, shared.unwrap_or(&own));
             members.text_unless_empty("entryPoint", source.entry_point());
             members.text_unless_empty("uri", source.uri());
         });
@@ -338,13 +333,7 @@ fn environment(invocation: &mut Members<'_>, run: &Run<'_>) {
 }
 
 fn write_material(members: &mut Members<'_>, material: &Artifact) {
-    if !material.digest.is_empty() {
-        members.sorted("digest", |digests| {
-            for (algorithm, hex) in &material.digest {
-                digests.text(algorithm, hex);
-            }
-        });
-    }
+    write_digest(members, &material.digest);
     members.text_unless_empty("uri", &material.uri);
 }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Error, Settings, check_size, materials, write_value};
+use super::{Error, Settings, check_size, materials, write_digest, write_value};
 use crate::artifact::Artifact;
 use crate::config::{BuildType, Choice as _};
 use crate::gojson::{Escape, Members, Writer};
@@ -273,13 +273,7 @@ impl Dependency<'_, '_> {
                 Err(why) => writer.fail(|| format!("TaskRun {}: {why}", run.name())),
             }
         }
-        if !self.digest.is_empty() {
-            members.sorted("digest", |digests| {
-                for (algorithm, hex) in &self.digest {
-                    digests.text(algorithm, hex);
-                }
-            });
-        }
+        write_digest(members, &self.digest);
         members.text_unless_empty("name", &self.name);
         members.text_unless_empty("uri", &self.uri);
     }

@@ -180,9 +180,7 @@ fn of_completed(
 ) -> Result<Explanation, Failure> {
     let mut observed = hints::observe(run);
     let settings = flags.settings(config, run);
-    let mut shown = run.clone();
-    let redacted = flags.redact(&mut shown, config)?;
-    observed.hide_inputs(&redacted);
+    let (shown, redacted) = flags.redact(run, &mut observed, config)?;
     let plan = Plan::of(
         &shown,
         &observed,
