@@ -14,12 +14,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tekseal-attest",
         &["tekseal-core", "tekseal-signing", "tekseal-remote"],
     ),
+    ("tekseal-cluster", &["tekseal-core"]),
+    (
+        "tekseal-controller",
+        &[
+            "tekseal-core",
+            "tekseal-signing",
+            "tekseal-remote",
+            "tekseal-cluster",
+            "tekseal-attest",
+        ],
+    ),
     (
         "tekseal-steps",
         &[
             "tekseal-core",
             "tekseal-signing",
             "tekseal-remote",
+            "tekseal-cluster",
             "tekseal-attest",
         ],
     ),
@@ -54,7 +66,7 @@ const FORBIDDEN_IN_CORE: &[&str] = &[
 const FORBIDDEN_IN_SIGNING: &[&str] = &["tokio", "hyper", "reqwest", "kube", "rustls"];
 
 /// What no program may reach: a second TLS and crypto provider.
-const FORBIDDEN_IN_STEPS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"];
+const FORBIDDEN_IN_PROGRAMS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"];
 
 fn metadata() -> Value {
     let text = cargo(&[
@@ -110,7 +122,8 @@ fn the_pure_crates_stay_pure_and_the_programs_have_one_crypto_provider() {
     for (root, forbidden) in [
         ("tekseal-core", FORBIDDEN_IN_CORE),
         ("tekseal-signing", FORBIDDEN_IN_SIGNING),
-        ("tekseal-steps", FORBIDDEN_IN_STEPS),
+        ("tekseal-steps", FORBIDDEN_IN_PROGRAMS),
+        ("tekseal-controller", FORBIDDEN_IN_PROGRAMS),
     ] {
         let reached = closure(root);
         assert!(

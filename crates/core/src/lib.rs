@@ -12,6 +12,7 @@
 //! Keys and signatures are in `tekseal-signing`, registries in `tekseal-remote`.
 
 mod artifact;
+mod blame;
 pub mod config;
 pub mod cosign;
 pub mod credential;
@@ -25,6 +26,7 @@ pub mod format;
 pub mod gojson;
 mod header;
 pub mod hints;
+pub mod marks;
 pub mod patterns;
 pub mod payload;
 pub mod plan;
@@ -44,6 +46,7 @@ mod typed;
 mod go_tables;
 
 pub use artifact::Artifact;
+pub use blame::Blame;
 pub use descriptor::ResourceDescriptor;
 pub use digest::Digest;
 pub use dsse::Envelope;

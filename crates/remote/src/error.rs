@@ -3,21 +3,11 @@
 use std::time::Duration;
 
 use reqwest::Url;
+pub use tekseal_core::Blame;
 use tekseal_core::{Digest, Repository};
 
 pub use crate::detail::Detail;
 use crate::tls;
-
-/// Who must act on an error; `steps` turns it into an exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Absent or malformed content: look at the artifact (exit 1).
-    Artifact,
-    /// Credentials or settings: somebody must change something (exit 2).
-    Setting,
-    /// Network, time-out, 5xx: trying again later may help (exit 3).
-    Outside,
-}
 
 /// An operation on a registry that failed; the source says why.
 #[derive(Debug, thiserror::Error)]

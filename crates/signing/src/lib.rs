@@ -16,6 +16,7 @@ pub mod pem;
 mod private_key;
 pub mod public_key;
 pub mod random;
+pub mod record;
 pub mod rejection;
 mod scrypt;
 pub mod signer;
@@ -23,6 +24,7 @@ pub mod verifier;
 
 pub use key_ref::KeyRef;
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
+pub use record::{Unbelieved, verify_record};
 pub use rejection::Rejection;
 pub use signer::Signer;
 pub use verifier::{Types, Verified, Verifier, same_signer};

@@ -10,7 +10,7 @@ use crate::time::Time;
 use crate::typed::{self, Dialect, Encoding, Object, ParamValue, RootKind, Value};
 
 /// What a run is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RunKind {
     /// One Task.
     TaskRun,

@@ -1,0 +1,173 @@
+//! What can go wrong with an API server: what was being done to what, why, and who must act.
+
+use std::fmt;
+
+use tekseal_core::Blame;
+
+/// An operation on the API server that failed; the source says why.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing says where the API server is.
+    #[error("there is no way to the cluster{}", in_file(file))]
+    NoWay {
+        /// The kubeconfig that was named, if one was.
+        file: Option<String>,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A request failed.
+    #[error("cannot {operation} {what}")]
+    Request {
+        /// What was wanted.
+        operation: Operation,
+        /// Of what: kind, namespace and name.
+        what: String,
+        /// Why.
+        source: Box<Cause>,
+    },
+}
+
+/// What was wanted of the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Reading one object.
+    Read,
+    /// Listing objects.
+    List,
+    /// Watching objects.
+    Watch,
+    /// Making an object.
+    Create,
+    /// Changing an object.
+    Change,
+    /// Deleting an object.
+    Delete,
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The API server said no.
+    #[error("the API server answered {status} {reason}: {message}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Its reason, such as `NotFound`.
+        reason: String,
+        /// What it said, cut to 500 characters.
+        message: String,
+    },
+    /// No answer in time.
+    #[error("no answer within {0} seconds")]
+    TimeOut(u64),
+    /// No connection, or a broken one.
+    #[error("no complete answer from the API server")]
+    Transport(#[source] kube::Error),
+    /// The answer is not what was asked for.
+    #[error("the answer is not understood: {0}")]
+    Answer(String),
+}
+
+impl Error {
+    pub(crate) fn of(operation: Operation, what: impl fmt::Display, cause: Cause) -> Self {
+        Self::Request {
+            operation,
+            what: what.to_string(),
+            source: Box::new(cause),
+        }
+    }
+
+    /// Who must act: `Artifact` where the object is not there, `Setting` where the API server refuses, else `Outside`.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::NoWay { .. } => Blame::Setting,
+            Self::Request { source, .. } => match **source {
+                Cause::Refused { status: 404, .. } => Blame::Artifact,
+                Cause::Refused { status, .. } if is_refusal(status) => Blame::Setting,
+                Cause::Refused { .. } | Cause::TimeOut(_) | Cause::Transport(_) => Blame::Outside,
+                Cause::Answer(_) => Blame::Outside,
+            },
+        }
+    }
+
+    /// The HTTP status the API server refused with, if it did.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Request { source, .. } => match **source {
+                Cause::Refused { status, .. } => Some(status),
+                _ => None,
+            },
+            Self::NoWay { .. } => None,
+        }
+    }
+
+    /// Whether the object is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404)
+    }
+
+    /// Whether somebody else was faster: the object is another, or of another version, than was assumed.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
+    }
+
+    /// What people can do about it: one sentence, the next action.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoWay { .. } => Some(
+                "give a kubeconfig with --kubeconfig or KUBECONFIG, or run in a Pod with a ServiceAccount token"
+                    .to_owned(),
+            ),
+            Self::Request { .. } => match self.status() {
+                Some(401) => Some("the token or certificate is not accepted: renew it".to_owned()),
+                Some(403) => Some(
+                    "give the user or ServiceAccount a Role that allows this; deploy/ has least-rights ones"
+                        .to_owned(),
+                ),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Refusals that will be the same next time, unless somebody changes something.
+fn is_refusal(status: u16) -> bool {
+    (400..500).contains(&status) && !matches!(status, 408 | 409 | 410 | 429)
+}
+
+fn in_file(file: &Option<String>) -> String {
+    file.as_ref()
+        .map_or_else(String::new, |file| format!(" in {file}"))
+}
+
+impl From<kube::Error> for Cause {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::Refused {
+                status: status.code,
+                reason: status.reason.clone(),
+                message: status.message.chars().take(500).collect(),
+            },
+            kube::Error::SerdeError(error) => Self::Answer(error.to_string()),
+            other => Self::Transport(other),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Change => "change",
+            Self::Delete => "delete",
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! Reads runs, settings and secrets from the Kubernetes API, and writes annotations, Events and Leases back.
+//!
+//! ```text
+//!  kubeconfig or Pod ─▶ Cluster ─┬─ runs      documents as the API server has them; patches of annotations and finalizers
+//!                                ├─ seen      a watch of runs that keeps of each only what a decision needs
+//!                                ├─ settings  ConfigMaps and TektonConfig as a map of texts
+//!                                ├─ secrets   keys; created, read, replaced
+//!                                ├─ accounts  what a ServiceAccount may show to registries
+//!                                ├─ events    what people see with `kubectl describe`
+//!                                └─ lease     one leader
+//! ```
+//!
+//! Nothing is decided here, and no run is understood: documents go to `tekseal-core` as they are. Every call has a deadline, and every
+//! error says what was being done to what, and who must act.
+
+mod accounts;
+mod client;
+mod error;
+mod events;
+mod lease;
+mod runs;
+mod secrets;
+mod seen;
+mod settings;
+
+pub use accounts::{AccountSecret, AccountSecrets};
+pub use client::Cluster;
+pub use error::{Cause, Error, Operation};
+pub use events::{Events, Severity};
+pub use lease::{Lease, Turn};
+pub use runs::{Change, RunRef, RunRefError};
+pub use secrets::{SecretData, SecretRef, SecretRefError};
+pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch};
+pub use settings::{ConfigSource, ConfigSourceError, watch_settings};

@@ -1,0 +1,2 @@
+//! Decides when to attest.
+fn main() {}
