@@ -4,6 +4,7 @@ mod architecture;
 mod bad_input;
 mod chain;
 mod children;
+mod cluster;
 mod configuration;
 mod explain;
 mod golden;

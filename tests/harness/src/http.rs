@@ -118,19 +118,24 @@ pub fn request(address: &str, request: &Request) -> io::Result<Answer> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
+    let last = request.clone().header("Connection", "close");
+    (&stream).write_all(&message(address, &last))?;
+    read_answer(&mut BufReader::new(&stream), &request.method)
+}
+
+/// The bytes of a request to `host:port`.
+pub(crate) fn message(address: &str, request: &Request) -> Vec<u8> {
     let mut headers = request.headers.clone();
     if find(&headers, "host").is_none() {
         headers.insert(0, ("Host".to_owned(), address.to_owned()));
     }
-    headers.push(("Connection".to_owned(), "close".to_owned()));
     headers.push(("Content-Length".to_owned(), request.body.len().to_string()));
     let mut message = head(
         &format!("{} {} HTTP/1.1", request.method, request.target),
         &headers,
     );
     message.extend_from_slice(&request.body);
-    (&stream).write_all(&message)?;
-    read_answer(&mut BufReader::new(&stream), &request.method)
+    message
 }
 
 /// Reads a request; `None` when the peer has closed the connection. Says `100 Continue` on `stream` if the client waits for that.
@@ -217,7 +222,8 @@ fn head(first: &str, headers: &[(String, String)]) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn read_head(reader: &mut impl BufRead) -> io::Result<Option<(String, Headers)>> {
+/// Reads the first line and the header fields; `None` when the peer has closed the connection.
+pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<(String, Headers)>> {
     let mut reader = reader.take(MAX_HEAD);
     let Some(first) = read_line(&mut reader)? else {
         return Ok(None);

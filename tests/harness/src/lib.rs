@@ -5,11 +5,13 @@
 //!                                    │
 //!                    records, delays, gates, faults, bearer tokens
 //!   Cosign, buildah: the peers whose verdict counts
+//!   ApiServer: the real kube-apiserver, with Tekton's types
 //! ```
 //!
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
 //! code for tests, and a panic with the whole story is the best answer there.
 
+mod cluster;
 mod cosign;
 mod http;
 mod image;
@@ -19,6 +21,7 @@ mod registry;
 mod run;
 mod tls;
 
+pub use cluster::{ApiRequest, ApiServer, ApiSetup, Audit, Client, Watch, object_path};
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};

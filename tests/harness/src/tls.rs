@@ -8,7 +8,8 @@ use crate::run::Run;
 
 /// An authority, a server's pair for `127.0.0.1` and `localhost`, and a client's pair. All are P-256, valid for two days.
 pub struct Certificates {
-    folder: TempDir,
+    folder: PathBuf,
+    _temporary: Option<TempDir>,
 }
 
 impl Certificates {
@@ -19,8 +20,18 @@ impl Certificates {
     /// When openssl is not installed or fails.
     #[must_use]
     pub fn make() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let made = Self { folder };
+        let temporary = tempfile::tempdir().expect("a temporary folder");
+        let mut made = Self::make_in(temporary.path());
+        made._temporary = Some(temporary);
+        made
+    }
+
+    /// Makes them in a folder that somebody else removes.
+    pub(crate) fn make_in(folder: &Path) -> Self {
+        let made = Self {
+            folder: folder.to_owned(),
+            _temporary: None,
+        };
         made.openssl(
             "ca",
             "/CN=private authority of one test",
@@ -60,7 +71,7 @@ impl Certificates {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.folder.join(name)
     }
 
     /// The arguments for a certificate that the authority gives.
@@ -96,13 +107,13 @@ impl Certificates {
             .args(fixed)
             .args(own)
             .args(extra)
-            .folder(self.folder.path())
+            .folder(&self.folder)
             .ok();
     }
 }
 
 impl AsRef<Path> for Certificates {
     fn as_ref(&self) -> &Path {
-        self.folder.path()
+        &self.folder
     }
 }

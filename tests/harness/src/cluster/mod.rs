@@ -1,0 +1,471 @@
+//! A real API server: etcd and kube-apiserver with Tekton's types, for one process of tests and gone with it.
+//!
+//! ```text
+//!   programs under test ── kubeconfig ──▶ kube-apiserver (127.0.0.1, a free port, RBAC) ──▶ etcd (a socket in the folder)
+//!   tests ── Client (TLS by openssl) ────────┘ │
+//!   tests ◀── Audit: who asked for what ───────┘ audit log
+//! ```
+//!
+//! No controller runs beside it: a namespace is never emptied, owners are never followed, and a namespace gets its ServiceAccount
+//! from [`ApiServer::namespace`]. What Tekton's controller writes into a run, a test writes ([`Client::put_status`]).
+
+mod audit;
+mod client;
+mod peers;
+mod process;
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use self::peers::Peers;
+use self::process::{Daemon, Folder};
+use crate::http::Request;
+use crate::run::Run;
+use crate::tls::Certificates;
+
+pub use self::audit::{ApiRequest, Audit};
+pub use self::client::{Client, Watch, object_path};
+
+const READY_WITHIN: Duration = Duration::from_secs(90);
+const ISSUER: &str = "https://kubernetes.default.svc";
+const AUDIT_LOG: &str = "audit.log";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// How an API server shall be.
+#[derive(Clone, Debug)]
+pub struct ApiSetup {
+    flags: Vec<String>,
+    is_audited: bool,
+}
+
+impl Default for ApiSetup {
+    fn default() -> Self {
+        Self {
+            flags: Vec::new(),
+            is_audited: true,
+        }
+    }
+}
+
+impl ApiSetup {
+    /// Adds a flag of kube-apiserver, `--name=value`; a later one of a name wins.
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// Writes no audit log, for measurements.
+    #[must_use]
+    pub fn without_audit(mut self) -> Self {
+        self.is_audited = false;
+        self
+    }
+
+    /// Starts it; `None`, with the reason printed, where a peer is missing.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up, and when a peer is missing and `CI` is `true`.
+    #[must_use]
+    pub fn start(self) -> Option<ApiServer> {
+        let peers = Peers::find()?;
+        Some(ApiServer::start_with(self, peers))
+    }
+}
+
+/// A running API server, used as its administrator through [`Client`]. It ends when this value is dropped, and when the process of the
+/// tests ends in whatever way.
+pub struct ApiServer {
+    admin: Client,
+    server: Option<Daemon>,
+    etcd: Daemon,
+    setup: ApiSetup,
+    peers: Peers,
+    port: u16,
+    names: AtomicU32,
+    /// The last to be dropped.
+    folder: Folder,
+}
+
+impl Deref for ApiServer {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.admin
+    }
+}
+
+impl ApiServer {
+    /// The one server of this process, started with the first call. Tests take a [namespace](Self::namespace) each.
+    /// `None`, with the reason printed, where a peer is missing.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up, and when a peer is missing and `CI` is `true`.
+    #[must_use]
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<ApiServer>> = OnceLock::new();
+        SHARED.get_or_init(Self::start).as_ref()
+    }
+
+    /// A server of one's own, for tests that stop it.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::shared`].
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        Self::setup().start()
+    }
+
+    /// A setup to be completed with [`ApiSetup::start`].
+    #[must_use]
+    pub fn setup() -> ApiSetup {
+        ApiSetup::default()
+    }
+
+    /// `https://127.0.0.1:port`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address())
+    }
+
+    /// The administrator's kubeconfig: a file that only its owner can read.
+    #[must_use]
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.path("kubeconfig")
+    }
+
+    /// A kubeconfig for whoever has this token.
+    ///
+    /// # Panics
+    ///
+    /// When the folder is full.
+    #[must_use]
+    pub fn kubeconfig_for(&self, token: &str) -> PathBuf {
+        let path = self.path(&format!("kubeconfig-{}", self.count()));
+        self.write_kubeconfig(&path, token);
+        path
+    }
+
+    /// Makes a namespace with the ServiceAccount `default`, which no controller makes here, and gives its name.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        let name = format!("test-{}", self.count());
+        self.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        self.create(&json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": name},
+        }));
+        name
+    }
+
+    /// A token of a ServiceAccount that exists, for an hour. It may do what Roles and their bindings allow, which is nothing at first.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    #[must_use]
+    pub fn token_for(&self, namespace: &str, service_account: &str) -> String {
+        let path =
+            format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
+        let body =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let request =
+            Request::new("POST", &path).body("application/json", body.to_string().as_bytes());
+        let answer = self
+            .send(&request)
+            .unwrap_or_else(|e| panic!("{path}: {e}"));
+        let made: Value = serde_json::from_str(&answer.text()).expect("the server writes JSON");
+        made["status"]["token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{path}: {made}"))
+            .to_owned()
+    }
+
+    /// Begins to count requests.
+    ///
+    /// # Panics
+    ///
+    /// When the server was started without its audit log.
+    #[must_use]
+    pub fn audit(&self) -> Audit<'_> {
+        assert!(self.setup.is_audited, "this server writes no audit log");
+        Audit::begin(&self.admin, self.path(AUDIT_LOG))
+    }
+
+    /// Process ids of kube-apiserver (while it runs) and etcd.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let server = self.server.iter().map(Daemon::id);
+        server.chain([self.etcd.id()]).collect()
+    }
+
+    /// Where everything of it lies.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Kills kube-apiserver; etcd keeps what it has. The shared server cannot be stopped: it is not mutable.
+    pub fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// Starts kube-apiserver again, at the same address, killing it first where it runs.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub fn restart(&mut self) {
+        self.stop();
+        let deadline = Instant::now() + READY_WITHIN;
+        // Another process may have taken the port for a moment.
+        while !self.try_launch() {
+            assert!(
+                Instant::now() < deadline,
+                "port {} is not free again",
+                self.port
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn start_with(setup: ApiSetup, peers: Peers) -> Self {
+        let folder = Folder::make();
+        let at = folder.path().to_owned();
+        let etcd = start_etcd(&peers.etcd, &at);
+        let ca = Certificates::make_in(&at).ca();
+        // kube-apiserver reads the older form of a private key only.
+        Run::new("openssl")
+            .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout"])
+            .args(["-out", "service-accounts.key"])
+            .folder(&at)
+            .ok();
+        let token = token();
+        write_secret(
+            &at.join("tokens.csv"),
+            &format!("{token},admin,admin,system:masters\n"),
+        );
+        fs::write(at.join("audit-policy.json"), audit::policy().to_string())
+            .expect("the folder is ours");
+
+        let port = free_port();
+        let mut server = Self {
+            admin: client(port, &ca, &at, &token),
+            server: None,
+            etcd,
+            setup,
+            peers,
+            port,
+            names: AtomicU32::new(1),
+            folder,
+        };
+        while !server.try_launch() {
+            server.port = free_port();
+            server.admin = client(server.port, &ca, &at, &token);
+        }
+        server.write_kubeconfig(&server.kubeconfig(), &token);
+        server.install_crds();
+        server
+    }
+
+    /// Whether it came up; `false` when its port was taken.
+    fn try_launch(&mut self) -> bool {
+        let mut server = Daemon::start(&self.peers.api_server, self.flags(), self.folder.path());
+        let ready = Request::new("GET", "/readyz");
+        let deadline = Instant::now() + READY_WITHIN;
+        while !self
+            .admin
+            .send(&ready)
+            .is_ok_and(|answer| answer.status == 200)
+        {
+            if server.has_ended() {
+                let story = server.story();
+                assert!(
+                    story.contains("address already in use"),
+                    "kube-apiserver ended\n{story}"
+                );
+                return false;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "kube-apiserver is not ready\n{}\n{}",
+                server.story(),
+                self.etcd.story()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.server = Some(server);
+        true
+    }
+
+    fn flags(&self) -> Vec<String> {
+        let mut flags: Vec<String> = [
+            "--etcd-servers=unix://etcd:1",
+            "--bind-address=127.0.0.1",
+            "--tls-cert-file=server.crt",
+            "--tls-private-key-file=server.key",
+            "--token-auth-file=tokens.csv",
+            "--authorization-mode=RBAC",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--service-account-key-file=service-accounts.key",
+            "--service-account-signing-key-file=service-accounts.key",
+            // Webhooks of a test are called at the endpoints of their Service: there is no kube-proxy.
+            "--enable-aggregator-routing=true",
+            // A loopback address cannot be the endpoint of the Service `kubernetes`.
+            "--endpoint-reconciler-type=none",
+            "--profiling=false",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        flags.push(format!("--secure-port={}", self.port));
+        flags.push(format!("--service-account-issuer={ISSUER}"));
+        if self.setup.is_audited {
+            flags.push("--audit-policy-file=audit-policy.json".to_owned());
+            flags.push(format!("--audit-log-path={AUDIT_LOG}"));
+        }
+        flags.extend(self.setup.flags.iter().cloned());
+        flags
+    }
+
+    /// Teaches the server the types of Tekton, and waits until it serves them.
+    fn install_crds(&self) {
+        let mut files: Vec<PathBuf> = fs::read_dir(&self.peers.crds)
+            .expect("the folder was found")
+            .map(|entry| entry.expect("the folder can be read").path())
+            .collect();
+        files.sort();
+        for file in &files {
+            let yaml = fs::read(file).expect("the file can be read");
+            let request = Request::new("POST", CRDS).body("application/yaml", &yaml);
+            let answer = self
+                .send(&request)
+                .unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            assert!(
+                answer.status == 201,
+                "{}: {}",
+                file.display(),
+                answer.text()
+            );
+        }
+        let deadline = Instant::now() + READY_WITHIN;
+        let missing = || -> Vec<String> {
+            let list = self.get(CRDS).expect("the collection is there");
+            let crds = list["items"].as_array().cloned().unwrap_or_default();
+            assert!(crds.len() >= files.len(), "{} of {files:?}", crds.len());
+            let paths = crds.iter().flat_map(served_paths);
+            paths.filter(|path| self.get(path).is_none()).collect()
+        };
+        loop {
+            let missing = missing();
+            if missing.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not served: {missing:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn write_kubeconfig(&self, path: &Path, token: &str) {
+        let ca = fs::read(self.ca()).expect("the certificate was made");
+        let ca = base64::engine::general_purpose::STANDARD.encode(ca);
+        let text = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.url(), "certificate-authority-data": ca}}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        write_secret(path, &text.to_string());
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn count(&self) -> u32 {
+        self.names.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// Where the objects of a definition are, in each version that is served.
+fn served_paths(crd: &Value) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let group = text(&crd["spec"]["group"]);
+    let plural = text(&crd["spec"]["names"]["plural"]);
+    let versions = crd["spec"]["versions"].as_array();
+    let served = versions
+        .into_iter()
+        .flatten()
+        .filter(|version| version["served"] == true);
+    served
+        .map(|version| format!("/apis/{group}/{}/{plural}?limit=1", text(&version["name"])))
+        .collect()
+}
+
+/// etcd behind two sockets in its folder, so that it needs no ports.
+fn start_etcd(program: &Path, folder: &Path) -> Daemon {
+    let args = [
+        "--data-dir=etcd",
+        "--listen-client-urls=unix://etcd:1",
+        "--advertise-client-urls=unix://etcd:1",
+        "--listen-peer-urls=unix://etcd:2",
+        "--initial-advertise-peer-urls=unix://etcd:2",
+        "--initial-cluster=default=unix://etcd:2",
+        "--quota-backend-bytes=4294967296",
+        // As clusters have it, where it is 5 s: without progress, a watch or a list that must be fresh waits in vain for a quiet type.
+        "--experimental-watch-progress-notify-interval=1s",
+        "--logger=zap",
+        "--log-level=warn",
+    ];
+    Daemon::start(program, args, folder)
+}
+
+fn client(port: u16, ca: &Path, folder: &Path, token: &str) -> Client {
+    let log = folder.join("kube-apiserver.log");
+    Client::new(&format!("127.0.0.1:{port}"), ca, &log, token)
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("a listener has an address");
+    address.port()
+}
+
+/// Something that other users of this machine cannot guess.
+fn token() -> String {
+    let out = Run::new("openssl").args(["rand", "-hex", "16"]).ok();
+    out.stdout.trim().to_owned()
+}
+
+fn write_secret(path: &Path, text: &str) {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .expect("the folder is ours");
+    file.write_all(text.as_bytes())
+        .expect("the folder is not full");
+}
