@@ -1,7 +1,8 @@
 //! Reads registry credentials from what docker, podman and Tekton leave behind, and picks those for one repository.
 //!
-//! Known are `config.json` (also under the names `.dockerconfigjson` and `auth.json`) and its forerunner `.dockercfg`.
-//! Formats: <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md> and
+//! Known are `config.json` (also under the names `.dockerconfigjson` and `auth.json`), its forerunner `.dockercfg`, and
+//! the [Secrets](KubernetesSecret) of Kubernetes that hold them. Formats:
+//! <https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md> and
 //! <https://docs.docker.com/reference/cli/docker/login/>. Files are opened elsewhere: only bytes come in. Credential
 //! helpers are programs and are not run; [`Credentials::notes`] says when one would have been needed.
 
@@ -17,7 +18,11 @@ use zeroize::Zeroizing;
 
 use crate::reference::Repository;
 
-/// Credentials of any number of files, earlier files before later ones.
+mod kubernetes_secret;
+
+pub use kubernetes_secret::{KubernetesSecret, SecretError};
+
+/// Credentials of any number of files and Secrets, earlier ones before later ones.
 #[derive(Default)]
 pub struct Credentials {
     sources: Vec<Source>,
@@ -65,10 +70,22 @@ pub enum Error {
 }
 
 struct Source {
+    /// For messages.
     file: String,
+    origin: Origin,
     entries: Vec<Entry>,
     helpers: Vec<Scope>,
     store: Option<String>,
+}
+
+/// Where credentials come from, in the order in which equally specific ones are tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    File,
+    /// A Secret in one of docker's formats.
+    DockerSecret,
+    /// A Secret with one user and password for registries named by annotations.
+    BasicSecret,
 }
 
 struct Entry {
@@ -85,31 +102,42 @@ struct Scope {
 impl Credentials {
     /// Adds the content of one more file. What earlier files say about a registry goes before what this one says.
     pub fn add(&mut self, file: &str, bytes: &[u8]) -> Result<(), Error> {
-        self.sources.push(Source::parse(file, bytes)?);
+        let source =
+            Source::parse(file, Origin::File, Form::Any, bytes).map_err(|fault| match fault {
+                Fault::Json { line, column } => Error::Json {
+                    file: file.to_owned(),
+                    line,
+                    column,
+                },
+                Fault::Auth { key } => Error::Auth {
+                    file: file.to_owned(),
+                    key,
+                },
+            })?;
+        self.sources.push(source);
         Ok(())
     }
 
     /// The entries for `repository`, longest path first. They are all of one file, the first that knows the repository
     /// or its registry: a wrong password in a file that was named on purpose is not papered over by another file.
+    /// Secrets that were added in a row count as one file: an account lists them side by side, and none before another.
     #[must_use]
     pub fn for_repository(&self, repository: &Repository) -> Vec<Match<'_>> {
         let name = place_of(repository);
-        for source in &self.sources {
-            let mut found: Vec<_> = source
-                .entries
+        let side_by_side =
+            |one: &Source, next: &Source| one.origin.is_secret() && next.origin.is_secret();
+        for group in self.sources.chunk_by(side_by_side) {
+            let mut found: Vec<_> = group
                 .iter()
-                .filter(|entry| entry.scope.covers(&name))
-                .map(|entry| Match {
-                    file: &source.file,
-                    entry,
-                })
+                .flat_map(|source| source.matches(&name))
                 .collect();
             if !found.is_empty() {
-                found.sort_by_key(|found| {
-                    let scope = &found.entry.scope;
-                    (std::cmp::Reverse(scope.place.len()), scope.key != HUB_KEY)
+                // What is equally specific stays in the order in which it was added.
+                found.sort_by_key(|(origin, found)| {
+                    let place = &found.entry.scope.place;
+                    (std::cmp::Reverse(place.len()), *origin)
                 });
-                return found;
+                return found.into_iter().map(|(_, found)| found).collect();
             }
         }
         Vec::new()
@@ -142,7 +170,7 @@ impl Credentials {
     }
 }
 
-/// Names of files and keys only.
+/// Names of files and keys only, without what somebody wrote before an `@`.
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
@@ -150,7 +178,8 @@ impl fmt::Debug for Credentials {
                 let keys: Vec<_> = source
                     .entries
                     .iter()
-                    .map(|entry| &entry.scope.key)
+                    .map(|entry| entry.scope.key.rsplit('@').next())
+                    .map(Option::unwrap_or_default)
                     .collect();
                 (&source.file, keys)
             }))
@@ -165,7 +194,7 @@ impl Match<'_> {
         &self.entry.scope.key
     }
 
-    /// The name of the file.
+    /// The name of the file, or `secret namespace/name`.
     #[must_use]
     pub fn file(&self) -> &str {
         self.file
@@ -273,42 +302,70 @@ enum OldJson {
     Other(serde::de::IgnoredAny),
 }
 
+/// What a text may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The new format, or the old one with odd entries.
+    Any,
+    /// The old format, whose entries must all be understood; the new one is taken too.
+    Old,
+}
+
+/// What is wrong with a text.
+enum Fault {
+    Json { line: usize, column: usize },
+    Auth { key: String },
+}
+
+/// serde_json quotes what it did not expect, which may be a password: only the place is told.
+impl From<serde_json::Error> for Fault {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Json {
+            line: error.line(),
+            column: error.column(),
+        }
+    }
+}
+
+impl Origin {
+    fn is_secret(self) -> bool {
+        self != Self::File
+    }
+}
+
 impl Source {
-    fn parse(file: &str, bytes: &[u8]) -> Result<Self, Error> {
-        let mut source = Self {
+    fn empty(file: &str, origin: Origin) -> Self {
+        Self {
             file: file.to_owned(),
+            origin,
             entries: Vec::new(),
             helpers: Vec::new(),
             store: None,
-        };
+        }
+    }
+
+    fn parse(file: &str, origin: Origin, form: Form, bytes: &[u8]) -> Result<Self, Fault> {
+        let mut source = Self::empty(file, origin);
         // An empty file is what a secret without content becomes.
         if bytes.trim_ascii().is_empty() {
             return Ok(source);
         }
-        // serde_json quotes what it did not expect, which may be a password: only the place is told.
-        let malformed = |error: serde_json::Error| Error::Json {
-            file: file.to_owned(),
-            line: error.line(),
-            column: error.column(),
-        };
-        let config: ConfigJson = serde_json::from_slice(bytes).map_err(malformed)?;
+        let config: ConfigJson = serde_json::from_slice(bytes)?;
         let is_new = config.auths.is_some() || config.helpers.is_some() || config.store.is_some();
-        let auths = if is_new {
-            config.auths.unwrap_or_default()
-        } else {
-            let old: BTreeMap<String, OldJson> =
-                serde_json::from_slice(bytes).map_err(malformed)?;
-            old.into_iter()
-                .map(|(key, value)| (key, value.into_auth()))
-                .collect()
+        let auths = match form {
+            _ if is_new => config.auths.unwrap_or_default(),
+            Form::Old => serde_json::from_slice(bytes)?,
+            Form::Any => {
+                let old: BTreeMap<String, OldJson> = serde_json::from_slice(bytes)?;
+                old.into_iter()
+                    .map(|(key, value)| (key, value.into_auth()))
+                    .collect()
+            }
         };
         for (key, auth) in auths {
             let Some(auth) = auth else { continue };
             let Ok(secret) = auth.into_secret() else {
-                return Err(Error::Auth {
-                    file: file.to_owned(),
-                    key,
-                });
+                return Err(Fault::Auth { key });
             };
             // docker leaves empty entries behind for what is in its credential store.
             if !secret.is_empty() {
@@ -318,6 +375,10 @@ impl Source {
                 });
             }
         }
+        // docker's own login goes before other spellings of its registry.
+        source
+            .entries
+            .sort_by_key(|entry| entry.scope.key != HUB_KEY);
         source.helpers = config
             .helpers
             .unwrap_or_default()
@@ -326,6 +387,20 @@ impl Source {
             .collect();
         source.store = config.store.filter(|store| !store.is_empty());
         Ok(source)
+    }
+
+    /// The entries that fit `name`, in no order of their paths.
+    fn matches<'a>(&'a self, name: &str) -> impl Iterator<Item = (Origin, Match<'a>)> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.scope.covers(name))
+            .map(|entry| {
+                let found = Match {
+                    file: &self.file,
+                    entry,
+                };
+                (self.origin, found)
+            })
     }
 }
 
@@ -400,7 +475,7 @@ fn hub(host: &str) -> &str {
     }
 }
 
-/// The name under which docker itself stores its login; it goes before other spellings.
+/// The name under which docker itself stores its login.
 const HUB_KEY: &str = "https://index.docker.io/v1/";
 
 /// Padding is often lost when people make secrets by hand.

@@ -204,9 +204,9 @@ fn helpers_that_would_be_needed_are_noted() {
 fn nothing_secret_is_in_the_debug_text() {
     let all = credentials(&[(
         "f",
-        r#"{"auths":{"r.example":{"username":"u","password":"hunter2"}}}"#,
+        r#"{"auths":{"https://u:hunter2@q.example":{"username":"u"},"r.example":{"username":"u","password":"hunter2"}}}"#,
     )]);
-    assert_eq!(format!("{all:?}"), r#"{"f": ["r.example"]}"#);
+    assert_eq!(format!("{all:?}"), r#"{"f": ["q.example", "r.example"]}"#);
 }
 
 #[test]
