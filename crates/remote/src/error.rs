@@ -7,6 +7,7 @@ pub use tekseal_core::Blame;
 use tekseal_core::{Digest, Repository};
 
 pub use crate::detail::Detail;
+use crate::guard::Refused;
 use crate::tls;
 
 /// An operation on a registry that failed; the source says why.
@@ -104,6 +105,14 @@ pub enum Cause {
     /// The repository, tag or registry cannot be part of a URL.
     #[error("{0:?} cannot be asked for in a registry")]
     Name(String),
+    /// A place that must not be connected to; nothing was sent there.
+    #[error("refusing to connect to {place}")]
+    Guarded {
+        /// The repository or URL.
+        place: String,
+        /// Why.
+        source: Refused,
+    },
     /// TLS cannot be set up.
     #[error("cannot set up TLS for {url}")]
     Trust {
@@ -337,6 +346,7 @@ impl Cause {
         match self {
             Self::Absent { .. } | Self::TooLarge { .. } => Blame::Artifact,
             Self::Name(_)
+            | Self::Guarded { .. }
             | Self::Trust { .. }
             | Self::Client(_)
             | Self::Certificate { .. }
@@ -390,6 +400,7 @@ impl Cause {
             Self::Denied { .. } => {
                 "give that account permission on the repository, or add an entry for the repository's path"
             }
+            Self::Guarded { source, .. } => source.hint(),
             Self::Token { source, .. } => return source.hint(),
             Self::Name(_)
             | Self::Trust { .. }

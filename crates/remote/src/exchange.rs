@@ -133,6 +133,8 @@ impl Exchange {
         repository: &Repository,
         call: &Call,
     ) -> Result<Answer, Cause> {
+        // Before anything, for a token server would be asked first.
+        self.line.admit(repository)?;
         if let Target::Url(url) = &call.target
             && !self.is_own(repository, url)
         {

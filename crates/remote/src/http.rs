@@ -1,22 +1,25 @@
 //! Sends single HTTP requests: which scheme a registry speaks, what a connection trusts, which client carries it.
 //!
-//! No redirect is followed, nothing is tried again and nobody is authenticated here; `exchange` and `auth` do that.
+//! Where a request may go is judged here, because every one passes here. No redirect is followed, nothing is tried again
+//! and nobody is authenticated; `exchange` and `auth` do that.
 
 use std::collections::HashMap;
 use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response, Url, redirect, retry};
+use tekseal_core::Repository;
 
 use crate::error::{Cause, Error, shown};
+use crate::guard::{Gate, Guard, Refused, Sieve};
 use crate::tls::{self, Files, Trust};
 
 /// Docker Hub's names say this, its API is elsewhere.
-const DOCKER_HUB: &str = "index.docker.io";
-const DOCKER_HUB_API: &str = "registry-1.docker.io";
+pub(crate) const DOCKER_HUB: &str = "index.docker.io";
+pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// A whole request may take so many times the time-out for a piece of it: a server that drips bytes is not waited for.
 const LONGEST_REQUEST: u32 = 20;
@@ -24,10 +27,18 @@ const LONGEST_REQUEST: u32 = 20;
 /// The clients, each built when it is first needed: building one that trusts authorities reads them all.
 #[derive(Debug)]
 pub(crate) struct Line {
-    clients: Mutex<HashMap<(Trust, Way), Client>>,
+    clients: Mutex<Clients>,
+    guard: Option<Arc<Guard>>,
     places: Places,
     files: Files,
     timeout: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Clients {
+    /// There are several gates only with a guard, and only as many as the API server has ports.
+    built: HashMap<(Trust, Way, Option<Gate>), Client>,
+    trusts: HashMap<Trust, rustls::ClientConfig>,
 }
 
 /// Proxies of the environment never see requests to this machine itself.
@@ -48,12 +59,14 @@ impl Line {
     pub(crate) fn new(
         insecure: Vec<String>,
         files: Files,
+        guard: Option<Guard>,
         timeout: Duration,
     ) -> Result<Self, Error> {
         let verified_loopback = !files.ca.is_empty() || !files.cert_dirs.is_empty();
         let places = Places::new(insecure, verified_loopback)?;
         Ok(Self {
             clients: Mutex::default(),
+            guard: guard.map(Arc::new),
             places,
             files,
             timeout,
@@ -63,6 +76,22 @@ impl Line {
     /// The URLs under which `registry` may be, in the order in which to try them.
     pub(crate) fn bases(&self, registry: &str) -> Result<Vec<Url>, Cause> {
         self.places.bases(registry)
+    }
+
+    /// Whether anything may be asked about `repository`.
+    pub(crate) fn admit(&self, repository: &Repository) -> Result<(), Cause> {
+        let Some(guard) = &self.guard else {
+            return Ok(());
+        };
+        for base in self.bases(repository.registry())? {
+            guard
+                .admit(repository, &base)
+                .map_err(|source| Cause::Guarded {
+                    place: repository.to_string(),
+                    source,
+                })?;
+        }
+        Ok(())
     }
 
     /// Whether a token may be fetched from `realm` for the registry at `base`. Passwords go there.
@@ -78,6 +107,7 @@ impl Line {
         }
     }
 
+    /// A request to `url`, which still has to be sent. A guard has judged the URL, and judges the addresses when it is sent.
     pub(crate) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Cause> {
         let trust = match url.scheme() {
             "https" if self.places.is_insecure(&authority(url)) => Trust::DangerAnybody,
@@ -89,14 +119,23 @@ impl Line {
         } else {
             Way::PerhapsProxy
         };
+        let gate = self.gate(url, way)?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&(trust, way)) {
+        if let Some(client) = clients.built.get(&(trust, way, gate)) {
             return Ok(client.request(method, url.clone()));
         }
-        let config = tls::client_config(trust, &self.files).map_err(|source| Cause::Trust {
-            url: shown(url),
-            source,
-        })?;
+        let config = match clients.trusts.get(&trust) {
+            Some(config) => config.clone(),
+            None => {
+                let config =
+                    tls::client_config(trust, &self.files).map_err(|source| Cause::Trust {
+                        url: shown(url),
+                        source,
+                    })?;
+                clients.trusts.insert(trust, config.clone());
+                config
+            }
+        };
         let builder = Client::builder()
             .tls_backend_preconfigured(config)
             .http1_only()
@@ -112,9 +151,28 @@ impl Line {
             Way::Direct => builder.no_proxy(),
             Way::PerhapsProxy => builder,
         };
+        let builder = match (&self.guard, gate) {
+            (Some(guard), Some(gate)) => builder.dns_resolver(Sieve::new(Arc::clone(guard), gate)),
+            _ => builder,
+        };
         let client = builder.build().map_err(Cause::Client)?;
-        clients.insert((trust, way), client.clone());
+        clients.built.insert((trust, way, gate), client.clone());
         Ok(client.request(method, url.clone()))
+    }
+
+    /// What the guard says to `url`; nothing if there is none.
+    fn gate(&self, url: &Url, way: Way) -> Result<Option<Gate>, Cause> {
+        let Some(guard) = &self.guard else {
+            return Ok(None);
+        };
+        let gate = guard.judge(url).map_err(|source| Cause::Guarded {
+            place: shown(url),
+            source,
+        })?;
+        Ok(Some(match way {
+            Way::Direct => gate,
+            Way::PerhapsProxy => gate.with_local_proxy(),
+        }))
     }
 }
 
@@ -165,23 +223,27 @@ pub(crate) fn may_speak_otherwise(cause: &Cause) -> bool {
 fn transport(url: &Url, error: reqwest::Error) -> Cause {
     let error = error.without_url();
     let url = shown(url);
-    match tls_error(&error) {
+    if let Some(source) = behind::<Refused>(&error).copied() {
+        return Cause::Guarded { place: url, source };
+    }
+    match behind::<rustls::Error>(&error).cloned() {
         Some(source @ rustls::Error::InvalidCertificate(_)) => Cause::Certificate { url, source },
         Some(source) => Cause::Handshake { url, source },
         None => Cause::Transport { url, source: error },
     }
 }
 
-fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
+/// The error of this kind that is behind `error`.
+pub(crate) fn behind<T: std::error::Error + 'static>(error: &reqwest::Error) -> Option<&T> {
     let mut next = error.source();
     while let Some(error) = next {
         // `io::Error` does not count what it wraps as its source.
         let wrapped = error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
-        let inner = wrapped.and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>());
+        let inner = wrapped.and_then(|wrapped| wrapped.downcast_ref());
         if let Some(found) = inner.or_else(|| error.downcast_ref()) {
-            return Some(found.clone());
+            return Some(found);
         }
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
@@ -195,7 +257,7 @@ impl Places {
     fn new(insecure: Vec<String>, verified_loopback: bool) -> Result<Self, Error> {
         let insecure = insecure.into_iter().map(|text| {
             let lower = text.to_ascii_lowercase();
-            match url("https", &lower) {
+            match url_of("https", &lower) {
                 Some(url) if authority(&url) == lower => Ok(lower),
                 _ => Err(Error::InsecureRegistry { text }),
             }
@@ -212,7 +274,7 @@ impl Places {
         } else {
             registry
         };
-        let (Some(https), Some(http)) = (url("https", host), url("http", host)) else {
+        let (Some(https), Some(http)) = (url_of("https", host), url_of("http", host)) else {
             return Err(Cause::Name(registry.to_owned()));
         };
         let loopback = is_loopback(&http);
@@ -233,7 +295,7 @@ impl Places {
 }
 
 /// `scheme://authority/`, if that is all there is to it.
-fn url(scheme: &str, authority: &str) -> Option<Url> {
+pub(crate) fn url_of(scheme: &str, authority: &str) -> Option<Url> {
     let url = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     (bare && url.username().is_empty() && url.password().is_none() && !authority.ends_with(':'))
@@ -247,16 +309,26 @@ fn authority(url: &Url) -> String {
         .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let bare = host
+/// The host without brackets and without the dots that may end a name.
+pub(crate) fn bare_host(url: &Url) -> &str {
+    url.host_str()
+        .unwrap_or_default()
         .trim_start_matches('[')
         .trim_end_matches(']')
-        .trim_end_matches('.');
+        .trim_end_matches('.')
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let bare = bare_host(url);
     match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
-        Err(_) => bare == "localhost" || bare.ends_with(".localhost"),
+        Err(_) => is_localhost(bare),
     }
+}
+
+/// Names that are this machine by definition (RFC 6761, 6.3).
+pub(crate) fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -345,6 +417,7 @@ mod tests {
         let line = Line::new(
             vec!["auth.local".to_owned()],
             Files::default(),
+            None,
             Duration::from_secs(1),
         );
         let line = line.expect("the name is well formed");

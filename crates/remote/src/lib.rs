@@ -3,7 +3,7 @@
 //! ```text
 //!  store ─▶ registry ─▶ exchange ─┬▶ auth ─▶ token, challenge   (401: who are we?)
 //!             (one call each)     ├▶ retry                      (5xx: when again?)
-//!                                 └▶ http ─▶ tls                (one request)
+//!                                 └▶ http ─▶ guard, tls         (one request: may it go there?)
 //! ```
 //!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
@@ -15,6 +15,7 @@ mod challenge;
 mod detail;
 mod error;
 mod exchange;
+pub mod guard;
 mod http;
 mod options;
 mod referrers;
@@ -24,4 +25,5 @@ pub mod store;
 pub mod tls;
 mod token;
 
+pub use guard::Guard;
 pub use registry::{Options, Registry};

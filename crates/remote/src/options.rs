@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tekseal_core::docker_config::Credentials;
 
+use crate::guard::Guard;
+
 /// What the caller will do, which decides what tokens are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -32,6 +34,8 @@ pub struct Options {
     /// Registries (`host` or `host:port`) to which unverified TLS and, where there is no TLS, plain http are allowed.
     /// Loopback is plain http anyway.
     pub insecure_registries: Vec<String>,
+    /// Which registries may be contacted, for programs that take image names from others; `None` for every one.
+    pub guard: Option<Guard>,
     /// For how long one operation may be tried again after 5xx, 408, 429 and connection errors.
     pub retry_for: Duration,
     /// Called before each wait of a second or more with what went wrong and how long the wait is, so that a person is not left
@@ -50,6 +54,7 @@ impl Default for Options {
             ca: Vec::new(),
             cert_dirs: Vec::new(),
             insecure_registries: Vec::new(),
+            guard: None,
             retry_for: Duration::from_secs(30),
             notice: |_, _| {},
             timeout: Duration::from_secs(30),

@@ -88,7 +88,12 @@ impl Registry {
             cert_dirs: options.cert_dirs,
         };
         let exchange = Exchange {
-            line: Line::new(options.insecure_registries, files, options.timeout)?,
+            line: Line::new(
+                options.insecure_registries,
+                files,
+                options.guard,
+                options.timeout,
+            )?,
             keyring: Keyring::new(options.credentials, options.access),
             retry_for: options.retry_for,
             notice: options.notice,

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tekseal_core::{Digest, Repository};
-use tekseal_remote::registry::{Access, Options, Reference, Registry};
+use tekseal_remote::guard::Guard;
+use tekseal_remote::registry::{Access, Blame, Options, Reference, Registry};
 
 /// Ends with the test.
 struct Running {
@@ -111,6 +112,14 @@ async fn round_trip(registry: &Registry, repository: &Repository) {
         (&head.digest, head.size, head.media_type.as_str()),
         (&digest, manifest.len() as u64, MEDIA_TYPE)
     );
+    // Whether an image exists, as its digest says.
+    for (wanted, is_there) in [(&digest, true), (&Digest::of(b"no"), false)] {
+        let head = registry
+            .head_manifest(repository, Reference::Digest(wanted))
+            .await
+            .expect("the registry answers");
+        assert_eq!(head.is_some(), is_there, "{wanted}");
+    }
     let got = registry
         .get_manifest(repository, Reference::Digest(&digest))
         .await
@@ -172,6 +181,24 @@ async fn what_is_written_is_read_back() {
     let running = Running::start("");
     let registry = Registry::new(options()).expect("the options are fine");
     round_trip(&registry, &running.repository()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs the program docker-registry"]
+async fn a_guard_lets_a_listed_registry_be_used_and_no_other() {
+    let running = Running::start("");
+    let guarded = |allowed: &str| {
+        let guard = Guard::new(&[allowed], &["127.0.0.1:6443"]);
+        let guard = Some(guard.expect("the entries are well formed"));
+        Registry::new(Options { guard, ..options() }).expect("the options are fine")
+    };
+    let listed = guarded(&format!("{}/org", running.address));
+    round_trip(&listed, &running.repository()).await;
+    let refused = guarded("registry.example")
+        .start_upload(&running.repository())
+        .await
+        .expect_err("it is not listed");
+    assert_eq!(refused.blame(), Blame::Setting);
 }
 
 #[tokio::test]
