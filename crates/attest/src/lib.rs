@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tekseal_core::cosign::Tag;
-use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Signed, Subject};
+use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Repository, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store;
 use tekseal_signing::signer::FaultySignature;
@@ -79,6 +79,8 @@ pub struct Item {
     pub kind: PayloadKind,
     /// What it speaks of: it is stored beside each subject that is an image.
     pub subjects: Vec<Subject>,
+    /// The repository for all of it, instead of the images' own.
+    pub repository: Option<Repository>,
 }
 
 impl Item {
@@ -89,7 +91,14 @@ impl Item {
             signed,
             kind: payload.kind().clone(),
             subjects: payload.subjects().to_vec(),
+            repository: None,
         }
+    }
+
+    /// The same, to be stored in `repository`: only the tags there say which image it hangs on.
+    #[must_use]
+    pub fn in_repository(self, repository: Option<Repository>) -> Self {
+        Self { repository, ..self }
     }
 }
 
@@ -184,7 +193,11 @@ fn places(items: &[Item], stored: &mut Vec<Stored>) -> Vec<Slot> {
             PayloadKind::Statement { .. } => Tag::Attestations,
             PayloadKind::SimpleSigning => Tag::Signatures,
         };
-        let mut images: Vec<DigestRef> = item.subjects.iter().filter_map(Subject::image).collect();
+        let of_subjects = item.subjects.iter().filter_map(Subject::image);
+        let mut images: Vec<DigestRef> = match &item.repository {
+            Some(repository) => of_subjects.map(|i| repository.at(i.digest)).collect(),
+            None => of_subjects.collect(),
+        };
         images.sort();
         images.dedup();
         if images.is_empty() {

@@ -77,6 +77,12 @@ impl Error {
         }
     }
 
+    /// A document of `run` that is not understood.
+    #[must_use]
+    pub fn answer(run: &crate::RunRef, error: &serde_json::Error) -> Self {
+        Self::of(Operation::Read, run, Cause::Answer(error.to_string()))
+    }
+
     /// Who must act: `Artifact` where the object is not there, `Setting` where the API server refuses, else `Outside`.
     #[must_use]
     pub fn blame(&self) -> Blame {

@@ -166,6 +166,37 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Adds a finalizer of ours to a run, whatever version it has: applied on the server, so that whoever writes its status meanwhile is
+    /// not in the way.
+    ///
+    /// # Errors
+    /// A conflict where the run is another or gone.
+    pub async fn add_finalizer(&self, run: &RunRef, uid: &str, name: &str) -> Result<(), Error> {
+        let what = run.to_string();
+        let body = json!({
+            "apiVersion": "tekton.dev/v1",
+            "kind": run.kind.to_string(),
+            "metadata": { "name": run.name, "namespace": run.namespace, "uid": uid, "finalizers": [name] },
+        });
+        let manager = format!("{}-finalizers", crate::client::FIELD_MANAGER);
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .uri(format!("{}?fieldManager={manager}&force=true", run.path()))
+            .header(
+                header::ACCEPT,
+                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+            )
+            .header(header::CONTENT_TYPE, "application/apply-patch+yaml")
+            .body(body.to_string().into_bytes())
+            .expect("the parts of the path are names");
+        self.call(Operation::Change, &what, self.client.request_text(request))
+            .await
+            .map(drop)
+            .map_err(|error| another_run(error, &what))
+    }
+}
+
 /// The API server calls a patch of another uid invalid; it is a conflict like any other.
 fn another_run(error: Error, what: &str) -> Error {
     let Error::Request { source, .. } = &error else {

@@ -3,6 +3,7 @@
 //! Specification: <https://pkg.go.dev/time#ParseDuration> and <https://pkg.go.dev/time#Duration.String>.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::excerpt::Excerpt;
 
@@ -12,6 +13,9 @@ pub enum Error {
     /// No number where one must stand, or more than 2^63 nanoseconds.
     #[error("duration {0} is no sequence of numbers with units, or beyond 292 years")]
     Invalid(Excerpt),
+    /// Below zero, where that means nothing.
+    #[error("duration {0} is negative")]
+    Negative(Excerpt),
     /// A number without a unit.
     #[error("duration {0} has a number without a unit")]
     MissingUnit(Excerpt),
@@ -31,6 +35,17 @@ pub enum Error {
 /// If Go's `time.ParseDuration` would not read it.
 pub fn canonical(text: &str) -> Result<String, Error> {
     parse(text).map(format)
+}
+
+/// A duration of zero or more, in the same form.
+///
+/// # Errors
+/// If Go's `time.ParseDuration` would not read it, or it is negative.
+pub fn span(text: &str) -> Result<Duration, Error> {
+    let nanoseconds = parse(text)?;
+    u64::try_from(nanoseconds)
+        .map(Duration::from_nanos)
+        .map_err(|_| Error::Negative(Excerpt::of(text)))
 }
 
 /// 2^63, the size of the most negative duration in nanoseconds.

@@ -140,11 +140,15 @@ impl Plan {
             self.leave_out(format!("provenance of the {}", run.kind()), reason);
             return;
         }
-        for &format in formats.unwrap_or(&artifact.formats) {
+        for (at, &format) in formats.unwrap_or(&artifact.formats).iter().enumerate() {
             let payload = format.payload(run, observed, settings);
             let subjects = format.subjects(observed, settings.deep);
             let kind = run.kind();
-            let short_key = format!("{}-{}", type_name(kind), run.run().uid());
+            let mut short_key = format!("{}-{}", type_name(kind), run.run().uid());
+            if at > 0 {
+                // Chains knows one format a run. The suffix is short: a name of an annotation has 63 characters at most.
+                short_key.push_str(&format!("-{}", at + 1));
+            }
             let places = places(config, artifact, &short_key, &subjects, Tag::Attestations);
             self.items.push(Item {
                 what: What::Run(kind),

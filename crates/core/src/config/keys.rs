@@ -3,6 +3,7 @@
 //! The order is that of Chains' manual and parser, so the first problem of a map is the one that Chains would stop at.
 
 use super::Config;
+use super::rules;
 use super::settings::Storage;
 use super::values::{
     Choice as _, Objection, boolean, choice, choice_or_unset, format_list, free_set, only,
@@ -70,6 +71,13 @@ pub(super) const KEYS: &[Key] = &[
     // What follows is not in Chains, which ignores it in silence.
     other("signers.cosign.key", |c, v| text(&mut c.signers.cosign_key, v)),
     payload("tekseal.redact-params", |c, v| patterns(&mut c.redact_params, v)),
+    other("tekseal.missing-children", |c, v| choice(&mut c.rules.missing_children, v)),
+    other("tekseal.unsuccessful-runs", |c, v| choice(&mut c.rules.unsuccessful_runs, v)),
+    other("tekseal.absent-images", |c, v| choice(&mut c.rules.absent_images, v)),
+    other("tekseal.registries", |c, v| rules::registries(&mut c.rules.registries, v)),
+    other("tekseal.pull-secrets", |c, v| boolean(&mut c.rules.pull_secrets, v)),
+    other("tekseal.retry-for", |c, v| rules::span(&mut c.rules.retry_for, v)),
+    other("tekseal.keys", |c, v| rules::keys(&mut c.rules.keys, v)),
 ];
 
 const fn payload(name: &'static str, put: fn(&mut Config, &str) -> Result<(), Objection>) -> Key {

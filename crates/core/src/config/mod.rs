@@ -6,20 +6,23 @@
 //! ```
 //!
 //! Names, defaults and allowed values are Chains' (<https://tekton.dev/docs/chains/config/>, and its `pkg/config/config.go`), so a map that
-//! Chains takes means the same here, and one that it refuses is refused. Beyond Chains are two keys, `signers.cosign.key` and
-//! `tekseal.redact-params`, and comma lists of formats. Where Chains stops at the first problem, all are told; where it is silent, there are warnings.
+//! Chains takes means the same here, and one that it refuses is refused. Beyond Chains are `signers.cosign.key`, the keys `tekseal.*`, and
+//! comma lists of formats. Where Chains stops at the first problem, all are told; where it is silent, there are warnings.
 //! What a setting then does is the work of a signer, a storage or a controller.
 
 mod keys;
+mod rules;
 mod settings;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::duration;
 use crate::format::{self, Format};
 use crate::patterns::{self, NamePatterns};
 use crate::run::CompletedRun;
 
+pub use rules::{AbsentRule, ChildrenRule, KeyRule, Namespaces, Rules, UnsuccessfulRule};
 pub use settings::{
     Artifact, BuildType, DocdbStorage, Encoding, GrafeasStorage, KmsOidc, KmsSigner, KmsSpire,
     OciStorage, PubsubProvider, PubsubStorage, Secret, SignerKind, Signers, Storage, Storages,
@@ -47,6 +50,7 @@ pub struct Config {
     build_type: BuildType,
     managed_by: BTreeSet<String>,
     redact_params: NamePatterns,
+    rules: Rules,
     keys_of_others: Vec<&'static str>,
     warnings: Vec<Warning>,
 }
@@ -88,6 +92,15 @@ pub enum Reason {
     /// The value is no list of name patterns.
     #[error(transparent)]
     Patterns(patterns::Error),
+    /// The value is no duration.
+    #[error(transparent)]
+    Duration(duration::Error),
+    /// A line of the value is no rule for keys.
+    #[error("line {0:?} is no rule, wanted `NAMESPACE: KEY` or `LABEL=VALUE: KEY`")]
+    KeyRule(String),
+    /// An empty piece in a list of registries.
+    #[error("there is an empty piece in the list, wanted registries separated by commas")]
+    Registries,
 }
 
 /// What is odd about a configuration that is taken nevertheless. Values that may be secret are not in it.
@@ -127,6 +140,7 @@ impl Config {
             build_type: BuildType::default(),
             managed_by: BTreeSet::new(),
             redact_params: NamePatterns::default(),
+            rules: Rules::default(),
             keys_of_others: Vec::new(),
             warnings: Vec::new(),
         }
@@ -235,6 +249,12 @@ impl Config {
     #[must_use]
     pub fn redact_params(&self) -> &NamePatterns {
         &self.redact_params
+    }
+
+    /// What a controller does beyond what Chains' keys say.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Known keys of the map that have no say in the bytes of payloads.

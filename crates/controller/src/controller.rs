@@ -1,0 +1,210 @@
+//! When to attest: the watch of runs, the queue, and the tasks in work.
+//!
+//! ```text
+//!   watch TaskRuns ────┐                     ┌─▶ task (reconcile) ─┐
+//!   watch PipelineRuns ┴─▶ decide ─▶ queue ──┼─▶ task              ├─▶ settle ─▶ queue; owner of a marked child: hurry
+//!   configuration, time ─────────────▲       └─▶ task              │
+//!                                    └─────────────────────────────┘
+//! ```
+//!
+//! The watch is never held up by the work: what is seen is decided at once and only names are kept, so new runs are seen while a backlog
+//! drains, and go first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use jiff::Timestamp;
+use tekseal_cluster::{Cluster, Error, RunRef, Scope, Seen, Sight, watch};
+use tekseal_core::marks;
+use tekseal_core::run::RunKind;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::decide::Decision;
+use crate::queue::{Queue, Settled};
+use crate::reconcile::{self, Context, Done};
+use crate::trouble::chain;
+
+/// How long the loop sleeps at the most.
+const PULSE: Duration = Duration::from_secs(5);
+
+/// The controller at work.
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    queue: Queue,
+    running: JoinSet<(String, Done)>,
+    /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
+    owners: HashMap<String, String>,
+    concurrency: usize,
+}
+
+type Sights = BoxStream<'static, (RunKind, Result<Sight, Error>)>;
+
+impl Controller {
+    /// A controller with this many tasks at once.
+    pub(crate) fn new(context: Arc<Context>, concurrency: usize) -> Self {
+        Self {
+            context,
+            queue: Queue::default(),
+            running: JoinSet::new(),
+            owners: HashMap::new(),
+            concurrency,
+        }
+    }
+
+    /// Works until `stop` says so, then lets the tasks in work end.
+    pub(crate) async fn run(
+        mut self,
+        cluster: &Cluster,
+        scope: &Scope,
+        stop: impl Future<Output = ()>,
+    ) {
+        let mut sights = sights(cluster, scope);
+        let mut settings = self.context.settings.clone();
+        tokio::pin!(stop);
+        loop {
+            self.start_tasks();
+            let due = self.queue.next_due();
+            let pulse = Instant::now() + PULSE;
+            let wake = due.map_or(pulse, |due| due.min(pulse));
+            tokio::select! {
+                biased;
+                () = &mut stop => break,
+                Some(done) = self.running.join_next(), if !self.running.is_empty() => {
+                    let (uid, done) = done.expect("no task is aborted, and one that panics must not look done");
+                    self.ended(&uid, &done);
+                }
+                Some((kind, sight)) = sights.next() => self.saw(kind, sight),
+                changed = settings.changed() => {
+                    if changed.is_ok() {
+                        tracing::debug!("the configuration changed");
+                    }
+                }
+                () = sleep_until(wake) => {}
+            }
+        }
+        tracing::info!(
+            in_work = self.running.len(),
+            "stopping: what is in work is ended"
+        );
+        while let Some(done) = self.running.join_next().await {
+            let (uid, done) =
+                done.expect("no task is aborted, and one that panics must not look done");
+            self.ended(&uid, &done);
+        }
+    }
+
+    fn start_tasks(&mut self) {
+        while self.running.len() < self.concurrency
+            && let Some(task) = self.queue.take(Instant::now())
+        {
+            let context = Arc::clone(&self.context);
+            self.running.spawn(async move {
+                let done = reconcile::work(&context, &task).await;
+                (task.uid, done)
+            });
+        }
+    }
+
+    fn ended(&mut self, uid: &str, done: &Done) {
+        if done.is_marked {
+            self.child_is_done(uid);
+        }
+        let settled = done.settled.clone();
+        if matches!(settled, Settled::Done) {
+            self.owners.remove(uid);
+        }
+        self.queue.settle(uid, settled, Instant::now());
+    }
+
+    fn child_is_done(&mut self, uid: &str) {
+        if let Some(owner) = self.owners.get(uid) {
+            self.queue.hurry(owner);
+        }
+    }
+
+    fn saw(&mut self, kind: RunKind, sight: Result<Sight, Error>) {
+        match sight {
+            Ok(Sight::There(seen)) => self.there(kind, &seen),
+            Ok(Sight::Gone(seen)) => {
+                self.queue.drop(seen.uid());
+                self.owners.remove(seen.uid());
+                if let Some((_, owner)) = seen.pipeline_run() {
+                    self.queue.hurry(owner);
+                }
+            }
+            Ok(Sight::Listing | Sight::Listed) => {}
+            Err(error) => {
+                tracing::error!(%kind, error = chain(&error), "the watch of runs is broken and is begun again")
+            }
+        }
+    }
+
+    fn there(&mut self, kind: RunKind, seen: &Seen) {
+        let Some(run) = seen.reference(kind) else {
+            return;
+        };
+        let uid = seen.uid();
+        let live = self.context.settings.borrow().live.clone();
+        let decision = match &live {
+            Some(live) => {
+                let believed = self.context.memory.believed();
+                self.context.ground.decide(seen, &live.config, &believed)
+            }
+            // Without a configuration nothing can be decided but what waits for one.
+            None if seen.succeeded().is_none() => Decision::Running,
+            None => Decision::Sign { forged: None },
+        };
+        let has_ours = seen
+            .finalizers()
+            .iter()
+            .any(|name| marks::FINALIZERS.contains(&name.as_str()));
+        let is_going = seen.deleted().is_some() && has_ours;
+        let something_to_do = match decision {
+            Decision::Sign { .. } => true,
+            Decision::Running => is_going || (!has_ours && seen.deleted().is_none()),
+            Decision::Ignored(_) | Decision::Done => is_going,
+        };
+        if let Some((_, owner)) = seen.pipeline_run()
+            && decision != Decision::Running
+        {
+            match decision {
+                Decision::Sign { .. } => {
+                    self.owners.insert(uid.to_owned(), owner.to_owned());
+                }
+                _ => self.queue.hurry(owner),
+            }
+        }
+        if !something_to_do {
+            self.queue.drop(uid);
+            return;
+        }
+        // Somebody took our words off the run: it starts over.
+        if self.queue.told(uid).is_some() && seen.annotation(marks::REASON).is_none() {
+            self.queue.start_over(uid);
+        }
+        self.note(uid, &run, seen);
+    }
+
+    fn note(&mut self, uid: &str, run: &RunRef, seen: &Seen) {
+        let completed = seen.completed().or_else(|| seen.created());
+        // A run that goes on is held before a backlog is signed: it may be deleted at any moment.
+        let completed = match seen.succeeded() {
+            Some(_) => completed.unwrap_or(Timestamp::UNIX_EPOCH).as_second(),
+            None => i64::MAX,
+        };
+        self.queue.note(uid, run, completed);
+    }
+}
+
+fn sights(cluster: &Cluster, scope: &Scope) -> Sights {
+    let of = |kind: RunKind| {
+        watch(cluster, kind, scope)
+            .map(move |sight| (kind, sight))
+            .boxed()
+    };
+    stream::select(of(RunKind::TaskRun), of(RunKind::PipelineRun)).boxed()
+}

@@ -1,0 +1,270 @@
+//! The keys: where they are, opened once, read again when they change.
+//!
+//! ```text
+//!   tekseal.keys (namespace) ─┐
+//!   signers.cosign.key ───────┼─▶ Source ─▶ cache ─▶ Signer      derived only when the content is another
+//!   mounted signing-secrets ──┘
+//! ```
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tekseal_cluster::{Cluster, SecretData, SecretRef};
+use tekseal_core::Digest;
+use tekseal_signing::{Signer, Zeroizing, signer};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long a mounted key is used without a look at its files.
+const LOOK_AT_FILES: Duration = Duration::from_secs(1);
+/// How long the key of a Secret is used without a look at the Secret.
+const LOOK_AT_SECRET: Duration = Duration::from_secs(10);
+/// The largest key file.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Source {
+    /// In the folder that a Secret is mounted at.
+    Mounted,
+    /// In a Secret that is read through the API.
+    Secret(SecretRef),
+}
+
+/// Why there is no key.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nothing of the kind is there.
+    #[error("there is no key at {0}: wanted x509.pem, or cosign.key and cosign.password")]
+    Absent(String),
+    /// The reference is of a kind that is not known.
+    #[error(
+        "key {0:?} is of a kind that this version does not have, wanted k8s://NAMESPACE/SECRET"
+    )]
+    Kind(String),
+    /// It cannot be opened.
+    #[error("cannot open the key at {place}")]
+    Open {
+        /// Where it is.
+        place: String,
+        /// Why.
+        source: Arc<signer::Error>,
+    },
+    /// Its file cannot be read.
+    #[error("cannot read the key at {place}")]
+    File {
+        /// Where it is.
+        place: String,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// Its Secret cannot be read.
+    #[error("cannot read the key at {place}")]
+    Cluster {
+        /// Where it is.
+        place: String,
+        /// Why.
+        source: Arc<tekseal_cluster::Error>,
+    },
+}
+
+/// All keys in use.
+pub(crate) struct Keys {
+    cluster: Cluster,
+    folder: PathBuf,
+    opened: Mutex<HashMap<Source, Opened>>,
+}
+
+/// A key as it was when somebody last looked.
+struct Opened {
+    content: Digest,
+    looked: Instant,
+    signer: Result<Arc<Signer>, Error>,
+}
+
+/// What is needed to open a key.
+struct Material {
+    key: Zeroizing<Vec<u8>>,
+    password: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Keys {
+    /// Keys of this cluster, and those mounted at `folder`.
+    pub(crate) fn new(cluster: &Cluster, folder: &Path) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            folder: folder.to_owned(),
+            opened: Mutex::default(),
+        }
+    }
+
+    /// The key at `source`. Only a change of its content makes it be opened anew, and only one task opens at a time.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be opened. While a Secret cannot be read for reasons that may pass, what was read before holds.
+    pub(crate) async fn get(&self, source: &Source) -> Result<Arc<Signer>, Error> {
+        let mut opened = self.opened.lock().await;
+        let valid = match source {
+            Source::Mounted => LOOK_AT_FILES,
+            Source::Secret(_) => LOOK_AT_SECRET,
+        };
+        if let Some(known) = opened.get(source)
+            && known.looked.elapsed() < valid
+        {
+            return known.signer.clone();
+        }
+        let material = match self.read(source).await {
+            Ok(material) => material,
+            Err(error) => {
+                let holds = matches!(&error, Error::Cluster { source, .. } if source.blame() == tekseal_core::Blame::Outside);
+                if let Some(known) = opened.get_mut(source)
+                    && holds
+                {
+                    known.looked = Instant::now();
+                    return known.signer.clone();
+                }
+                let failed = Opened {
+                    content: Digest::of(b""),
+                    looked: Instant::now(),
+                    signer: Err(error.clone()),
+                };
+                opened.insert(source.clone(), failed);
+                return Err(error);
+            }
+        };
+        let content = material.digest();
+        if let Some(known) = opened.get_mut(source)
+            && known.content == content
+        {
+            known.looked = Instant::now();
+            return known.signer.clone();
+        }
+        let place = self.place(source);
+        // Deriving takes a fifth of a second: others go on meanwhile.
+        let signer = tokio::task::spawn_blocking(move || material.open(&place))
+            .await
+            .expect("opening a key does not panic");
+        if let Ok(signer) = &signer {
+            tracing::info!(place = %self.place(source), key = %signer.public_key().fingerprint(), "opened key");
+        }
+        let fresh = Opened {
+            content,
+            looked: Instant::now(),
+            signer: signer.clone(),
+        };
+        opened.insert(source.clone(), fresh);
+        signer
+    }
+
+    fn place(&self, source: &Source) -> String {
+        match source {
+            Source::Mounted => self.folder.display().to_string(),
+            Source::Secret(secret) => secret.to_string(),
+        }
+    }
+
+    async fn read(&self, source: &Source) -> Result<Material, Error> {
+        let place = self.place(source);
+        match source {
+            Source::Mounted => self.read_files().map_err(|error| Error::File {
+                place: place.clone(),
+                source: Arc::new(error),
+            })?,
+            Source::Secret(secret) => {
+                let data = self.cluster.secret(secret).await;
+                let data = data.map_err(|error| Error::Cluster {
+                    place: place.clone(),
+                    source: Arc::new(error),
+                })?;
+                Material::of_secret(&data)
+            }
+        }
+        .ok_or(Error::Absent(place))
+    }
+
+    fn read_files(&self) -> io::Result<Option<Material>> {
+        // As in Chains, the plain key goes before cosign's.
+        if let Some(key) = read_file(&self.folder.join("x509.pem"))? {
+            return Ok(Some(Material {
+                key,
+                password: None,
+            }));
+        }
+        let Some(key) = read_file(&self.folder.join("cosign.key"))? else {
+            return Ok(None);
+        };
+        let password = read_file(&self.folder.join("cosign.password"))?;
+        Ok(Some(Material { key, password }))
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    use std::io::Read as _;
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+impl Material {
+    fn of_secret(data: &SecretData) -> Option<Self> {
+        let owned = |key: &str| data.get(key).map(|bytes| Zeroizing::new(bytes.to_vec()));
+        if let Some(key) = owned("x509.pem") {
+            return Some(Self {
+                key,
+                password: None,
+            });
+        }
+        Some(Self {
+            key: owned("cosign.key")?,
+            password: owned("cosign.password"),
+        })
+    }
+
+    /// Tells a change of key or password; kept in memory only.
+    fn digest(&self) -> Digest {
+        let password = self.password.as_ref().map_or(&[][..], |p| p.as_slice());
+        let both = Zeroizing::new([self.key.as_slice(), b"\0", password].concat());
+        Digest::of(&both)
+    }
+
+    fn open(self, place: &str) -> Result<Arc<Signer>, Error> {
+        let password = self.password.unwrap_or_default();
+        Signer::from_pem(&self.key, || Ok::<_, signer::Error>(password))
+            .map(Arc::new)
+            .map_err(|error| Error::Open {
+                place: place.to_owned(),
+                source: Arc::new(error),
+            })
+    }
+}
+
+impl Source {
+    /// A key as the configuration names it.
+    ///
+    /// # Errors
+    /// If it is of a kind that is not known.
+    pub(crate) fn parse(reference: &str) -> Result<Self, Error> {
+        reference
+            .parse()
+            .map(Self::Secret)
+            .map_err(|_| Error::Kind(reference.chars().take(100).collect()))
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mounted => f.write_str("the mounted key"),
+            Self::Secret(secret) => write!(f, "{secret}"),
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What is to be signed of a run, as data that outlives its documents: no network, no key, no clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use tekseal_core::config::{ChildrenRule, Config, SignerKind, Storage, UnsuccessfulRule};
+use tekseal_core::hints;
+use tekseal_core::plan::{Item, Place, Plan, What};
+use tekseal_core::redact;
+use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
+use tekseal_core::{DigestRef, Payload, Repository};
+
+use crate::trouble::{Stage, Trouble};
+
+/// The most subjects of one payload, and images of one run: readers accept no more.
+const MOST_SUBJECTS: usize = 1024;
+
+/// What is to be signed, and where it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    /// In Chains' order: the run, then its images.
+    pub(crate) pieces: Vec<Piece>,
+    /// Images that must be in their registry before anything is signed.
+    pub(crate) images: BTreeSet<DigestRef>,
+    /// What is not signed, or not kept everywhere, and why: for people.
+    pub(crate) gaps: Vec<String>,
+    /// The ServiceAccount whose credentials are shown to registries.
+    pub(crate) account: String,
+}
+
+/// One payload and its places.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    /// What is signed.
+    pub(crate) payload: Payload,
+    /// Whether it is of the run, or of an image.
+    pub(crate) of_run: bool,
+    /// Whether it goes into a registry, beside its subjects that are images.
+    pub(crate) in_registry: bool,
+    /// The names under which it goes into annotations of the run: `taskrun-<uid>`.
+    pub(crate) annotation: Option<String>,
+}
+
+/// The fields of a run that say who it is to registries.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Accounts {
+    spec: AccountSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AccountSpec {
+    service_account_name: Option<String>,
+    task_run_template: Option<Template>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Template {
+    service_account_name: Option<String>,
+}
+
+/// Reads the run and makes its payloads.
+///
+/// # Errors
+/// Whatever keeps anything of it from being signed: then nothing is.
+pub(crate) fn prepare(
+    document: &str,
+    children: &[(String, String)],
+    config: &Config,
+) -> Result<Prepared, Trouble> {
+    let documents: Vec<_> = children
+        .iter()
+        .map(|(name, text)| ChildDocument {
+            name,
+            bytes: text.as_bytes(),
+        })
+        .collect();
+    let missing = match config.rules().missing_children {
+        ChildrenRule::Fail => MissingChildren::Refuse,
+        ChildrenRule::Attest => MissingChildren::Allow,
+    };
+    let run = CompletedRun::from_json(document.as_bytes(), &documents, missing).map_err(refused)?;
+    let mut prepared = Prepared {
+        account: account(document),
+        ..Prepared::default()
+    };
+    if !run.succeeded() && config.rules().unsuccessful_runs == UnsuccessfulRule::Skip {
+        let gap = "the run did not succeed (tekseal.unsuccessful-runs is skip)";
+        prepared.gaps.push(gap.to_owned());
+        return Ok(prepared);
+    }
+    let absent = run.absent_children().iter();
+    prepared
+        .gaps
+        .extend(absent.map(|child| format!("left out: {child}")));
+    let mut observed = hints::observe(&run);
+    let settings = config.settings(&run);
+    let mut shown = run.clone();
+    if !config.redact_params().is_empty() {
+        let redacted = redact::redact(&mut shown, config.redact_params())
+            .map_err(|error| Trouble::last(Stage::Payload, &error))?;
+        observed.hide_inputs(&redacted);
+    }
+    let plan = Plan::of(&shown, &observed, config, settings, None);
+    let left_out = plan.left_out.iter();
+    prepared
+        .gaps
+        .extend(left_out.map(|one| format!("{}: {}", one.what, one.reason)));
+    let images = plan
+        .items
+        .iter()
+        .filter(|i| matches!(i.what, What::Image(_)));
+    check_count(images.count())?;
+    for item in plan.items {
+        prepared.add(item)?;
+    }
+    Ok(prepared)
+}
+
+impl Prepared {
+    fn add(&mut self, item: Item) -> Result<(), Trouble> {
+        let payload = item
+            .payload
+            .map_err(|error| Trouble::last(Stage::Payload, &error))?;
+        check_count(payload.subjects().len())?;
+        debug_assert!(item.signer != SignerKind::None, "the plan leaves those out");
+        let mut piece = Piece {
+            of_run: matches!(item.what, What::Run(_)),
+            in_registry: false,
+            annotation: None,
+            payload,
+        };
+        for place in item.places {
+            match place {
+                Place::Tag { .. } => piece.in_registry = true,
+                Place::Annotations { .. } => piece.annotation = Some(item.short_key.clone()),
+                Place::Nothing { storage, reason } => {
+                    self.gaps.push(format!(
+                        "{} is not in {}: {reason}",
+                        item.what,
+                        name(storage)
+                    ));
+                }
+                Place::Referrer(_) | Place::Elsewhere { .. } => {
+                    let place = place.to_string();
+                    let text = format!("{} cannot be stored: {place}", item.what);
+                    return Err(Trouble::last_text(Stage::Storage, text));
+                }
+            }
+        }
+        if let What::Image(image) = &item.what {
+            self.images.insert(image.clone());
+        }
+        if piece.in_registry {
+            let of_subjects = piece.payload.subjects().iter();
+            self.images
+                .extend(of_subjects.filter_map(tekseal_core::Subject::image));
+        }
+        self.pieces.push(piece);
+        Ok(())
+    }
+
+    /// Whether anything of it needs a registry.
+    pub(crate) fn needs_registry(&self) -> bool {
+        self.pieces.iter().any(|piece| piece.in_registry)
+    }
+}
+
+/// The repository that the configuration names for everything.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn repository(config: &Config) -> Result<Option<Repository>, String> {
+    let text = &config.storages().oci.repository;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Repository::parse(text)
+        .map(Some)
+        .map_err(|error| format!("storage.oci.repository: {error}"))
+}
+
+fn name(storage: Storage) -> &'static str {
+    use tekseal_core::config::Choice as _;
+    storage.name()
+}
+
+fn refused(error: run::Error) -> Trouble {
+    Trouble::last(Stage::Payload, &error)
+}
+
+fn check_count(count: usize) -> Result<(), Trouble> {
+    if count <= MOST_SUBJECTS {
+        return Ok(());
+    }
+    let text = format!("the run names {count} artifacts, more than {MOST_SUBJECTS}");
+    Err(Trouble::last_text(Stage::Payload, text))
+}
+
+fn account(document: &str) -> String {
+    let accounts: Accounts = serde_json::from_str(document).unwrap_or_default();
+    let of_template = accounts.spec.task_run_template;
+    accounts
+        .spec
+        .service_account_name
+        .or_else(|| of_template.and_then(|template| template.service_account_name))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+/// The children that a PipelineRun names, as far as they are TaskRuns: by name.
+pub(crate) fn child_task_runs(document: &str) -> Vec<String> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Document {
+        status: Status,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Status {
+        child_references: Option<Vec<Child>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Child {
+        name: String,
+        kind: String,
+    }
+    let document: Document = serde_json::from_str(document).unwrap_or_default();
+    let children = document.status.child_references.unwrap_or_default();
+    let mut names: BTreeMap<String, ()> = BTreeMap::new();
+    children
+        .into_iter()
+        .filter(|child| matches!(child.kind.as_str(), "" | "TaskRun"))
+        .map(|child| child.name)
+        .filter(|name| names.insert(name.clone(), ()).is_none())
+        .collect()
+}

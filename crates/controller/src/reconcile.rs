@@ -1,0 +1,739 @@
+//! One run: read it whole, decide again, prepare, sign, store, write on it what was done.
+//!
+//! ```text
+//!   key ─▶ GET run ─▶ decide ─▶ (children) ─▶ prepare ─▶ images there? ─▶ sign ─▶ store ─▶ one PATCH
+//!    │        │          │          │            │             │                    │         │
+//!  Blocked   Gone      Done      Children       Last      Last · Passing         Passing    Passing
+//! ```
+//!
+//! # Guarantees
+//! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
+//! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tekseal_attest::{Item, Place};
+use tekseal_cluster::{Change, Cluster, Events, RunRef, Seen, Severity};
+use tekseal_core::Digest;
+use tekseal_core::config::AbsentRule;
+use tekseal_core::marks::{self, Outcome, Record};
+use tekseal_core::run::RunKind;
+use tekseal_remote::Registry;
+use tekseal_remote::registry::Reference;
+use tekseal_signing::Signer;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::decide::{Decision, Ground};
+use crate::keys::{Keys, Source};
+use crate::live::{self, Live};
+use crate::memory::Memory;
+use crate::note::{self, InAnnotations};
+use crate::prepare::{self, Prepared};
+use crate::queue::{Settled, Task};
+use crate::registries::Registries;
+use crate::trouble::{Stage, Trouble, chain};
+
+/// When a blocked run is looked at again.
+const BLOCKED: Duration = Duration::from_secs(5);
+/// When a PipelineRun that waits for children is looked at again, should their events be lost.
+const CHILDREN: Duration = Duration::from_secs(30);
+/// For how long a deleted run is held back for its signature.
+const DELETED: Duration = Duration::from_secs(600);
+/// How often a change is tried again when others change the run at the same time.
+const CONFLICTS: u32 = 5;
+
+/// What all tasks share.
+pub(crate) struct Context {
+    pub(crate) cluster: Cluster,
+    pub(crate) ground: Ground,
+    pub(crate) memory: Memory,
+    pub(crate) keys: Keys,
+    pub(crate) registries: Registries,
+    pub(crate) events: Events,
+    pub(crate) settings: watch::Receiver<live::State>,
+}
+
+/// How the work on a run ended.
+pub(crate) struct Done {
+    /// What is to become of it in the queue.
+    pub(crate) settled: Settled,
+    /// Whether it carries a mark now that others may wait for.
+    pub(crate) is_marked: bool,
+}
+
+impl Done {
+    fn nothing() -> Self {
+        Self {
+            settled: Settled::Done,
+            is_marked: false,
+        }
+    }
+
+    fn marked() -> Self {
+        Self {
+            settled: Settled::Done,
+            is_marked: true,
+        }
+    }
+}
+
+/// Works on one run.
+pub(crate) async fn work(context: &Context, task: &Task) -> Done {
+    let attempt = Attempt {
+        context,
+        task,
+        run: &task.run,
+    };
+    attempt.work().await
+}
+
+struct Attempt<'a> {
+    context: &'a Context,
+    task: &'a Task,
+    run: &'a RunRef,
+}
+
+/// A run as it was read for this attempt.
+struct Fresh {
+    document: String,
+    seen: Seen,
+}
+
+/// What is needed to sign.
+struct Means {
+    live: Arc<Live>,
+    signer: Arc<Signer>,
+    /// Who signs Records: the platform's key where there is one, so that a tenant's key vouches for no mark.
+    recorder: Arc<Signer>,
+}
+
+impl Attempt<'_> {
+    async fn work(&self) -> Done {
+        let fresh = match self.read().await {
+            Ok(Some(fresh)) => fresh,
+            Ok(None) => return Done::nothing(),
+            Err(error) => return self.again(None, Stage::Storage, chain(&error)).await,
+        };
+        let state = self.context.settings.borrow().clone();
+        let Some(live) = state.live else {
+            let problem = state
+                .problem
+                .unwrap_or_else(|| "the configuration was not read yet".to_owned());
+            return self.blocked(&fresh, &problem).await;
+        };
+        let believed = self.context.memory.believed();
+        let decision = self
+            .context
+            .ground
+            .decide(&fresh.seen, &live.config, &believed);
+        let forged = match decision {
+            Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
+            Decision::Running if fresh.seen.deleted().is_none() => {
+                return self.hold(&fresh.seen).await;
+            }
+            Decision::Running | Decision::Ignored(_) => {
+                return self.release_if_deleted(&fresh.seen, false).await;
+            }
+            Decision::Sign { forged } => forged,
+        };
+        if let Some(forged) = &forged
+            && self.task.history.told.is_none()
+        {
+            self.tell(Severity::Warning, "ForgedMark", forged).await;
+        }
+        let means = match self.means(&live).await {
+            Ok(means) => means,
+            Err(problem) => return self.blocked(&fresh, &problem).await,
+        };
+        match self.sign(&fresh, &means).await {
+            Ok(()) => Done::marked(),
+            Err(trouble) => self.failed(&fresh, &means, trouble).await,
+        }
+    }
+
+    /// The run as it is now; nothing if it is gone or another.
+    async fn read(&self) -> Result<Option<Fresh>, tekseal_cluster::Error> {
+        let document = match self.context.cluster.run(self.run).await {
+            Ok(document) => document,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let seen = seen(&document, self.run)?;
+        Ok((seen.uid() == self.task.uid).then_some(Fresh { document, seen }))
+    }
+
+    /// The keys for this run's namespace.
+    async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
+        let config = &live.config;
+        let platform = match config.signers().cosign_key.as_str() {
+            "" => Source::Mounted,
+            key => Source::parse(key).map_err(|error| chain(&error))?,
+        };
+        let own = self.rule(live).await?;
+        let of_platform = self.context.keys.get(&platform).await;
+        let (signer, recorder) = match own {
+            None => {
+                let key = of_platform.map_err(|error| chain(&error))?;
+                (Arc::clone(&key), key)
+            }
+            Some(source) => {
+                let key = self.context.keys.get(&source).await;
+                let key = key.map_err(|error| chain(&error))?;
+                let recorder = of_platform.unwrap_or_else(|_| Arc::clone(&key));
+                (key, recorder)
+            }
+        };
+        self.context
+            .memory
+            .believe(recorder.public_key())
+            .await
+            .map_err(|error| chain(&error))?;
+        Ok(Means {
+            live: Arc::clone(live),
+            signer,
+            recorder,
+        })
+    }
+
+    /// The key that a rule gives this namespace.
+    async fn rule(&self, live: &Live) -> Result<Option<Source>, String> {
+        use tekseal_core::config::Namespaces;
+        let rules = &live.config.rules().keys;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let namespace = &self.run.namespace;
+        let by_label = rules
+            .iter()
+            .any(|rule| matches!(rule.namespaces, Namespaces::Labelled(_)));
+        let labels = match by_label {
+            true => {
+                let labels = self.context.cluster.namespace_labels(namespace).await;
+                labels.map_err(|error| chain(&error))?
+            }
+            false => BTreeMap::new(),
+        };
+        let rule = rules
+            .iter()
+            .find(|rule| rule.namespaces.has(namespace, &labels));
+        rule.map(|rule| Source::parse(&rule.key))
+            .transpose()
+            .map_err(|error| chain(&error))
+    }
+
+    async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<(), Trouble> {
+        let config = &means.live.config;
+        let children = match self.run.kind {
+            RunKind::TaskRun => Vec::new(),
+            RunKind::PipelineRun => self.children(&fresh.document, means).await?,
+        };
+        let prepared = prepare::prepare(&fresh.document, &children, config)?;
+        drop(children);
+        let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
+            true => {
+                let registry = self.registry(&prepared, means).await?;
+                if config.rules().absent_images == AbsentRule::Refuse {
+                    self.are_there(&registry, &prepared, means).await?;
+                }
+                Some(registry)
+            }
+            false => None,
+        };
+        let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
+        let signed = payloads
+            .iter()
+            .map(|payload| means.signer.sign_payload(payload))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Trouble::last(Stage::Signing, &error))?;
+        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
+        if let Some(registry) = &registry {
+            places = self.store(registry, &prepared, &signed, means).await?;
+        }
+        let mut in_annotations = Vec::new();
+        for (at, piece) in prepared.pieces.iter().enumerate() {
+            if let Some(key) = &piece.annotation {
+                in_annotations.push(InAnnotations {
+                    key,
+                    payload: piece.payload.bytes(),
+                    signed: &signed[at],
+                    elsewhere: places.get(&at).cloned().unwrap_or_default(),
+                });
+            }
+        }
+        let annotations = note::annotations(&fresh.document, &in_annotations)?;
+        let kept = |at: usize| places.contains_key(&at) || prepared.pieces[at].annotation.is_some();
+        let digests: Vec<Digest> = (0..payloads.len())
+            .filter(|&at| kept(at))
+            .map(|at| Digest::of(payloads[at].bytes()))
+            .collect();
+        let outcome = match digests.is_empty() {
+            true => Outcome::Nothing,
+            false => Outcome::Signed,
+        };
+        let mut gaps = prepared.gaps.clone();
+        if outcome == Outcome::Nothing && gaps.is_empty() {
+            gaps.push("the run names nothing that the configuration wants signed".to_owned());
+        }
+        let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
+        let record = self.record(means, outcome, &digests)?;
+        let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
+        self.write(&fresh.seen, change).await?;
+        tracing::info!(
+            run = %self.run,
+            uid = self.task.uid,
+            mark = outcome.mark(),
+            payloads = digests.len(),
+            key = %means.signer.public_key().fingerprint(),
+            reason,
+            "done with run"
+        );
+        if outcome == Outcome::Nothing
+            && let Some(reason) = &reason
+        {
+            self.tell(Severity::Normal, "NothingSigned", reason).await;
+        }
+        Ok(())
+    }
+
+    async fn registry(&self, prepared: &Prepared, means: &Means) -> Result<Registry, Trouble> {
+        let live = &means.live;
+        self.context
+            .registries
+            .get(
+                &self.run.namespace,
+                &prepared.account,
+                &live.config,
+                live.generation,
+            )
+            .await
+    }
+
+    /// Every image must be where the run says it is: otherwise a run would get signatures over whatever it names.
+    async fn are_there(
+        &self,
+        registry: &Registry,
+        prepared: &Prepared,
+        _means: &Means,
+    ) -> Result<(), Trouble> {
+        for image in &prepared.images {
+            let digest = Reference::Digest(&image.digest);
+            match registry.head_manifest(&image.repository, digest).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let text = format!("image {image} is not in its registry");
+                    return Err(Trouble::last_text(Stage::Storage, text));
+                }
+                Err(error) => {
+                    self.credential_refused(&error, prepared).await;
+                    return Err(Trouble::of_registry(error.blame(), &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn credential_refused(
+        &self,
+        error: &tekseal_remote::registry::Error,
+        prepared: &Prepared,
+    ) {
+        if error.blame() == tekseal_core::Blame::Setting {
+            self.context
+                .registries
+                .forget(&self.run.namespace, &prepared.account)
+                .await;
+        }
+    }
+
+    /// Stores what goes into registries; gives the places of each piece.
+    async fn store(
+        &self,
+        registry: &Registry,
+        prepared: &Prepared,
+        signed: &[tekseal_core::Signed],
+        means: &Means,
+    ) -> Result<HashMap<usize, Vec<String>>, Trouble> {
+        let repository = prepare::repository(&means.live.config)
+            .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
+        let mut items = Vec::new();
+        let mut pieces = Vec::new();
+        for (at, piece) in prepared.pieces.iter().enumerate() {
+            if piece.in_registry {
+                let item = Item::new(signed[at].clone(), &piece.payload);
+                items.push(item.in_repository(repository.clone()));
+                pieces.push(at);
+            }
+        }
+        let key = means.signer.public_key().clone();
+        let stored = match tekseal_attest::store(registry, items, key).await {
+            Ok(stored) => stored,
+            Err(failure) => {
+                self.context
+                    .registries
+                    .forget(&self.run.namespace, &prepared.account)
+                    .await;
+                tracing::debug!(place = failure.place, "not stored");
+                return Err(Trouble::of_registry(failure.error.blame(), &failure.error));
+            }
+        };
+        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
+        for one in stored {
+            if let Place::Tag {
+                image,
+                tag,
+                digest,
+                added,
+            } = one.place
+            {
+                let credential = registry.credential_used(image.repository.registry());
+                tracing::info!(
+                    run = %self.run,
+                    image = %image,
+                    tag,
+                    manifest = %digest,
+                    added,
+                    credential = credential.as_deref().unwrap_or("none"),
+                    "stored"
+                );
+                let place = format!("{}:{tag}", image.repository);
+                places.entry(pieces[one.item]).or_default().push(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// The documents of a PipelineRun's children, when all that are there are done with.
+    async fn children(
+        &self,
+        document: &str,
+        means: &Means,
+    ) -> Result<Vec<(String, String)>, Trouble> {
+        let cluster = &self.context.cluster;
+        let names = prepare::child_task_runs(document);
+        let listed = cluster
+            .children(&self.run.namespace, &self.run.name)
+            .await
+            .map_err(|error| Trouble::of_cluster(&error))?;
+        let mut found: HashMap<String, (Seen, String)> = HashMap::new();
+        for text in listed {
+            let seen = seen(&text, self.run).map_err(|error| Trouble::of_cluster(&error))?;
+            if let Some(child) = seen.reference(RunKind::TaskRun) {
+                found.insert(child.name, (seen, text));
+            }
+        }
+        let believed = self.context.memory.believed();
+        let (mut children, mut waiting) = (Vec::new(), Vec::new());
+        for name in names {
+            let child = match found.remove(&name) {
+                Some(child) => Some(child),
+                None => self.unlabelled(&name).await?,
+            };
+            let Some((seen, text)) = child else {
+                continue;
+            };
+            match self
+                .context
+                .ground
+                .decide(&seen, &means.live.config, &believed)
+            {
+                Decision::Done | Decision::Ignored(_) => {}
+                Decision::Running | Decision::Sign { .. } => waiting.push(name.clone()),
+            }
+            children.push((name, text));
+        }
+        match waiting.is_empty() {
+            true => Ok(children),
+            false => Err(Trouble::Children(waiting)),
+        }
+    }
+
+    /// A child without the label of its PipelineRun; nothing if it is gone.
+    async fn unlabelled(&self, name: &str) -> Result<Option<(Seen, String)>, Trouble> {
+        let Ok(child) = RunRef::new(RunKind::TaskRun, &self.run.namespace, name) else {
+            return Ok(None);
+        };
+        match self.context.cluster.run(&child).await {
+            Ok(text) => {
+                let seen = seen(&text, &child).map_err(|error| Trouble::of_cluster(&error))?;
+                Ok(Some((seen, text)))
+            }
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(Trouble::of_cluster(&error)),
+        }
+    }
+
+    fn record(
+        &self,
+        means: &Means,
+        outcome: Outcome,
+        digests: &[Digest],
+    ) -> Result<String, Trouble> {
+        let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+        let by = format!("tekseal-controller {}", env!("CARGO_PKG_VERSION"));
+        let record = Record::new(&self.task.uid, outcome, digests, at, by);
+        means
+            .recorder
+            .sign_record(&record)
+            .map_err(|error| Trouble::last(Stage::Signing, &error))
+    }
+
+    /// Writes the end of the work on the run. Our finalizer goes with the same change, unless a PipelineRun still needs the run.
+    async fn write(&self, seen: &Seen, mut change: Change) -> Result<(), Trouble> {
+        let mut seen = seen.clone();
+        let keeps = seen.pipeline_run().is_some() && seen.deleted().is_none();
+        for _ in 0..CONFLICTS {
+            let left = without_ours(seen.finalizers());
+            if !keeps && left.len() != seen.finalizers().len() {
+                change.finalizers = Some(left);
+                change.resource_version = Some(seen.resource_version().to_owned());
+            }
+            let result = self
+                .context
+                .cluster
+                .change(self.run, &self.task.uid, &change)
+                .await;
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_not_found() => return Err(Trouble::Gone),
+                Err(error) if error.is_conflict() => {
+                    let fresh = self
+                        .read()
+                        .await
+                        .map_err(|error| Trouble::of_cluster(&error))?;
+                    seen = fresh.ok_or(Trouble::Gone)?.seen;
+                }
+                Err(error) => return Err(Trouble::of_cluster(&error)),
+            }
+        }
+        Err(Trouble::Passing {
+            stage: Stage::Storage,
+            reason: "others change the run all the time".to_owned(),
+        })
+    }
+
+    /// Trouble on the way: it is told, and the run tried again, or marked as failed.
+    async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
+        let (stage, reason) = match trouble {
+            Trouble::Gone => return Done::nothing(),
+            Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
+            Trouble::Children(names) => {
+                let first: Vec<_> = names.iter().take(3).map(String::as_str).collect();
+                tracing::debug!(run = %self.run, waiting = first.join(","), "waits for children");
+                return Done {
+                    settled: Settled::After {
+                        wait: CHILDREN,
+                        told: self.task.history.told.clone(),
+                    },
+                    is_marked: false,
+                };
+            }
+            Trouble::Passing { stage, reason } => {
+                let limit = means.live.config.rules().retry_for;
+                let since = self.task.history.since;
+                if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
+                    return self.again(Some(fresh), stage, reason).await;
+                }
+                let hours = limit.as_secs();
+                (stage, format!("given up after {hours} seconds: {reason}"))
+            }
+            Trouble::Last { stage, reason } => (stage, reason),
+        };
+        tracing::error!(run = %self.run, uid = self.task.uid, ?stage, reason, "run cannot be signed");
+        let written = match self.record(means, Outcome::Failed, &[]) {
+            Ok(record) => {
+                let change = note::of_end(
+                    &fresh.seen,
+                    Outcome::Failed,
+                    record,
+                    Some(&reason),
+                    BTreeMap::new(),
+                );
+                self.write(&fresh.seen, change).await
+            }
+            Err(trouble) => Err(trouble),
+        };
+        self.tell(Severity::Warning, "SigningFailed", &reason).await;
+        match written {
+            Ok(()) => Done::marked(),
+            Err(Trouble::Gone) => Done::nothing(),
+            Err(_) => self.again(None, stage, reason).await,
+        }
+    }
+
+    /// Tried again later, which the run says.
+    async fn again(&self, fresh: Option<&Fresh>, stage: Stage, reason: String) -> Done {
+        let history = &self.task.history;
+        tracing::warn!(run = %self.run, uid = self.task.uid, ?stage, attempt = history.attempts + 1, reason, "run is tried again later");
+        if let Some(fresh) = fresh {
+            if self.overdue(&fresh.seen) {
+                return self.release(&fresh.seen, &reason).await;
+            }
+            let text = format!("not signed yet, tried again later: {reason}");
+            if let Some(change) = note::of_wait(&fresh.seen, Some(history.attempts), &text) {
+                self.write_wait(change).await;
+            }
+            if history.told.as_deref() != Some(&reason) {
+                self.tell(Severity::Warning, "SigningDelayed", &text).await;
+            }
+        }
+        Done {
+            settled: Settled::Again { told: Some(reason) },
+            is_marked: false,
+        }
+    }
+
+    /// Waits for somebody to change something that is not the run.
+    async fn blocked(&self, fresh: &Fresh, problem: &str) -> Done {
+        if self.overdue(&fresh.seen) {
+            return self.release(&fresh.seen, problem).await;
+        }
+        if self.task.history.told.as_deref() != Some(problem) {
+            tracing::warn!(run = %self.run, uid = self.task.uid, problem, "nothing can be signed");
+            let text = format!("not signed yet: {problem}");
+            if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
+                self.write_wait(change).await;
+            }
+            self.tell(Severity::Warning, "SigningBlocked", &text).await;
+        }
+        Done {
+            settled: Settled::After {
+                wait: BLOCKED,
+                told: Some(problem.to_owned()),
+            },
+            is_marked: false,
+        }
+    }
+
+    async fn write_wait(&self, change: Change) {
+        let written = self
+            .context
+            .cluster
+            .change(self.run, &self.task.uid, &change)
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(run = %self.run, error = chain(&error), "the reason could not be written on the run");
+        }
+    }
+
+    /// A run that goes on gets our finalizer, so that it is not gone before it is signed.
+    async fn hold(&self, seen: &Seen) -> Done {
+        let finalizer = marks::finalizer(self.run.kind);
+        if seen.finalizers().iter().any(|name| name == finalizer) {
+            return Done::nothing();
+        }
+        let added = self
+            .context
+            .cluster
+            .add_finalizer(self.run, &self.task.uid, finalizer)
+            .await;
+        match added {
+            Ok(()) => Done::nothing(),
+            Err(error) if error.is_not_found() || error.is_conflict() => Done::nothing(),
+            Err(error) => {
+                // Without it the run is signed all the same, unless it is deleted at once.
+                tracing::warn!(run = %self.run, error = chain(&error), "the finalizer could not be set");
+                Done::nothing()
+            }
+        }
+    }
+
+    async fn release_if_deleted(&self, seen: &Seen, is_done: bool) -> Done {
+        let done = match is_done {
+            true => Done::marked(),
+            false => Done::nothing(),
+        };
+        let is_ours = without_ours(seen.finalizers()).len() != seen.finalizers().len();
+        if seen.deleted().is_none() || !is_ours {
+            return done;
+        }
+        if is_done && !self.overdue(seen) && self.is_needed(seen).await {
+            return Done {
+                settled: Settled::After {
+                    wait: BLOCKED,
+                    told: None,
+                },
+                is_marked: true,
+            };
+        }
+        match self.write(seen, Change::default()).await {
+            Ok(()) | Err(Trouble::Gone) => done,
+            Err(_) => Done {
+                settled: Settled::Again { told: None },
+                is_marked: is_done,
+            },
+        }
+    }
+
+    /// Whether a deleted child still belongs to a PipelineRun that has not been attested.
+    async fn is_needed(&self, seen: &Seen) -> bool {
+        let Some((name, uid)) = seen.pipeline_run() else {
+            return false;
+        };
+        let Ok(owner) = RunRef::new(RunKind::PipelineRun, &self.run.namespace, name) else {
+            return false;
+        };
+        let Ok(document) = self.context.cluster.run(&owner).await else {
+            return false;
+        };
+        let Ok(owner) = self::seen(&document, &owner) else {
+            return false;
+        };
+        let Some(live) = self.context.settings.borrow().live.clone() else {
+            return true;
+        };
+        let believed = self.context.memory.believed();
+        let decision = self.context.ground.decide(&owner, &live.config, &believed);
+        owner.uid() == uid && matches!(decision, Decision::Sign { .. })
+    }
+
+    fn overdue(&self, seen: &Seen) -> bool {
+        // The API server's time against ours: an hour off releases an hour early or late, but the run was asked to go either way.
+        seen.deleted().is_some_and(|deleted| {
+            let passed = Timestamp::now().as_second() - deleted.as_second();
+            passed >= i64::try_from(DELETED.as_secs()).unwrap_or(i64::MAX)
+        })
+    }
+
+    /// Lets a deleted run go though it is not signed.
+    async fn release(&self, seen: &Seen, reason: &str) -> Done {
+        let text = format!("deleted before it could be signed: {reason}");
+        self.tell(Severity::Warning, "ReleasedUnsigned", &text)
+            .await;
+        tracing::error!(run = %self.run, uid = self.task.uid, reason, "deleted run released without a signature");
+        match self.write(seen, Change::default()).await {
+            Ok(()) | Err(Trouble::Gone) => Done::nothing(),
+            Err(_) => Done {
+                settled: Settled::Again { told: None },
+                is_marked: false,
+            },
+        }
+    }
+
+    async fn tell(&self, severity: Severity, reason: &str, note: &str) {
+        let told = self
+            .context
+            .events
+            .of_run(self.run, &self.task.uid, severity, reason, note)
+            .await;
+        if let Err(error) = told {
+            tracing::warn!(run = %self.run, error = chain(&error), "no Event could be written");
+        }
+    }
+}
+
+/// What a decision needs of a document.
+fn seen(document: &str, run: &RunRef) -> Result<Seen, tekseal_cluster::Error> {
+    serde_json::from_str(document).map_err(|error| tekseal_cluster::Error::answer(run, &error))
+}
+
+/// The finalizers that are not Chains' or ours.
+fn without_ours(finalizers: &[String]) -> Vec<String> {
+    let others = finalizers
+        .iter()
+        .filter(|name| !marks::FINALIZERS.contains(&name.as_str()));
+    others.cloned().collect()
+}

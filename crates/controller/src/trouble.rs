@@ -1,0 +1,105 @@
+//! What keeps a run from being signed, and whether waiting helps.
+
+use std::error::Error;
+
+use tekseal_core::Blame;
+
+/// Where it failed, as Chains' counters name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Making the payloads.
+    Payload,
+    /// Signing.
+    Signing,
+    /// Storing.
+    Storage,
+}
+
+/// What keeps a run from being signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It may pass: another try later.
+    Passing {
+        /// Where it failed.
+        stage: Stage,
+        /// Why, for people.
+        reason: String,
+    },
+    /// It will be the same next time.
+    Last {
+        /// Where it failed.
+        stage: Stage,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Nothing of the run is at fault: the controller cannot sign before somebody changes something.
+    Blocked(String),
+    /// Children of a PipelineRun that are not done yet.
+    Children(Vec<String>),
+    /// The run is gone, or another of its name is there.
+    Gone,
+}
+
+impl Trouble {
+    /// Trouble that stays.
+    pub(crate) fn last(stage: Stage, error: &dyn Error) -> Self {
+        Self::last_text(stage, chain(error))
+    }
+
+    /// Trouble that stays, in words.
+    pub(crate) fn last_text(stage: Stage, reason: String) -> Self {
+        Self::Last { stage, reason }
+    }
+
+    /// Trouble with the API server: whatever it is, the run is not at fault.
+    pub(crate) fn of_cluster(error: &tekseal_cluster::Error) -> Self {
+        Self::Passing {
+            stage: Stage::Storage,
+            reason: chain(error),
+        }
+    }
+
+    /// Trouble with a registry. Credentials and permissions can be mended without another run, so they are waited for; what the registry
+    /// says about the artifact itself is final.
+    pub(crate) fn of_registry(blame: Blame, error: &dyn Error) -> Self {
+        let (stage, reason) = (Stage::Storage, chain(error));
+        match blame {
+            Blame::Artifact => Self::Last { stage, reason },
+            Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
+        }
+    }
+}
+
+/// The longest reason, in characters.
+const MOST: usize = 800;
+
+/// An error and what caused it, on one line and without control characters: much of it may come from outside.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    clean(&text)
+}
+
+/// A text for people: one line, not endless.
+pub(crate) fn clean(text: &str) -> String {
+    let cleaned = text.trim_end().chars().map(|c| match c {
+        '\u{ad}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => ' ',
+        c if c.is_control() => ' ',
+        c => c,
+    });
+    cleaned.take(MOST).collect()
+}
