@@ -6,6 +6,7 @@ mod chain;
 mod children;
 mod cluster;
 mod configuration;
+mod controller;
 mod explain;
 mod golden;
 mod interop;

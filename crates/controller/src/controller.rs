@@ -28,6 +28,8 @@ use crate::queue::{Queue, Settled};
 use crate::reconcile::{self, Context, Done};
 use crate::trouble::chain;
 
+/// A run that goes on for so long gets our finalizer. Sooner it would only get in the way of whoever writes its first status.
+const HOLD_AFTER: Duration = Duration::from_secs(1);
 /// How long the loop sleeps at the most.
 const PULSE: Duration = Duration::from_secs(5);
 
@@ -190,12 +192,13 @@ impl Controller {
     }
 
     fn note(&mut self, uid: &str, run: &RunRef, seen: &Seen) {
+        if seen.succeeded().is_none() && seen.deleted().is_none() {
+            self.queue
+                .note_running(uid, run, Instant::now() + HOLD_AFTER);
+            return;
+        }
         let completed = seen.completed().or_else(|| seen.created());
-        // A run that goes on is held before a backlog is signed: it may be deleted at any moment.
-        let completed = match seen.succeeded() {
-            Some(_) => completed.unwrap_or(Timestamp::UNIX_EPOCH).as_second(),
-            None => i64::MAX,
-        };
+        let completed = completed.unwrap_or(Timestamp::UNIX_EPOCH).as_second();
         self.queue.note(uid, run, completed);
     }
 }

@@ -37,6 +37,8 @@ struct Entry {
     completed: i64,
     state: State,
     history: History,
+    /// It goes on, and is held only if it still does when its time comes.
+    goes_on: bool,
 }
 
 /// What was tried before.
@@ -97,16 +99,43 @@ impl Queue {
                     completed,
                     state: State::Ready,
                     history: History::default(),
+                    goes_on: false,
                 };
                 self.entries.insert(uid.to_owned(), entry);
                 self.ready.insert((Reverse(completed), uid.to_owned()));
             }
-            Some(entry) => {
-                if let State::InWork { seen_again } = &mut entry.state {
-                    *seen_again = true;
+            Some(entry) => match &mut entry.state {
+                State::InWork { seen_again } => *seen_again = true,
+                State::Ready => {}
+                State::Later(at) => {
+                    if entry.goes_on {
+                        // It has ended now.
+                        self.later.remove(&(*at, uid.to_owned()));
+                        entry.goes_on = false;
+                        entry.completed = completed;
+                        entry.state = State::Ready;
+                        self.ready.insert((Reverse(completed), uid.to_owned()));
+                    }
                 }
-            }
+            },
         }
+    }
+
+    /// A run goes on; it is to be looked at when it still does after a while.
+    pub(crate) fn note_running(&mut self, uid: &str, run: &RunRef, at: Instant) {
+        if self.entries.contains_key(uid) {
+            return;
+        }
+        let entry = Entry {
+            run: run.clone(),
+            // Before a backlog: it may be deleted at any moment.
+            completed: i64::MAX,
+            state: State::Later(at),
+            history: History::default(),
+            goes_on: true,
+        };
+        self.entries.insert(uid.to_owned(), entry);
+        self.later.insert((at, uid.to_owned()));
     }
 
     /// A run that waits is to be looked at now: what it waits for may have come.
@@ -227,7 +256,8 @@ impl Queue {
 
     /// When the oldest run that is held was completed, in seconds since 1970.
     pub(crate) fn oldest(&self) -> Option<i64> {
-        self.entries.values().map(|entry| entry.completed).min()
+        let ended = self.entries.values().filter(|entry| !entry.goes_on);
+        ended.map(|entry| entry.completed).min()
     }
 
     fn wake(&mut self, now: Instant) {
@@ -309,6 +339,20 @@ mod tests {
         let task = queue.take(Instant::now()).expect("it is ready at once");
         assert_eq!((task.history.attempts, task.history.told), (0, None));
         assert_eq!(wait_after(40), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn a_run_that_ends_soon_is_worked_on_once() {
+        let mut queue = Queue::default();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        queue.note_running("a", &run("a"), later);
+        assert!(queue.take(now).is_none(), "it goes on");
+        queue.note("a", &run("a"), 7);
+        assert_eq!(queue.take(now).expect("it has ended").uid, "a");
+        queue.note_running("b", &run("b"), later);
+        assert_eq!(queue.take(later).expect("it still goes on").uid, "b");
+        assert_eq!(queue.next_due(), None);
     }
 
     #[test]

@@ -1,0 +1,326 @@
+//! What goes wrong on the way: each run ends signed exactly once, or failed with its reason.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tekseal_harness::{ApiServer, Proxy, Registry, Run, fixtures, object_path};
+
+use super::stand::{REASON, RECORD, SIGNED, Stand, annotation, replace, wait};
+
+const OCI: &[(&str, &str)] = &[
+    ("artifacts.taskrun.format", "slsa/v1"),
+    ("artifacts.taskrun.storage", "oci"),
+];
+
+fn switch() -> Arc<AtomicBool> {
+    Arc::new(AtomicBool::new(true))
+}
+
+/// Layers under a tag beside the image.
+fn layers(registry: &Registry, repository: &str, digest: &str, suffix: &str) -> usize {
+    let tag = format!("{}.{suffix}", digest.replace(':', "-"));
+    let manifest = registry.manifest(repository, &tag);
+    manifest.map_or(0, |manifest| {
+        manifest.json()["layers"].as_array().map_or(0, Vec::len)
+    })
+}
+
+#[track_caller]
+fn is_signed_once(stand: &Stand, run: &Value, repository: &str, digest: &str) {
+    assert_eq!(
+        annotation(run, SIGNED),
+        Some("true"),
+        "{:#}",
+        run["metadata"]
+    );
+    for suffix in ["sig", "att"] {
+        let found = layers(&stand.registry, repository, digest, suffix);
+        assert_eq!(found, 1, "{repository} {suffix}");
+    }
+    assert_eq!(annotation(run, REASON), None);
+}
+
+#[test]
+fn a_controller_killed_at_any_moment_goes_on_where_it_was() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let runs: Vec<_> = (0..12)
+        .map(|i| {
+            let repository = format!("team/app-{i}");
+            let digest = stand.registry.push_image(&repository, "1").digest;
+            let results = stand.results_of(&repository, &digest);
+            let run = stand.completed(&format!("build-{i}"), results);
+            (run, repository, digest)
+        })
+        .collect();
+    // Start-up, listing, key, first uploads, manifests, marks: the moments differ from machine to machine, so there are many.
+    for milliseconds in [20, 60, 90, 120, 150, 180, 210, 250, 300, 360] {
+        let controller = stand.start();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        controller.signal("KILL");
+        let _ = controller.wait();
+    }
+    let _controller = stand.start();
+    for (run, repository, digest) in &runs {
+        let run = stand.wait_marked(run);
+        is_signed_once(&stand, &run, repository, digest);
+    }
+}
+
+#[test]
+fn a_registry_that_fails_is_waited_for() {
+    let Some(stand) = Stand::new() else { return };
+    let proxy = Proxy::start(stand.registry.address());
+    let listed = format!("{},{}", stand.registry.address(), proxy.address());
+    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let is_ill = switch();
+    let ill = Arc::clone(&is_ill);
+    proxy
+        .when(move |seen| seen.is("PUT", "/manifests/") && ill.load(Ordering::Relaxed))
+        .answer(503, &[], b"");
+    let _controller = stand.start();
+    let results = json!([
+        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
+    ]);
+    let run = stand.completed("build", results);
+    let told = |run: &Value| annotation(run, REASON).is_some_and(|reason| reason.contains("503"));
+    let waiting = stand.wait(&run, told);
+    assert_eq!(annotation(&waiting, SIGNED), None);
+    assert_eq!(annotation(&waiting, "chains.tekton.dev/retries"), Some("0"));
+    stand.wait_event(&run, "SigningDelayed");
+    is_ill.store(false, Ordering::Relaxed);
+    let run = stand.wait_marked(&run);
+    is_signed_once(&stand, &run, "team/app", &stand.digest);
+}
+
+#[test]
+fn a_registry_that_is_gone_is_waited_for() {
+    let Some(stand) = Stand::new() else { return };
+    let proxy = Proxy::start(stand.registry.address());
+    let listed = format!("{},{}", stand.registry.address(), proxy.address());
+    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let is_gone = switch();
+    let gone = Arc::clone(&is_gone);
+    proxy.when(move |_| gone.load(Ordering::Relaxed)).refuse();
+    let _controller = stand.start();
+    let results = json!([
+        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
+    ]);
+    let run = stand.completed("build", results);
+    let told = |run: &Value| annotation(run, REASON).is_some();
+    let waiting = stand.wait(&run, told);
+    assert_eq!(annotation(&waiting, SIGNED), None);
+    is_gone.store(false, Ordering::Relaxed);
+    let run = stand.wait_marked(&run);
+    is_signed_once(&stand, &run, "team/app", &stand.digest);
+}
+
+#[test]
+fn an_api_server_that_restarts_is_waited_for() {
+    let Some(mut api) = ApiServer::start() else {
+        return;
+    };
+    let registry = Registry::start();
+    let digest = registry.push_image("team/app", "1").digest;
+    let (system, builds) = (api.namespace(), api.namespace());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::copy(
+        fixtures().join("keys/plain.pem"),
+        folder.path().join("x509.pem"),
+    )
+    .expect("it is there");
+    api.create(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "chains-config", "namespace": system},
+        "data": {"artifacts.taskrun.storage": "oci", "tekseal.registries": registry.address()},
+    }));
+    let controller = Run::tool("tekseal-controller")
+        .arg("--kubeconfig")
+        .arg(api.kubeconfig())
+        .args([
+            "--system-namespace",
+            &system,
+            "--namespace",
+            &builds,
+            "--signing-secrets",
+        ])
+        .arg(folder.path())
+        .timeout(Duration::from_secs(300))
+        .start();
+    let create = |api: &ApiServer, name: &str| {
+        let mut run = api.create(&json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "metadata": {"name": name, "namespace": builds},
+            "spec": {"taskSpec": {"steps": [{"name": "build", "image": "example.com/build"}]}},
+        }));
+        run["status"] = json!({
+            "conditions": [{"type": "Succeeded", "status": "True"}], "podName": "pod",
+            "completionTime": "2026-03-01T10:01:00Z",
+            "results": [
+                {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", registry.address())},
+                {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
+            ],
+        });
+        api.put_status(&run)
+    };
+    let run = create(&api, "before");
+    wait(&api, &run, |run| annotation(run, SIGNED).is_some());
+    api.stop();
+    std::thread::sleep(Duration::from_secs(2));
+    api.restart();
+    let run = create(&api, "after");
+    let run = wait(&api, &run, |run| annotation(run, SIGNED).is_some());
+    assert_eq!(annotation(&run, SIGNED), Some("true"));
+    drop(controller);
+}
+
+#[test]
+fn a_second_writer_on_the_run_is_no_hindrance() {
+    let Some(stand) = Stand::new() else { return };
+    let proxy = Proxy::start(stand.registry.address());
+    let listed = format!("{},{}", stand.registry.address(), proxy.address());
+    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let held = proxy
+        .on("PUT", "/manifests/")
+        .hold(tekseal_harness::Moment::BeforeForwarding);
+    let _controller = stand.start();
+    let run = stand.created("build");
+    // With a finalizer to take off, the change is bound to the version that was read.
+    let run = stand.wait(&run, |run| run["metadata"]["finalizers"].is_array());
+    let results = json!([
+        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
+    ]);
+    let run = stand.complete(run, results);
+    held.wait_until_held();
+    let path = object_path(&run);
+    stand.api.patch(&path, &json!({"metadata": {"annotations": {"other.dev/a": "b"}, "finalizers": ["other.dev/keep", "chains.tekton.dev/taskrun"]}}));
+    held.release();
+    let run = stand.wait_marked(&run);
+    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    assert_eq!(annotation(&run, "other.dev/a"), Some("b"));
+    assert_eq!(run["metadata"]["finalizers"], json!(["other.dev/keep"]));
+}
+
+#[test]
+fn a_wrong_password_is_waited_out() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let (key, password) = (
+        stand.keys().join("cosign.key"),
+        stand.keys().join("cosign.password"),
+    );
+    fs::remove_file(stand.keys().join("x509.pem")).expect("it is there");
+    let prefix = stand.path("pair");
+    Run::tool("tekseal-keygen")
+        .arg("--output-key-prefix")
+        .arg(&prefix)
+        .env("COSIGN_PASSWORD", "right")
+        .ok();
+    fs::copy(prefix.with_extension("key"), &key).expect("it was made");
+    fs::write(&password, "hunter-2-and-a-half").expect("the folder is ours");
+    let _controller = stand.start();
+    let run = stand.completed("build", stand.image_results());
+    let told =
+        |run: &Value| annotation(run, REASON).is_some_and(|reason| reason.contains("password"));
+    let waiting = stand.wait(&run, told);
+    assert_eq!(annotation(&waiting, SIGNED), None);
+    assert!(
+        !waiting.to_string().contains("hunter-2"),
+        "a password must not be told"
+    );
+    replace(&password, "right");
+    let run = stand.wait_marked(&run);
+    is_signed_once(&stand, &run, "team/app", &stand.digest);
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_last_good_one() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let _controller = stand.start();
+    let run = stand.completed("first", json!([]));
+    stand.wait_marked(&run);
+    stand.configure(&[("artifacts.taskrun.format", "slsa/v9")]);
+    let run = stand.completed("second", stand.image_results());
+    let run = stand.wait_marked(&run);
+    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    stand.configure(&[
+        ("artifacts.taskrun.storage", "tekton"),
+        ("artifacts.oci.storage", ""),
+    ]);
+    // Until the change has arrived the last good one holds.
+    let stored = |run: &Value| {
+        let uid = run["metadata"]["uid"].as_str().unwrap_or_default();
+        let key = format!("chains.tekton.dev/payload-taskrun-{uid}");
+        annotation(run, &key).is_some()
+    };
+    let changed = (0..20).any(|i| {
+        let run = stand.completed(&format!("third-{i}"), json!([]));
+        stored(&stand.wait_marked(&run))
+    });
+    assert!(changed, "the mended configuration was not followed");
+}
+
+#[test]
+fn a_run_deleted_while_it_is_signed_is_gone_only_when_it_is_signed() {
+    let Some(stand) = Stand::new() else { return };
+    let proxy = Proxy::start(stand.registry.address());
+    let listed = format!("{},{}", stand.registry.address(), proxy.address());
+    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let held = proxy
+        .on("PUT", "/manifests/")
+        .hold(tekseal_harness::Moment::BeforeForwarding);
+    let _controller = stand.start();
+    let run = stand.created("build");
+    let run = stand.wait(&run, |run| run["metadata"]["finalizers"].is_array());
+    let results = json!([
+        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
+    ]);
+    let run = stand.complete(run, results);
+    held.wait_until_held();
+    stand.api.delete(&object_path(&run));
+    assert!(
+        stand.api.get(&object_path(&run)).is_some(),
+        "our finalizer holds it"
+    );
+    held.release();
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while stand.api.get(&object_path(&run)).is_some() {
+        assert!(std::time::Instant::now() < deadline, "it was not let go");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for suffix in ["sig", "att"] {
+        assert_eq!(
+            layers(&stand.registry, "team/app", &stand.digest, suffix),
+            1
+        );
+    }
+}
+
+#[test]
+fn a_cluster_whose_clock_is_an_hour_off_gets_its_signatures() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let _controller = stand.start();
+    for (name, shift) in [("ahead", "+1 hour"), ("behind", "-1 hour")] {
+        let output = std::process::Command::new("date")
+            .args(["-u", "-d", shift, "+%Y-%m-%dT%H:%M:%SZ"])
+            .output()
+            .expect("date is there");
+        let time = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let repository = format!("team/{name}");
+        let digest = stand.registry.push_image(&repository, "1").digest;
+        let results = stand.results_of(&repository, &digest);
+        let run = stand.complete_at(stand.created(name), results, &time);
+        let run = stand.wait_marked(&run);
+        is_signed_once(&stand, &run, &repository, &digest);
+        assert!(annotation(&run, RECORD).is_some());
+    }
+}

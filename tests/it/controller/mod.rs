@@ -1,0 +1,6 @@
+//! The controller as a process beside a real API server and a real registry.
+
+mod faults;
+mod lifecycle;
+mod recording;
+mod stand;

@@ -1,0 +1,239 @@
+//! What these tests begin with: a namespace for runs, one for the controller, a key, a registry with an image, and the controller itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tekseal_harness::{ApiServer, Registry, Run, Running, fixtures, object_path};
+use tempfile::TempDir;
+
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) const SIGNED: &str = "chains.tekton.dev/signed";
+pub(super) const RECORD: &str = "tekseal.dev/record";
+pub(super) const REASON: &str = "tekseal.dev/reason";
+
+/// Everything for a controller of its own on the API server of all tests.
+pub(super) struct Stand {
+    pub(super) api: &'static ApiServer,
+    pub(super) registry: Registry,
+    /// Namespace of the controller.
+    pub(super) system: String,
+    /// Namespace of the runs.
+    pub(super) builds: String,
+    /// Digest of the image `team/app`.
+    pub(super) digest: String,
+    folder: TempDir,
+}
+
+impl Stand {
+    /// `None` where a peer is missing.
+    pub(super) fn new() -> Option<Self> {
+        let api = ApiServer::shared()?;
+        let registry = Registry::start();
+        let digest = registry.push_image("team/app", "1").digest;
+        let stand = Self {
+            api,
+            registry,
+            system: api.namespace(),
+            builds: api.namespace(),
+            digest,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        };
+        fs::create_dir(stand.keys()).expect("the folder is ours");
+        let key = fixtures().join("keys/plain.pem");
+        fs::copy(key, stand.keys().join("x509.pem")).expect("the fixture is there");
+        Some(stand)
+    }
+
+    /// The folder in place of the mounted Secret.
+    pub(super) fn keys(&self) -> PathBuf {
+        self.folder.path().join("signing-secrets")
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The public half of the key.
+    pub(super) fn public_key(&self) -> PathBuf {
+        fixtures().join("keys/plain.pub")
+    }
+
+    /// Sets the configuration; the registry is listed, for it is on loopback.
+    pub(super) fn configure(&self, pairs: &[(&str, &str)]) {
+        let mut data: BTreeMap<String, String> = BTreeMap::from([(
+            "tekseal.registries".to_owned(),
+            self.registry.address().to_owned(),
+        )]);
+        let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+        data.extend(pairs.iter().map(owned));
+        let map = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "chains-config", "namespace": self.system},
+            "data": data,
+        });
+        let path = object_path(&map);
+        match self.api.get(&path) {
+            None => self.api.create(&map),
+            Some(there) => {
+                let mut map = map;
+                map["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"].clone();
+                self.api.put(&map)
+            }
+        };
+    }
+
+    /// The command of the controller, for the runs of this stand.
+    pub(super) fn command(&self) -> Run {
+        Run::tool("tekseal-controller")
+            .arg("--kubeconfig")
+            .arg(self.api.kubeconfig())
+            .args(["--system-namespace", &self.system])
+            .args(["--namespace", &self.builds])
+            .arg("--signing-secrets")
+            .arg(self.keys())
+            .timeout(Duration::from_secs(600))
+    }
+
+    /// Starts the controller.
+    pub(super) fn start(&self) -> Running {
+        self.command().start()
+    }
+
+    /// A TaskRun, completed a moment ago, with these results.
+    pub(super) fn completed(&self, name: &str, results: Value) -> Value {
+        self.complete(self.created(name), results)
+    }
+
+    /// A TaskRun that was made and goes on.
+    pub(super) fn created(&self, name: &str) -> Value {
+        self.api.create(&json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "metadata": {"name": name, "namespace": self.builds},
+            "spec": {"serviceAccountName": "default", "taskSpec": {"steps": [{"name": "build", "image": "example.com/build"}]}},
+        }))
+    }
+
+    /// Ends a TaskRun now.
+    pub(super) fn complete(&self, run: Value, results: Value) -> Value {
+        self.complete_at(run, results, &now())
+    }
+
+    /// Ends a TaskRun at this time.
+    pub(super) fn complete_at(&self, run: Value, results: Value, time: &str) -> Value {
+        let status = json!({
+            "conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}],
+            "podName": "pod", "startTime": time, "completionTime": time,
+            "steps": [{"name": "build", "container": "step-build",
+                "imageID": "example.com/build@sha256:1d1a4de6c7c00389f96e6d7522c667e979e17fc040d0eb50f40993d7f913c227"}],
+            "taskSpec": {"steps": [{"name": "build", "image": "example.com/build"}]},
+            "results": results,
+        });
+        // The controller may add its finalizer at the same time.
+        let path = format!("{}/status", object_path(&run));
+        self.api.patch(&path, &json!({ "status": status }))
+    }
+
+    /// Results that name the image of the registry.
+    pub(super) fn image_results(&self) -> Value {
+        self.results_of("team/app", &self.digest)
+    }
+
+    /// Results that name an image.
+    pub(super) fn results_of(&self, repository: &str, digest: &str) -> Value {
+        json!([
+            {"name": "IMAGE_URL", "type": "string", "value": format!("{}/{repository}", self.registry.address())},
+            {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
+        ])
+    }
+
+    /// The image as `registry/repository@digest`.
+    pub(super) fn image(&self) -> String {
+        self.registry.reference("team/app", &self.digest)
+    }
+
+    /// Waits until the object is as wanted, and gives it.
+    #[track_caller]
+    pub(super) fn wait(&self, object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait(self.api, object, wanted)
+    }
+
+    /// Waits until the run carries a mark, and gives the run.
+    #[track_caller]
+    pub(super) fn wait_marked(&self, run: &Value) -> Value {
+        self.wait(run, |run| annotation(run, SIGNED).is_some())
+    }
+
+    /// Waits for an Event about an object, and gives its note.
+    #[track_caller]
+    pub(super) fn wait_event(&self, object: &Value, reason: &str) -> String {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.builds);
+        let uid = &object["metadata"]["uid"];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let list = self.api.get(&path).expect("Events can be listed");
+            let items = list["items"].as_array().into_iter().flatten();
+            let of_object: Vec<_> = items.filter(|e| e["regarding"]["uid"] == *uid).collect();
+            if let Some(found) = of_object.iter().find(|event| event["reason"] == reason) {
+                return found["note"].as_str().unwrap_or_default().to_owned();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "no {reason} among {of_object:#?}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Verifies the image by our verifier.
+    pub(super) fn verify(&self, image: &str) -> Run {
+        Run::tool("tekseal-verify")
+            .arg("--key")
+            .arg(self.public_key())
+            .arg(image)
+    }
+}
+
+#[track_caller]
+pub(super) fn wait(api: &ApiServer, object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    let path = object_path(object);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = api.get(&path);
+        if let Some(found) = &found
+            && wanted(found)
+        {
+            return found.clone();
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{path} did not become what was wanted: {:#}",
+            found.map_or(Value::Null, |found| found["metadata"].clone())
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+pub(super) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
+    object["metadata"]["annotations"][key].as_str()
+}
+
+/// Now, as Kubernetes writes it, a second ahead: completions must not lie before the controller's first start, which has whole seconds.
+fn now() -> String {
+    let output = std::process::Command::new("date")
+        .args(["-u", "-d", "+1 second", "+%Y-%m-%dT%H:%M:%SZ"])
+        .output()
+        .expect("date is there");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A file in the folder of a key, written as a mounted Secret is: whole or not at all.
+pub(super) fn replace(path: &Path, content: impl AsRef<[u8]>) {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, content).expect("the folder is ours");
+    fs::rename(&fresh, path).expect("the folder is ours");
+}
