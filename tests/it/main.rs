@@ -11,5 +11,6 @@ mod explain;
 mod golden;
 mod interop;
 mod lifecycle;
+mod on_cluster;
 mod signers;
 mod workshop;

@@ -19,7 +19,7 @@ mod error;
 mod events;
 mod lease;
 mod runs;
-mod secrets;
+pub mod secrets;
 mod seen;
 mod settings;
 

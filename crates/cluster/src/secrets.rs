@@ -14,6 +14,13 @@ use crate::client::Cluster;
 use crate::error::{Error, Operation};
 use crate::runs::is_name;
 
+/// Key of a Secret under which cosign and Chains look for the private key.
+pub const PRIVATE_KEY: &str = "cosign.key";
+/// Key of a Secret with the password of the private key, to the last byte.
+pub const PASSWORD: &str = "cosign.password";
+/// Key of a Secret under which cosign looks for the public key.
+pub const PUBLIC_KEY: &str = "cosign.pub";
+
 /// Which Secret: `k8s://NAMESPACE/NAME`, as cosign writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretRef {

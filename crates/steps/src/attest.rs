@@ -4,6 +4,7 @@ use anyhow::anyhow;
 use tekseal_attest::Item;
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs};
@@ -19,17 +20,19 @@ pub struct Args {
     key: SigningKeyArgs,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Nothing is stored unless everything was made and signed.
-pub async fn run(args: &Args) -> Result<(), Failure> {
-    let payloads = args.source.payloads()?;
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let payloads = args.source.payloads(&args.cluster)?;
     if payloads.is_empty() {
         return Err(Failure::no(anyhow!("nothing is to be signed"))
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
     }
     let registry = args.registry.open(Access::PullPush)?;
-    let signer = args.key.open()?;
+    let signer = args.key.open(&args.cluster)?;
     let signed =
         tekseal_attest::sign(&signer, &payloads).map_err(|e| Failure::no(e).context("signing"))?;
     let key = signer.public_key().clone();
@@ -43,9 +46,11 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .zip(&payloads)
         .map(|(signed, payload)| Item::new(signed, payload))
         .collect();
-    let stored = tekseal_attest::store(&registry, items, key)
-        .await
-        .map_err(|f| upload::store_failed(*f))?;
+    let stored = crate::block_on(async {
+        tekseal_attest::store(&registry, items, key)
+            .await
+            .map_err(|f| upload::store_failed(*f))
+    })?;
     upload::report(&stored);
     upload::something_stored(&stored)
 }

@@ -54,9 +54,9 @@ pub fn main() -> ExitCode {
         }
         Tool::Provenance(args) => crate::run("tekseal-provenance", || provenance::run(&args)),
         Tool::Sign(args) => crate::run("tekseal-sign", || sign::run(&args)),
-        Tool::Upload(args) => crate::run_async("tekseal-upload", upload::run(&args)),
-        Tool::Attest(args) => crate::run_async("tekseal-attest", attest::run(&args)),
-        Tool::Verify(args) => crate::run_async("tekseal-verify", verify::run(&args)),
+        Tool::Upload(args) => crate::run("tekseal-upload", || upload::run(&args)),
+        Tool::Attest(args) => crate::run("tekseal-attest", || attest::run(&args)),
+        Tool::Verify(args) => crate::run("tekseal-verify", || verify::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),

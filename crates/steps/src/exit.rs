@@ -74,7 +74,7 @@ impl Failure {
         }
     }
 
-    /// A failure of talking to a registry: who must act decides the code.
+    /// A failure of talking to a registry or a cluster: who must act decides the code.
     pub fn blamed(blame: Blame, error: impl Into<anyhow::Error>) -> Self {
         let code = match blame {
             Blame::Artifact => NO,
@@ -135,6 +135,13 @@ impl From<registry::Error> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<tekseal_cluster::Error> for Failure {
+    fn from(error: tekseal_cluster::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
         Self::blamed(blame, error).hints(hint)
     }

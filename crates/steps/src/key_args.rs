@@ -1,12 +1,14 @@
-//! Keys and passwords from the command line, the environment or a terminal.
+//! Keys and passwords from the command line, the environment, a terminal or a Secret of a cluster.
 
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::anyhow;
+use tekseal_cluster::{SecretData, secrets};
 use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
 
 use crate::Failure;
+use crate::cluster_args::{self, ClusterArgs};
 use crate::files;
 use crate::log;
 
@@ -16,7 +18,7 @@ const MAX_KEY: u64 = 64 * 1024;
 /// The private key to sign with.
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
-    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM) or env://NAME
+    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM), env://NAME, or k8s://NAMESPACE/SECRET with cosign.key and cosign.password
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
     key: String,
     #[command(flatten)]
@@ -32,12 +34,16 @@ pub struct PasswordArgs {
 }
 
 impl SigningKeyArgs {
-    /// Opens the key. The password is only asked for if the key is encrypted.
-    pub fn open(&self) -> Result<Signer, Failure> {
-        let pem = Zeroizing::new(read_key(&self.key)?);
-        Signer::from_pem(&pem, || self.password.get("Password for private key: ")).map_err(
-            |failure: Failure| failure.context(format!("opening the private key {}", self.key)),
-        )
+    /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it.
+    pub fn open(&self, cluster: &ClusterArgs) -> Result<Signer, Failure> {
+        let KeyText { pem, mut password } = read_key(&self.key, cluster, Half::Private)?;
+        let get = || match password.take() {
+            Some(password) => Ok(password),
+            None => self.password.get("Password for private key: "),
+        };
+        Signer::from_pem(&pem, get).map_err(|failure: Failure| {
+            failure.context(format!("opening the private key {}", self.key))
+        })
     }
 }
 
@@ -98,20 +104,66 @@ impl PasswordArgs {
     }
 }
 
-/// Reads a public key from a file or `env://NAME`.
-pub fn public_key(reference: &str) -> Result<PublicKey, Failure> {
-    PublicKey::from_pem(&read_key(reference)?)
+/// Which half of a pair is wanted: in a Secret they lie side by side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Half {
+    Private,
+    Public,
+}
+
+/// The text of a key, and its password where that lies beside it.
+struct KeyText {
+    pem: Zeroizing<Vec<u8>>,
+    password: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Reads a public key from a file, `env://NAME` or `k8s://NAMESPACE/SECRET`.
+pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, Failure> {
+    let key = read_key(reference, cluster, Half::Public)?;
+    PublicKey::from_pem(&key.pem)
         .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
 }
 
-fn read_key(reference: &str) -> Result<Vec<u8>, Failure> {
-    match KeyRef::parse(reference).map_err(Failure::misuse)? {
-        KeyRef::Path(path) => files::read(&path, MAX_KEY, "key"),
+fn read_key(reference: &str, cluster: &ClusterArgs, half: Half) -> Result<KeyText, Failure> {
+    let bytes = match KeyRef::parse(reference).map_err(Failure::misuse)? {
+        KeyRef::Path(path) => files::read(&path, MAX_KEY, "key")?,
         KeyRef::Env(name) => std::env::var_os(&name)
             .map(std::ffi::OsString::into_encoded_bytes)
             .ok_or_else(|| {
                 Failure::misuse(anyhow!("the environment variable {name} is not set"))
                     .context("reading the key")
-            }),
-    }
+            })?,
+        KeyRef::Secret { namespace, name } => {
+            let secret = crate::block_on(async {
+                let cluster = cluster.connect().await?;
+                cluster_args::read_secret(&cluster, &namespace, &name).await
+            });
+            return of_secret(
+                secret.map_err(|f| f.context(format!("reading the key {reference}")))?,
+                half,
+                reference,
+            );
+        }
+    };
+    Ok(KeyText {
+        pem: Zeroizing::new(bytes),
+        password: None,
+    })
+}
+
+/// The half of the pair in a Secret that cosign would take.
+fn of_secret(mut secret: SecretData, half: Half, reference: &str) -> Result<KeyText, Failure> {
+    let name = match half {
+        Half::Private => secrets::PRIVATE_KEY,
+        Half::Public => secrets::PUBLIC_KEY,
+    };
+    let pem = secret.data.remove(name).ok_or_else(|| {
+        let error = anyhow!("the Secret {reference} has no {name}");
+        Failure::misuse(error).hint("cosign generate-key-pair k8s://NAMESPACE/SECRET writes cosign.key, cosign.password and cosign.pub into one Secret")
+    })?;
+    let password = match half {
+        Half::Private => secret.data.remove(secrets::PASSWORD),
+        Half::Public => None,
+    };
+    Ok(KeyText { pem, password })
 }

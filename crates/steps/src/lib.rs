@@ -4,6 +4,7 @@
 
 pub mod attest;
 pub mod buildah_push;
+pub mod cluster_args;
 pub mod desk;
 pub mod exit;
 pub mod explain;
@@ -50,7 +51,7 @@ fn without_empty_variables(command: Command) -> Command {
         .mut_subcommands(without_empty_variables)
 }
 
-/// Runs a tool that needs no network: first line, the work, the error chain and the exit code.
+/// Runs a tool: first line, the work, the error chain and the exit code.
 pub fn run(tool: &str, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     log::started(tool);
     match work() {
@@ -59,13 +60,16 @@ pub fn run(tool: &str, work: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     }
 }
 
-/// Runs a tool that waits for the outside, on a runtime of one thread.
+/// Runs a tool that does nothing but wait for the outside.
 pub fn run_async(tool: &str, work: impl Future<Output = Result<(), Failure>>) -> ExitCode {
-    run(tool, || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| Failure::outside(e).context("starting the runtime"))?;
-        runtime.block_on(work)
-    })
+    run(tool, || block_on(work))
+}
+
+/// Waits for the outside, on a runtime of one thread that ends with the work. A tool that meets no registry and no cluster starts none.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::outside(e).context("starting the runtime"))?;
+    runtime.block_on(work)
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tekseal_core::{Payload, PayloadKind};
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::handover::{self, PayloadEntry};
 use crate::log;
@@ -17,6 +18,8 @@ use crate::source_args::SourceArgs;
 pub struct Args {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Folder to write the payloads and payloads.json to, made if absent
     #[arg(long, env = "TEKSEAL_OUT", value_name = "DIR")]
     out: PathBuf,
@@ -27,7 +30,7 @@ pub struct Args {
 
 /// Reads the run, prints if asked to, and writes the folder; `payloads.json` last.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let payloads = args.source.payloads()?;
+    let payloads = args.source.payloads(&args.cluster)?;
     if args.pretty {
         print(&payloads)?;
     }

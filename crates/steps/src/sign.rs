@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tekseal_core::{Signed, cosign};
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::handover::{self, Kind, PayloadEntry, SignedEntry};
 use crate::key_args::SigningKeyArgs;
@@ -18,6 +19,8 @@ pub struct Args {
     folder: PathBuf,
     #[command(flatten)]
     key: SigningKeyArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened.
@@ -30,7 +33,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|entry| entry.load(folder))
         .collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::SIGNED, handover::STORED])?;
-    let signer = args.key.open()?;
+    let signer = args.key.open(&args.cluster)?;
     let keyid = signer.public_key().fingerprint();
     let public_key = signer.public_key().to_pem();
     let mut index = Vec::with_capacity(entries.len());

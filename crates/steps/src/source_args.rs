@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde_json::value::RawValue;
+use tekseal_cluster::{Cluster, RunRef};
 use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
 use tekseal_core::format::{Format, Settings};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome};
@@ -17,6 +19,7 @@ use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren, Run,
 use tekseal_core::{Payload, Subject, credential};
 
 use crate::Failure;
+use crate::cluster_args::{self, ClusterArgs};
 use crate::files;
 use crate::handover;
 use crate::log;
@@ -30,7 +33,7 @@ const MAX_CHILDREN_BYTES: u64 = 256 * 1024 * 1024;
 /// Which run, and how it is formatted.
 #[derive(Debug, clap::Args)]
 pub struct SourceArgs {
-    /// TaskRun or PipelineRun document as JSON, - for stdin
+    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME with its children
     #[arg(long, env = "TEKSEAL_RUN", value_name = "FILE")]
     run: PathBuf,
     #[command(flatten)]
@@ -75,6 +78,15 @@ pub struct ContextArgs {
     redact_params: Option<String>,
 }
 
+/// Where a run is read.
+#[derive(Debug)]
+pub(crate) enum RunSource {
+    /// A document, `-` for stdin.
+    File(PathBuf),
+    /// A cluster.
+    Cluster(RunRef),
+}
+
 /// What the flags say, read once and before any document: a bad flag is told whatever the run is.
 #[derive(Debug)]
 pub(crate) struct Flags<'a> {
@@ -102,13 +114,20 @@ struct Child {
 
 impl SourceArgs {
     /// The payloads of the run: provenance in each format, then a simple-signing document for each image.
-    pub(crate) fn payloads(&self) -> Result<Vec<Payload>, Failure> {
+    pub(crate) fn payloads(&self, cluster: &ClusterArgs) -> Result<Vec<Payload>, Failure> {
         let flags = self.context.flags()?;
         let config = self.context.config()?;
-        let documents = self.context.read(&self.run)?;
+        let source = RunSource::parse(&self.run)?;
+        let documents = match &source {
+            RunSource::File(path) => self.context.read(path)?,
+            RunSource::Cluster(run) => crate::block_on(async {
+                let cluster = cluster.connect().await?;
+                self.context.of_cluster(&cluster, run).await
+            })?,
+        };
         let run = flags
             .completed(&documents)
-            .map_err(|e| refused(e, &self.run))?;
+            .map_err(|e| refused(e, &source))?;
         let mut observed = hints::observe(&run);
         let settings = flags.settings(&config, &run);
         let (shown, redacted) = flags.redact(&run, &mut observed, &config)?;
@@ -142,9 +161,34 @@ impl SourceArgs {
 }
 
 impl ContextArgs {
-    /// Reads the run and its children.
+    /// Reads the documents of the run and its children.
     pub(crate) fn read(&self, run: &Path) -> Result<Documents, Failure> {
         let run = files::read(run, run::MAX_RUN_BYTES, "run document")?;
+        let children = self.children()?;
+        Ok(Documents { run, children })
+    }
+
+    /// Reads the run and its children in a cluster, and the documents of further children that were given: of those that are gone.
+    pub(crate) async fn of_cluster(
+        &self,
+        cluster: &Cluster,
+        run: &RunRef,
+    ) -> Result<Documents, Failure> {
+        let given = self.children()?;
+        let read = cluster_args::read_run(cluster, run)
+            .await
+            .map_err(|f| f.context("reading the run"))?;
+        let children = read.children.into_iter().map(|(name, document)| Child {
+            name,
+            bytes: document.into_bytes(),
+        });
+        Ok(Documents {
+            children: children.chain(given).collect(),
+            run: read.run.into_bytes(),
+        })
+    }
+
+    fn children(&self) -> Result<Vec<Child>, Failure> {
         let mut children = Vec::new();
         let mut left = MAX_CHILDREN_BYTES;
         for path in given(&self.children).map(Path::new) {
@@ -152,7 +196,7 @@ impl ContextArgs {
                 read_children(&file, &mut children, &mut left)?;
             }
         }
-        Ok(Documents { run, children })
+        Ok(children)
     }
 
     /// The configuration, with what is odd about it told.
@@ -282,9 +326,31 @@ impl Documents {
     }
 }
 
+impl RunSource {
+    /// A file, or a run of a cluster where it begins with `k8s://`.
+    pub(crate) fn parse(text: &Path) -> Result<Self, Failure> {
+        match text.to_str().filter(|text| text.starts_with("k8s://")) {
+            Some(reference) => Ok(Self::Cluster(reference.parse().map_err(Failure::misuse)?)),
+            None => Ok(Self::File(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for RunSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "run document {}", path.display()),
+            Self::Cluster(run) => run.fmt(f),
+        }
+    }
+}
+
 /// A refused document as a tool reports it.
-pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
-    let place = format!("run document {}", document.display());
+pub(crate) fn refused(error: run::Error, source: &RunSource) -> Failure {
+    let place = source.to_string();
+    if let RunSource::Cluster(_) = source {
+        return refused_of_cluster(error).context(place);
+    }
     match error {
         run::Error::NotCompleted { .. } => Failure::no(error)
             .context(place)
@@ -305,6 +371,26 @@ pub(crate) fn refused(error: run::Error, document: &Path) -> Failure {
                 "give one TaskRun or PipelineRun as `kubectl get taskrun NAME -o json` prints it",
             )
         }
+    }
+}
+
+/// The documents are the API server's: there is nobody to give better ones.
+fn refused_of_cluster(error: run::Error) -> Failure {
+    match error {
+        run::Error::NotCompleted { .. } => Failure::no(error)
+            .hint("provenance is of finished runs: call again after it has ended"),
+        run::Error::ChildrenAbsent { .. } => Failure::no(error).hint(
+            "a child that is gone from the cluster can be given as a document with --children; what is no TaskRun can only be left out, with --allow-missing-children",
+        ),
+        run::Error::ChildTwice(_) => Failure::misuse(error)
+            .hint("the document that --children gives is not what the cluster has: leave it out"),
+        run::Error::Repetition(_) => {
+            Failure::no(error).hint("name each child and each task of the Pipeline once")
+        }
+        run::Error::Child { .. }
+        | run::Error::Json(_)
+        | run::Error::Field(_)
+        | run::Error::Kind { .. } => Failure::no(error),
     }
 }
 

@@ -10,6 +10,7 @@ use tekseal_core::{Envelope, Signed};
 use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::handover::{self, Kind, SignedEntry, StoredEntry};
 use crate::key_args;
 use crate::log;
@@ -21,15 +22,17 @@ pub struct Args {
     /// Folder with signed.json and the files that it names
     #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
     folder: PathBuf,
-    /// Public key that must have signed the folder: a file or env://NAME; without it any key of signed.json will do
+    /// Public key that must have signed the folder: a file, env://NAME or k8s://NAMESPACE/SECRET; without it any key of signed.json will do
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// Checks every signature against the public key beside it, stores, and writes `stored.json` when all is confirmed.
-pub async fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     let folder = &args.folder;
     let entries: Vec<SignedEntry> = handover::read_index(folder, handover::SIGNED, "tekseal-sign")?;
     let Some(first) = entries.first() else {
@@ -41,7 +44,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let key = PublicKey::from_pem(first.public_key.as_bytes())
         .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
     if let Some(reference) = given(&args.key).next()
-        && key_args::public_key(reference)? != key
+        && key_args::public_key(reference, &args.cluster)? != key
     {
         return Err(Failure::no(anyhow!(
             "the folder is signed by {}, not by --key",
@@ -54,9 +57,11 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::STORED])?;
     let registry = args.registry.open(Access::PullPush)?;
-    let stored = tekseal_attest::store(&registry, items, key)
-        .await
-        .map_err(|f| store_failed(*f))?;
+    let stored = crate::block_on(async {
+        tekseal_attest::store(&registry, items, key)
+            .await
+            .map_err(|f| store_failed(*f))
+    })?;
     report(&stored);
     let index: Vec<_> = stored
         .iter()

@@ -15,6 +15,7 @@ use tekseal_remote::store::{self, Layers};
 use tekseal_signing::{HashAlgorithm, KeyAlgorithm, Rejection, Types, Verified, Verifier};
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::exit;
 use crate::key_args;
 use crate::log::{self, quoted};
@@ -26,7 +27,7 @@ pub struct Args {
     /// Images, best by digest: REPOSITORY@sha256:…; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
-    /// Public key: a file or env://NAME
+    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: String,
     /// Check only one of the two
@@ -74,6 +75,8 @@ pub struct Args {
     timeout: u64,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
 }
 
 /// What to check.
@@ -142,7 +145,7 @@ struct Demands {
 }
 
 /// Verifies every image; prints nothing unless all of them pass.
-pub async fn run(args: &Args) -> Result<(), Failure> {
+pub fn run(args: &Args) -> Result<(), Failure> {
     let demands = args.demands()?;
     let images = args
         .images
@@ -150,12 +153,15 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         .map(|text| parse_image(text))
         .collect::<Result<Vec<_>, _>>()?;
     let registry = args.registry.open(Access::Pull)?;
-    let mut reports = Vec::with_capacity(images.len());
-    for image in images {
-        let image = resolve(&registry, image).await?;
-        let report = within(args.timeout, demands.check(&registry, &image)).await;
-        reports.push(report.map_err(|f| f.context(format!("image {image}")))?);
-    }
+    let reports = crate::block_on(async {
+        let mut reports = Vec::with_capacity(images.len());
+        for image in images {
+            let image = resolve(&registry, image).await?;
+            let report = within(args.timeout, demands.check(&registry, &image)).await;
+            reports.push(report.map_err(|f| f.context(format!("image {image}")))?);
+        }
+        Ok(reports)
+    })?;
     if !args.insecure_ignore_tlog {
         log::info(
             "the transparency log was not checked: with a key, the key alone vouches",
@@ -171,7 +177,7 @@ impl Args {
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
             .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
-        let key = key_args::public_key(&self.key)?;
+        let key = key_args::public_key(&self.key, &self.cluster)?;
         let types = given(&self.types).map(|name| {
             cosign::predicate_type(name).map(str::to_owned).ok_or_else(|| {
                 Failure::misuse(anyhow!("--type {name:?} is neither a predicate type that cosign names nor a URI"))

@@ -11,5 +11,5 @@ struct Cli {
 
 fn main() -> std::process::ExitCode {
     let cli: Cli = tekseal_steps::parse();
-    tekseal_steps::run_async("tekseal-upload", tekseal_steps::upload::run(&cli.args))
+    tekseal_steps::run("tekseal-upload", || tekseal_steps::upload::run(&cli.args))
 }

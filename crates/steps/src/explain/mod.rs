@@ -1,13 +1,13 @@
 //! `tekseal-explain`: why a run would be signed or not. Each result and parameter with the hint that it is or nearly is, what would be
 //! signed of it, under which key, where it would be stored, and what stands in the way.
 //!
-//! It reads documents alone: it signs nothing, asks no registry, and needs no key.
+//! It reads documents, or a cluster: it signs nothing, asks no registry, and needs no key.
 
 mod text;
 mod warnings;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use tekseal_core::config::{Choice as _, Config, SignerKind};
@@ -19,17 +19,20 @@ use tekseal_core::run::{self, CompletedRun, Run, RunKind};
 use tekseal_core::{Digest, PayloadKind, credential};
 
 use crate::Failure;
-use crate::source_args::{ContextArgs, Documents, Flags, is_spare, name_of, refused};
+use crate::cluster_args::ClusterArgs;
+use crate::source_args::{ContextArgs, Documents, Flags, RunSource, is_spare, name_of, refused};
 use crate::verify::Output;
 
 /// Explain what of a run would be signed, under which key and where it would be stored, and why not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// TaskRun or PipelineRun document as JSON, - for stdin
+    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME
     #[arg(env = "TEKSEAL_RUN", value_name = "FILE")]
     run: PathBuf,
     #[command(flatten)]
     context: ContextArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// How to print
     #[arg(
         long,
@@ -126,10 +129,17 @@ struct Reason {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let flags = args.context.flags()?;
     let config = args.context.config()?;
-    let documents = args.context.read(&args.run)?;
+    let source = RunSource::parse(&args.run)?;
+    let documents = match &source {
+        RunSource::File(path) => args.context.read(path)?,
+        RunSource::Cluster(run) => crate::block_on(async {
+            let cluster = args.cluster.connect().await?;
+            args.context.of_cluster(&cluster, run).await
+        })?,
+    };
     let explanation = match flags.completed(&documents) {
         Ok(run) => of_completed(&run, &flags, &config)?,
-        Err(refusal) => of_unfinished(&documents, refusal, &args.run)?,
+        Err(refusal) => of_unfinished(&documents, refusal, &source)?,
     };
     let text = match args.output {
         Output::Text => text::draw(&explanation),
@@ -149,7 +159,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn of_unfinished(
     documents: &Documents,
     refusal: run::Error,
-    document: &Path,
+    source: &RunSource,
 ) -> Result<Explanation, Failure> {
     let decision = match &refusal {
         run::Error::NotCompleted { .. } => {
@@ -163,7 +173,7 @@ fn of_unfinished(
         | run::Error::Field(_)
         | run::Error::Kind { .. }
         | run::Error::ChildTwice(_)
-        | run::Error::Child { .. } => return Err(refused(refusal, document)),
+        | run::Error::Child { .. } => return Err(refused(refusal, source)),
     };
     let run = documents.unfinished()?;
     let own = TaskHints::of(&run);

@@ -1,0 +1,190 @@
+//! How a tool finds a cluster, and what it reads there: runs with their children, and keys.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde::Deserialize;
+use tekseal_cluster::{Cluster, RunRef, SecretData, SecretRef};
+use tekseal_core::run::{self, RunKind};
+
+use crate::Failure;
+use crate::registry_args::given;
+
+/// The most children that are read one by one, because the list of the PipelineRun's TaskRuns lacks them.
+const MOST_UNLISTED: usize = 500;
+/// The longest name that can be the value of a label.
+const MOST_LABEL: usize = 63;
+
+/// The flag of every tool that may read a cluster.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ClusterArgs {
+    /// Way to the cluster of a k8s:// reference; without it KUBECONFIG, ~/.kube/config, or the ServiceAccount of the Pod
+    #[arg(long, env = "TEKSEAL_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<String>,
+}
+
+/// The documents of a run as the API server has them.
+pub(crate) struct RunDocuments {
+    pub(crate) run: String,
+    /// What each child is called, and its document.
+    pub(crate) children: Vec<(String, String)>,
+}
+
+impl ClusterArgs {
+    /// Finds the way to the cluster; nothing is sent yet.
+    pub(crate) async fn connect(&self) -> Result<Cluster, Failure> {
+        let kubeconfig = given(&self.kubeconfig).map(Path::new).next();
+        Ok(Cluster::connect(kubeconfig, "tekseal").await?)
+    }
+}
+
+/// Reads a run, and the children of a PipelineRun: those that its label names, then those that only its document names. A child that is
+/// not there is left out here: whether it may be absent is for the library to say.
+pub(crate) async fn read_run(cluster: &Cluster, run: &RunRef) -> Result<RunDocuments, Failure> {
+    let document = bounded(cluster.run(run).await?, run)?;
+    let children = match run.kind {
+        RunKind::TaskRun => Vec::new(),
+        RunKind::PipelineRun => read_children(cluster, run, &document).await?,
+    };
+    Ok(RunDocuments {
+        run: document,
+        children,
+    })
+}
+
+async fn read_children(
+    cluster: &Cluster,
+    run: &RunRef,
+    document: &str,
+) -> Result<Vec<(String, String)>, Failure> {
+    let listed = match run.name.len() <= MOST_LABEL {
+        true => cluster.children(&run.namespace, &run.name).await?,
+        false => Vec::new(),
+    };
+    let mut children = Vec::with_capacity(listed.len());
+    let mut known = HashSet::new();
+    for child in listed {
+        // What is no object with a name is for the library to refuse.
+        let name = serde_json::from_str::<Named>(&child).map(|child| child.metadata.name);
+        let name = name.unwrap_or_default();
+        children.push((format!("TaskRun {}/{name}", run.namespace), child));
+        known.insert(name);
+    }
+    let mut unlisted = Vec::new();
+    for reference in references(document) {
+        let is_task_run = matches!(reference.kind.as_str(), "" | "TaskRun");
+        if is_task_run && known.insert(reference.name.clone()) {
+            // What cannot be a name is the name of nothing.
+            unlisted.extend(RunRef::new(
+                RunKind::TaskRun,
+                &run.namespace,
+                &reference.name,
+            ));
+        }
+    }
+    if unlisted.len() > MOST_UNLISTED {
+        return Err(Failure::no(anyhow!(
+            "{run} names {} children that its label does not find, more than {MOST_UNLISTED}",
+            unlisted.len()
+        )));
+    }
+    for child in unlisted {
+        match cluster.run(&child).await {
+            Ok(document) => children.push((child.to_string(), bounded(document, &child)?)),
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(children)
+}
+
+/// No API server stores an object of that size.
+fn bounded(document: String, run: &RunRef) -> Result<String, Failure> {
+    if document.len() as u64 > run::MAX_RUN_BYTES {
+        return Err(Failure::no(anyhow!(
+            "{run} is larger than {} KiB",
+            run::MAX_RUN_BYTES / 1024
+        )));
+    }
+    Ok(document)
+}
+
+#[derive(Deserialize)]
+struct Named {
+    metadata: Name,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    name: String,
+}
+
+/// The children that a PipelineRun names. What is not as Tekton writes it is for the library to refuse, and names nobody here.
+fn references(document: &str) -> Vec<Reference> {
+    #[derive(Deserialize)]
+    struct PipelineRun {
+        #[serde(default)]
+        status: Option<Status>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        #[serde(default)]
+        child_references: Option<Vec<Reference>>,
+    }
+    let run: Option<PipelineRun> = serde_json::from_str(document).ok();
+    run.and_then(|run| run.status)
+        .and_then(|status| status.child_references)
+        .unwrap_or_default()
+}
+
+/// Reads the Secret of a key reference.
+pub(crate) async fn read_secret(
+    cluster: &Cluster,
+    namespace: &str,
+    name: &str,
+) -> Result<SecretData, Failure> {
+    let secret = SecretRef::new(namespace, name).map_err(Failure::misuse)?;
+    cluster.secret(&secret).await.map_err(|error| {
+        // A key that is not there is a wrong reference, as a file that is not there is.
+        match error.is_not_found() {
+            true => Failure::misuse(error)
+                .hint("cosign generate-key-pair k8s://NAMESPACE/SECRET makes one"),
+            false => error.into(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_children_that_a_pipelinerun_names_are_found_whatever_else_it_says() {
+        let named = |document: &str| -> Vec<String> {
+            references(document).into_iter().map(|r| r.name).collect()
+        };
+        assert_eq!(
+            named(r#"{"status":{"childReferences":[{"kind":"TaskRun","name":"a"},{"name":"b"}]}}"#),
+            ["a", "b"]
+        );
+        for document in [
+            "",
+            "[]",
+            "{}",
+            r#"{"status":null}"#,
+            r#"{"status":{"childReferences":7}}"#,
+        ] {
+            assert_eq!(named(document), Vec::<String>::new(), "{document}");
+        }
+    }
+}
