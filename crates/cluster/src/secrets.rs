@@ -21,6 +21,20 @@ pub const PASSWORD: &str = "cosign.password";
 /// Key of a Secret under which cosign looks for the public key.
 pub const PUBLIC_KEY: &str = "cosign.pub";
 
+/// Beginning of the keys of a Secret with public keys of earlier pairs: `cosign.pub.1` is the newest. cosign and Chains read none of them.
+const FORMER_PREFIX: &str = "cosign.pub.";
+/// The most public keys of earlier pairs that are kept.
+pub const MOST_FORMER: usize = 16;
+
+/// Annotation in which `kubectl apply` keeps the whole object, for a Secret hence the private key.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Key of a Secret with the public key of an earlier pair; 1 is the newest.
+#[must_use]
+pub fn former_public_key(at: usize) -> String {
+    format!("{FORMER_PREFIX}{at}")
+}
+
 /// Which Secret: `k8s://NAMESPACE/NAME`, as cosign writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SecretRef {
@@ -43,11 +57,59 @@ pub struct SecretData {
     pub kind: String,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its finalizers: while there are some, it is only marked when it is deleted.
+    pub finalizers: Vec<String>,
+    /// Whether the API server lets nobody change it.
+    pub immutable: bool,
     /// Its uid and version, to see whether it was changed.
     pub version: (String, String),
 }
 
+/// Whether a change is made, or only checked by the API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is made.
+    Real,
+    /// It is checked: whether it is allowed, and what admission says.
+    DryRun,
+}
+
 impl SecretData {
+    /// What is to become an immutable Secret of type Opaque.
+    #[must_use]
+    pub fn opaque(data: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+        Self {
+            data,
+            kind: "Opaque".to_owned(),
+            annotations: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            finalizers: Vec::new(),
+            immutable: true,
+            version: Default::default(),
+        }
+    }
+
+    /// Public keys of earlier pairs, newest first.
+    pub fn former_public_keys(&self) -> impl Iterator<Item = &[u8]> {
+        (1..=MOST_FORMER).map_while(|at| self.get(&former_public_key(at)))
+    }
+
+    /// What a Secret with these contents is made of that this one is replaced by: type, labels and annotations stay, but not the copy of
+    /// the old contents that `kubectl apply` may have left in an annotation.
+    #[must_use]
+    pub fn with(&self, data: BTreeMap<String, Zeroizing<Vec<u8>>>) -> Self {
+        let mut annotations = self.annotations.clone();
+        annotations.remove(LAST_APPLIED);
+        Self {
+            kind: self.kind.clone(),
+            labels: self.labels.clone(),
+            annotations,
+            ..Self::opaque(data)
+        }
+    }
+
     /// What is under `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&[u8]> {
@@ -73,6 +135,9 @@ impl Cluster {
                 .collect(),
             kind: found.type_.unwrap_or_default(),
             annotations: found.metadata.annotations.unwrap_or_default(),
+            labels: found.metadata.labels.unwrap_or_default(),
+            finalizers: found.metadata.finalizers.unwrap_or_default(),
+            immutable: found.immutable == Some(true),
             version: (
                 found.metadata.uid.unwrap_or_default(),
                 found.metadata.resource_version.unwrap_or_default(),
@@ -89,23 +154,43 @@ impl Cluster {
         secret: &SecretRef,
         data: BTreeMap<String, Zeroizing<Vec<u8>>>,
     ) -> Result<(), Error> {
+        self.create_secret_of(secret, &SecretData::opaque(data), Effect::Real)
+            .await
+    }
+
+    /// Makes a Secret with these contents that must not exist yet.
+    ///
+    /// # Errors
+    /// A conflict if it exists, also of a dry run: then everything else is in order.
+    pub async fn create_secret_of(
+        &self,
+        secret: &SecretRef,
+        content: &SecretData,
+        effect: Effect,
+    ) -> Result<(), Error> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
+        let of = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
+        let data = content.data.iter();
         let object = Secret {
             metadata: ObjectMeta {
                 name: Some(secret.name.clone()),
                 namespace: Some(secret.namespace.clone()),
+                labels: of(&content.labels),
+                annotations: of(&content.annotations),
                 ..ObjectMeta::default()
             },
             data: Some(
-                data.into_iter()
-                    .map(|(key, value)| (key, ByteString(value.to_vec())))
+                data.map(|(key, value)| (key.clone(), ByteString(value.to_vec())))
                     .collect(),
             ),
-            immutable: Some(true),
-            type_: Some("Opaque".to_owned()),
+            immutable: content.immutable.then_some(true),
+            type_: Some(content.kind.clone()),
             ..Secret::default()
         };
-        let params = PostParams::default();
+        let params = PostParams {
+            dry_run: effect == Effect::DryRun,
+            ..PostParams::default()
+        };
         let request = api.create(&params, &object);
         self.call(Operation::Create, &secret.what(), request)
             .await
@@ -120,9 +205,11 @@ impl Cluster {
         &self,
         secret: &SecretRef,
         version: &(String, String),
+        effect: Effect,
     ) -> Result<(), Error> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), &secret.namespace);
         let params = DeleteParams {
+            dry_run: effect == Effect::DryRun,
             preconditions: Some(Preconditions {
                 uid: Some(version.0.clone()),
                 resource_version: Some(version.1.clone()),

@@ -157,8 +157,7 @@ pub(crate) async fn read_secret(
     cluster.secret(&secret).await.map_err(|error| {
         // A key that is not there is a wrong reference, as a file that is not there is.
         match error.is_not_found() {
-            true => Failure::misuse(error)
-                .hint("cosign generate-key-pair k8s://NAMESPACE/SECRET makes one"),
+            true => Failure::misuse(error).hint("tekseal-keygen k8s://NAMESPACE/SECRET makes one"),
             false => error.into(),
         }
     })

@@ -159,7 +159,7 @@ fn of_secret(mut secret: SecretData, half: Half, reference: &str) -> Result<KeyT
     };
     let pem = secret.data.remove(name).ok_or_else(|| {
         let error = anyhow!("the Secret {reference} has no {name}");
-        Failure::misuse(error).hint("cosign generate-key-pair k8s://NAMESPACE/SECRET writes cosign.key, cosign.password and cosign.pub into one Secret")
+        Failure::misuse(error).hint("tekseal-keygen and cosign generate-key-pair write cosign.key, cosign.password and cosign.pub into one Secret")
     })?;
     let password = match half {
         Half::Private => secret.data.remove(secrets::PASSWORD),

@@ -1,5 +1,6 @@
 //! The programs beside a real API server: runs, keys and marks that they read and write there, with whose rights.
 
+mod keygen;
 mod keys;
 mod runs;
 
@@ -96,6 +97,10 @@ impl Yard {
             "kind": kind,
             "metadata": {"name": name, "namespace": self.namespace},
         }))
+    }
+
+    pub(crate) fn secret(&self, name: &str) -> Option<Value> {
+        self.api.get(&self.object("v1", "Secret", name))
     }
 
     /// A kubeconfig of a new ServiceAccount that may do this in the namespace and nothing else.

@@ -1,19 +1,29 @@
-//! `tekseal-keygen`: a key pair in cosign's format, in two files.
+//! `tekseal-keygen`: a key pair in cosign's format, in two files or in a Secret of a cluster.
+
+mod secret;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_signing::{Signer, random};
+use tekseal_signing::{Signer, Zeroizing, random};
 
 use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::key_args::PasswordArgs;
 use crate::log;
+use crate::registry_args::given;
 
-/// Make a key pair: PREFIX.key (encrypted, mode 0600) and PREFIX.pub.
+/// Make a key pair: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Prefix of the two files
+    /// Secret for the pair, k8s://NAMESPACE/SECRET: cosign.key, cosign.password and cosign.pub, as cosign writes them; without it files
+    #[arg(env = "TEKSEAL_SECRET", value_name = "SECRET")]
+    secret: Option<String>,
+    /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1
+    #[arg(long)]
+    rotate: bool,
+    /// Prefix of the files
     #[arg(
         long,
         env = "TEKSEAL_KEY_PREFIX",
@@ -23,10 +33,22 @@ pub struct Args {
     output_key_prefix: PathBuf,
     #[command(flatten)]
     password: PasswordArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+/// Makes the pair where it is wanted.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    match given(&args.secret).next() {
+        Some(reference) => secret::run(args, reference),
+        None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret"))
+            .hint("files are not rotated: make a new pair and keep the old public key, old signatures need it")),
+        None => to_files(args),
+    }
 }
 
 /// Makes the pair. Neither file is ever overwritten; if the second cannot be written, the first is taken back.
-pub fn run(args: &Args) -> Result<(), Failure> {
+fn to_files(args: &Args) -> Result<(), Failure> {
     let key_path = with_suffix(&args.output_key_prefix, ".key");
     let public_path = with_suffix(&args.output_key_prefix, ".pub");
     for path in [&key_path, &public_path] {
@@ -34,12 +56,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             return Err(exists(path));
         }
     }
-    let password = args.password.get_new()?;
-    let signer = Signer::generate(&mut random::system)
-        .map_err(|e| Failure::outside(e).context("making a key"))?;
-    let pem = signer
-        .to_encrypted_pem(&password, &mut random::system)
-        .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
+    let Pair { signer, pem, .. } = Pair::make(&args.password)?;
     write_new(&key_path, pem.as_bytes(), Mode::Secret)?;
     if let Err(failure) = write_new(
         &public_path,
@@ -58,6 +75,29 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         ],
     );
     Ok(())
+}
+
+/// A new key, with the password that it is encrypted with.
+struct Pair {
+    signer: Signer,
+    pem: String,
+    password: Zeroizing<Vec<u8>>,
+}
+
+impl Pair {
+    fn make(password: &PasswordArgs) -> Result<Self, Failure> {
+        let password = password.get_new()?;
+        let signer = Signer::generate(&mut random::system)
+            .map_err(|e| Failure::outside(e).context("making a key"))?;
+        let pem = signer
+            .to_encrypted_pem(&password, &mut random::system)
+            .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
+        Ok(Self {
+            signer,
+            pem,
+            password,
+        })
+    }
 }
 
 fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
