@@ -1,35 +1,24 @@
-//! `tekseal-verify`: checks the signature and the attestations of images against a key, and prints only what it verified.
-//!
-//! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first.
+//! What is asked of an image, and the verdict.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
 
 use anyhow::anyhow;
-use serde::Serialize;
 use serde_json::value::RawValue;
-use tekseal_core::{DigestRef, ImageRef, Provenance, Signed, SimpleSigning, Statement, cosign};
+use tekseal_core::{DigestRef, Provenance, Signed, SimpleSigning, Statement, cosign};
 use tekseal_remote::Registry;
-use tekseal_remote::registry::{Blame, Reference};
+use tekseal_remote::registry::Blame;
 use tekseal_remote::store::{self, Layers};
-use tekseal_signing::{HashAlgorithm, KeyAlgorithm, Rejection, Types, Verified, Verifier};
+use tekseal_signing::{
+    HashAlgorithm, KeyAlgorithm, PublicKey, Rejection, Types, Verified, Verifier,
+};
 
-use crate::Failure;
-use crate::cluster_args::ClusterArgs;
-use crate::exit;
-use crate::key_args;
-use crate::log::{self, quoted};
-use crate::registry_args::{Access, RegistryArgs, given};
+use super::{AttestationReport, Checked, Report, SignatureReport};
+use crate::registry_args::given;
+use crate::{Failure, exit, log};
 
-/// Verify the signature and the attestations of images.
+/// What is asked of every image.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Images, best by digest: REPOSITORY@sha256:…; all of them must pass, else nothing is printed
-    #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
-    images: Vec<String>,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
-    key: String,
+pub struct DemandArgs {
     /// Check only one of the two
     #[arg(long, env = "TEKSEAL_ONLY", value_enum, value_name = "WHAT")]
     only: Option<Only>,
@@ -49,16 +38,6 @@ pub struct Args {
         value_name = "KEY=VALUE"
     )]
     annotations: Vec<String>,
-    /// How to print what was verified
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
     /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384)
     #[arg(
         long,
@@ -70,13 +49,6 @@ pub struct Args {
     /// As cosign has it; here it only silences the notice that the transparency log was not checked
     #[arg(long, env = "TEKSEAL_INSECURE_IGNORE_TLOG", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     insecure_ignore_tlog: bool,
-    /// After how many seconds of checking one image to give up
-    #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    timeout: u64,
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    cluster: ClusterArgs,
 }
 
 /// What to check.
@@ -88,54 +60,8 @@ pub enum Only {
     Attestation,
 }
 
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// Text for people.
-    Text,
-    /// JSON for programs.
-    Json,
-}
-
-/// What was verified of one image.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Report {
-    image: String,
-    signatures: Vec<SignatureReport>,
-    attestations: Vec<AttestationReport>,
-    checked: Checked,
-}
-
-#[derive(Serialize)]
-struct SignatureReport {
-    key: String,
-    layer: String,
-    payload: SimpleSigning,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttestationReport {
-    key: String,
-    layer: String,
-    predicate_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    builder_id: Option<String>,
-    statement: Option<Box<RawValue>>,
-}
-
-/// What the verdict rests on.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Checked {
-    signature: bool,
-    subject: bool,
-    transparency_log: bool,
-}
-
 /// What is asked of every image.
-struct Demands {
+pub(super) struct Demands {
     verifier: Verifier,
     only: Option<Only>,
     types: Vec<String>,
@@ -144,40 +70,13 @@ struct Demands {
     is_p384: bool,
 }
 
-/// Verifies every image; prints nothing unless all of them pass.
-pub fn run(args: &Args) -> Result<(), Failure> {
-    let demands = args.demands()?;
-    let images = args
-        .images
-        .iter()
-        .map(|text| parse_image(text))
-        .collect::<Result<Vec<_>, _>>()?;
-    let registry = args.registry.open(Access::Pull)?;
-    let reports = crate::block_on(async {
-        let mut reports = Vec::with_capacity(images.len());
-        for image in images {
-            let image = resolve(&registry, image).await?;
-            let report = within(args.timeout, demands.check(&registry, &image)).await;
-            reports.push(report.map_err(|f| f.context(format!("image {image}")))?);
-        }
-        Ok(reports)
-    })?;
-    if !args.insecure_ignore_tlog {
-        log::info(
-            "the transparency log was not checked: with a key, the key alone vouches",
-            &[],
-        );
-    }
-    print(&reports, args.output)
-}
-
-impl Args {
-    fn demands(&self) -> Result<Demands, Failure> {
+impl DemandArgs {
+    /// What is asked of images with this key.
+    pub(super) fn with(&self, key: PublicKey) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
             .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
-        let key = key_args::public_key(&self.key, &self.cluster)?;
         let types = given(&self.types).map(|name| {
             cosign::predicate_type(name).map(str::to_owned).ok_or_else(|| {
                 Failure::misuse(anyhow!("--type {name:?} is neither a predicate type that cosign names nor a URI"))
@@ -208,22 +107,16 @@ impl Args {
             annotations: annotations.collect::<Result<_, Failure>>()?,
         })
     }
-}
 
-/// What `work` gives, unless it takes longer: a registry that sends a byte a second must not hold a pipeline for hours.
-pub(crate) async fn within<T>(
-    seconds: u64,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    tokio::time::timeout(Duration::from_secs(seconds), work)
-        .await
-        .unwrap_or_else(|_| {
-            Err(
-                Failure::outside(anyhow!("not done after {seconds} seconds")).hint(
-                    "the registry is too slow, or sends without end; --timeout gives it longer",
-                ),
-            )
-        })
+    /// Says that no log was asked, unless it was said that none is to be.
+    pub(super) fn tell_of_log(&self) {
+        if !self.insecure_ignore_tlog {
+            log::info(
+                "the transparency log was not checked: with a key, the key alone vouches",
+                &[],
+            );
+        }
+    }
 }
 
 impl Demands {
@@ -243,7 +136,12 @@ impl Demands {
         "signed with another key, changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
     }
 
-    async fn check(&self, registry: &Registry, image: &DigestRef) -> Result<Report, Failure> {
+    /// Checks one image.
+    pub(super) async fn check(
+        &self,
+        registry: &Registry,
+        image: &DigestRef,
+    ) -> Result<Report, Failure> {
         let signatures = async {
             match self.only {
                 Some(Only::Attestation) => Ok(Vec::new()),
@@ -447,78 +345,4 @@ fn attestation_report(layer: &str, verified: &Verified<Statement>) -> Attestatio
 fn builder_id(statement: &Statement) -> Option<String> {
     // A predicate that is no provenance, whatever its type says, names no builder; that does not make the attestation less verified.
     Provenance::of(statement).ok().flatten()?.builder_id
-}
-
-fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let mut text = Vec::new();
-    let written = match output {
-        Output::Json => serde_json::to_writer(&mut text, reports)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(text)),
-        Output::Text => reports
-            .iter()
-            .try_for_each(|report| print_text(&mut text, report)),
-    };
-    written
-        .and_then(|()| std::io::stdout().lock().write_all(&text))
-        .map_err(|e| Failure::outside(e).context("writing to stdout"))
-}
-
-fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
-    use std::io::Write as _;
-    for one in &report.signatures {
-        writeln!(
-            out,
-            "verified signature image={} key={}",
-            report.image, one.key
-        )?;
-    }
-    for one in &report.attestations {
-        let builder = one
-            .builder_id
-            .as_deref()
-            .map_or_else(String::new, |id| format!(" builder={}", quoted(id)));
-        writeln!(
-            out,
-            "verified attestation image={} type={}{builder} key={}",
-            report.image,
-            quoted(&one.predicate_type),
-            one.key
-        )?;
-    }
-    Ok(())
-}
-
-/// Reads an image reference from the command line.
-pub(crate) fn parse_image(text: &str) -> Result<ImageRef, Failure> {
-    ImageRef::parse(text.trim()).map_err(|e| {
-        Failure::misuse(e)
-            .context(format!("image {text:?}"))
-            .hint("write it as registry/repository@sha256:… or registry/repository:tag")
-    })
-}
-
-/// The image by digest; a tag is resolved at the registry.
-pub(crate) async fn resolve(registry: &Registry, image: ImageRef) -> Result<DigestRef, Failure> {
-    if image.digest.is_some() {
-        return image.digest_ref().map_err(Failure::misuse);
-    }
-    let tag = image.tag.as_deref().unwrap_or("latest");
-    let head = registry
-        .head_manifest(&image.repository, Reference::Tag(tag))
-        .await
-        .map_err(|e| Failure::from(e).context(format!("resolving {image}")))?;
-    let Some(head) = head else {
-        return Err(Failure::no(anyhow!(
-            "image {}:{tag} does not exist",
-            image.repository
-        )));
-    };
-    let resolved = image.repository.at(head.digest);
-    log::info(
-        "resolved",
-        &[("image", &image), ("digest", &resolved.digest)],
-    );
-    Ok(resolved)
 }
