@@ -24,17 +24,16 @@ pub struct AccountSecret {
 }
 
 impl Cluster {
-    /// Reads the Secrets that a ServiceAccount names under `secrets` and, if `with_pull_secrets`, under `imagePullSecrets`. Secrets of
-    /// other types than registries' and logins' are left out.
+    /// Names of the Secrets that a ServiceAccount names under `secrets` and, if `with_pull_secrets`, under `imagePullSecrets`, each once.
     ///
     /// # Errors
-    /// If the ServiceAccount cannot be read. A Secret that cannot is only told.
-    pub async fn account_secrets(
+    /// If the ServiceAccount cannot be read.
+    pub async fn account_secret_names(
         &self,
         namespace: &str,
         account: &str,
         with_pull_secrets: bool,
-    ) -> Result<AccountSecrets, Error> {
+    ) -> Result<Vec<String>, Error> {
         let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("ServiceAccount {namespace}/{account}");
         let found = self.call(Operation::Read, &what, api.get(account)).await?;
@@ -46,6 +45,23 @@ impl Cluster {
         }
         let mut seen = std::collections::HashSet::new();
         names.retain(|name| !name.is_empty() && seen.insert(name.clone()));
+        Ok(names)
+    }
+
+    /// Reads the Secrets that a ServiceAccount names under `secrets` and, if `with_pull_secrets`, under `imagePullSecrets`. Secrets of
+    /// other types than registries' and logins' are left out.
+    ///
+    /// # Errors
+    /// If the ServiceAccount cannot be read. A Secret that cannot is only told.
+    pub async fn account_secrets(
+        &self,
+        namespace: &str,
+        account: &str,
+        with_pull_secrets: bool,
+    ) -> Result<AccountSecrets, Error> {
+        let names = self
+            .account_secret_names(namespace, account, with_pull_secrets)
+            .await?;
         let mut secrets = AccountSecrets {
             found: Vec::new(),
             missing: Vec::new(),

@@ -1,6 +1,9 @@
 //! Events: what people see with `kubectl describe`.
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Event as Object, ObjectReference};
+use kube::Api;
+use kube::api::ListParams;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 
 use crate::client::Cluster;
@@ -23,6 +26,74 @@ pub enum Severity {
     Normal,
     /// Somebody should look.
     Warning,
+}
+
+/// The most Events that are read of one run.
+const MOST_READ: u32 = 500;
+
+/// An Event as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When it was last so.
+    pub at: Option<Timestamp>,
+    /// Who said it.
+    pub by: String,
+    /// One word.
+    pub reason: String,
+    /// What was said.
+    pub note: String,
+    /// How often.
+    pub count: i32,
+}
+
+impl Cluster {
+    /// The Events of type Warning about the run with this uid, the newest first.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn warnings_of(&self, run: &RunRef, uid: &str) -> Result<Vec<Told>, Error> {
+        let api: Api<Object> = Api::namespaced(self.client.clone(), &run.namespace);
+        let what = format!("Events of {run}");
+        let params = ListParams::default()
+            .fields(&format!("involvedObject.uid={uid},type=Warning"))
+            .limit(MOST_READ);
+        let found = self.call(Operation::List, &what, api.list(&params)).await?;
+        let mut told: Vec<Told> = found.items.into_iter().map(Told::of).collect();
+        told.sort_by_key(|event| std::cmp::Reverse(event.at));
+        Ok(told)
+    }
+}
+
+impl Told {
+    /// Events are written in two ways: with times and counts of their own, or with a series.
+    fn of(event: Object) -> Self {
+        let series = event.series.unwrap_or_default();
+        let micro = series.last_observed_time.or(event.event_time);
+        let times = [
+            micro.map(|time| time.0.as_second()),
+            event.last_timestamp.map(|time| time.0.as_second()),
+            event
+                .metadata
+                .creation_timestamp
+                .map(|time| time.0.as_second()),
+        ];
+        let source = event.source.unwrap_or_default().component;
+        let by = [event.reporting_component, source];
+        Self {
+            at: times
+                .into_iter()
+                .flatten()
+                .find_map(|second| Timestamp::from_second(second).ok()),
+            by: by
+                .into_iter()
+                .flatten()
+                .find(|name| !name.is_empty())
+                .unwrap_or_default(),
+            reason: event.reason.unwrap_or_default(),
+            note: event.message.unwrap_or_default(),
+            count: series.count.or(event.count).unwrap_or(1),
+        }
+    }
 }
 
 impl Events {

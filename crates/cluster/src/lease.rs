@@ -25,6 +25,17 @@ pub struct Lease {
     seen: Option<Observation>,
 }
 
+/// Who holds a Lease, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The holder; nobody where it was given back.
+    pub identity: Option<String>,
+    /// When it was last renewed, by the holder's clock.
+    pub renewed: Option<Timestamp>,
+    /// For how long at a time.
+    pub duration: Duration,
+}
+
 /// Whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -38,6 +49,29 @@ struct Observation {
     holder: String,
     version: String,
     at: Instant,
+}
+
+impl Cluster {
+    /// Who holds a Lease; nothing where there is no such Lease.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn lease_holder(&self, namespace: &str, name: &str) -> Result<Option<Holder>, Error> {
+        let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("Lease {namespace}/{name}");
+        let found = self.call(Operation::Read, &what, api.get_opt(name)).await?;
+        let spec = found.map(|found| found.spec.unwrap_or_default());
+        Ok(spec.map(|spec| {
+            let seconds = spec.lease_duration_seconds.unwrap_or_default();
+            Holder {
+                identity: spec.holder_identity.filter(|name| !name.is_empty()),
+                renewed: spec
+                    .renew_time
+                    .and_then(|time| Timestamp::from_second(time.0.as_second()).ok()),
+                duration: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+            }
+        }))
+    }
 }
 
 impl Lease {

@@ -7,6 +7,7 @@
 //!                                ├─ secrets   keys; created, read, replaced
 //!                                ├─ accounts  what a ServiceAccount may show to registries
 //!                                ├─ events    what people see with `kubectl describe`
+//!                                ├─ pods      which Pod a program is in
 //!                                └─ lease     one leader
 //! ```
 //!
@@ -18,6 +19,7 @@ mod client;
 mod error;
 mod events;
 mod lease;
+mod pods;
 mod runs;
 pub mod secrets;
 mod seen;
@@ -26,9 +28,9 @@ mod settings;
 pub use accounts::{AccountSecret, AccountSecrets};
 pub use client::Cluster;
 pub use error::{Cause, Error, Operation};
-pub use events::{Events, Severity};
-pub use lease::{Lease, Turn};
+pub use events::{Events, Severity, Told};
+pub use lease::{Holder, Lease, Turn};
 pub use runs::{Change, RunRef, RunRefError};
 pub use secrets::{SecretData, SecretRef, SecretRefError};
-pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch};
+pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch, watch_run};
 pub use settings::{ConfigSource, ConfigSourceError, watch_settings};

@@ -254,6 +254,13 @@ impl RunRef {
         }
     }
 
+    /// As people write it: `k8s://NAMESPACE/taskrun/NAME`.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let kind = self.kind.to_string().to_lowercase();
+        format!("k8s://{}/{kind}/{}", self.namespace, self.name)
+    }
+
     fn folder(kind: RunKind, namespace: &str) -> String {
         let plural = match kind {
             RunKind::TaskRun => "taskruns",
@@ -334,6 +341,7 @@ mod tests {
     fn a_run_is_named_as_people_write_it() {
         let run: RunRef = "k8s://ci/taskrun/build-1".parse().expect("it is a run");
         assert_eq!(run.to_string(), "TaskRun ci/build-1");
+        assert_eq!(run.reference(), "k8s://ci/taskrun/build-1");
         assert_eq!(
             run.path(),
             "/apis/tekton.dev/v1/namespaces/ci/taskruns/build-1"

@@ -206,6 +206,21 @@ pub fn watch(
     stream::select_all(streams).boxed()
 }
 
+/// Watches one run: as it is now, then whenever it changes; nothing while it is not there. Errors are told and followed by another try,
+/// with growing waits; the stream never ends.
+#[must_use]
+pub fn watch_run(
+    cluster: &Cluster,
+    run: &RunRef,
+) -> BoxStream<'static, Result<Option<Seen>, Error>> {
+    let api: Api<Seen> = Api::namespaced_with(cluster.client.clone(), &run.namespace, &run.kind);
+    let what = run.to_string();
+    watcher::watch_object(api, &run.name)
+        .default_backoff()
+        .map(move |found| found.map_err(|error| of_watch(what.clone(), error)))
+        .boxed()
+}
+
 /// An error of kube's watcher as one of ours.
 pub(crate) fn of_watch(what: String, error: watcher::Error) -> Error {
     use crate::error::Cause;

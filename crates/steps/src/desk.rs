@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, keygen, provenance, sign, tree, upload, verify,
+    Failure, attest, buildah_push, explain, keygen, provenance, sign, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -31,6 +31,8 @@ enum Tool {
     Attest(attest::Args),
     /// Verify the signature and the attestations of images
     Verify(verify::Args),
+    /// Wait until runs or images are signed, and verify them
+    Wait(Box<wait::Args>),
     /// Make a key pair
     Keygen(keygen::Args),
     /// Draw what hangs on an image
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Tool::Upload(args) => crate::run("tekseal-upload", || upload::run(&args)),
         Tool::Attest(args) => crate::run("tekseal-attest", || attest::run(&args)),
         Tool::Verify(args) => crate::run("tekseal-verify", || verify::run(&args)),
+        Tool::Wait(args) => crate::run("tekseal-wait", || wait::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),

@@ -22,6 +22,7 @@ pub mod source_args;
 pub mod tree;
 pub mod upload;
 pub mod verify;
+pub mod wait;
 
 use std::env;
 use std::future::Future;

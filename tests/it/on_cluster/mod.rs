@@ -3,6 +3,7 @@
 mod keygen;
 mod keys;
 mod runs;
+mod wait;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -61,7 +61,7 @@ pub enum Only {
 }
 
 /// What is asked of every image.
-pub(super) struct Demands {
+pub(crate) struct Demands {
     verifier: Verifier,
     only: Option<Only>,
     types: Vec<String>,
@@ -72,7 +72,7 @@ pub(super) struct Demands {
 
 impl DemandArgs {
     /// What is asked of images with this key.
-    pub(super) fn with(&self, key: PublicKey) -> Result<Demands, Failure> {
+    pub(crate) fn with(&self, key: PublicKey) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
@@ -108,8 +108,17 @@ impl DemandArgs {
         })
     }
 
+    /// The tags beside an image under which something must lie.
+    pub(crate) fn tags(&self) -> &'static [cosign::Tag] {
+        match self.only {
+            None => &[cosign::Tag::Signatures, cosign::Tag::Attestations],
+            Some(Only::Signature) => &[cosign::Tag::Signatures],
+            Some(Only::Attestation) => &[cosign::Tag::Attestations],
+        }
+    }
+
     /// Says that no log was asked, unless it was said that none is to be.
-    pub(super) fn tell_of_log(&self) {
+    pub(crate) fn tell_of_log(&self) {
         if !self.insecure_ignore_tlog {
             log::info(
                 "the transparency log was not checked: with a key, the key alone vouches",
@@ -120,6 +129,14 @@ impl DemandArgs {
 }
 
 impl Demands {
+    /// The same of the images of a PipelineRun: image signatures come from TaskRuns, so none is asked for unless something was asked of it.
+    pub(crate) fn of_pipeline_runs(mut self) -> Self {
+        if self.only.is_none() && self.annotations.is_empty() {
+            self.only = Some(Only::Attestation);
+        }
+        self
+    }
+
     fn types(&self) -> Types<'_> {
         if self.types.is_empty() {
             Types::Any
@@ -137,7 +154,7 @@ impl Demands {
     }
 
     /// Checks one image.
-    pub(super) async fn check(
+    pub(crate) async fn check(
         &self,
         registry: &Registry,
         image: &DigestRef,

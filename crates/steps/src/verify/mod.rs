@@ -19,6 +19,7 @@ use crate::key_args;
 use crate::log::{self, quoted};
 use crate::registry_args::{Access, RegistryArgs};
 
+pub(crate) use demands::Demands;
 pub use demands::{DemandArgs, Only};
 
 /// Verify the signature and the attestations of images.
@@ -63,7 +64,7 @@ pub enum Output {
 /// What was verified of one image.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+pub(crate) struct Report {
     image: String,
     signatures: Vec<SignatureReport>,
     attestations: Vec<AttestationReport>,
@@ -136,7 +137,7 @@ pub(crate) async fn within<T>(
         })
 }
 
-fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
+pub(crate) fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
     use std::io::Write as _;
     let mut text = Vec::new();
     let written = match output {

@@ -1,0 +1,364 @@
+//! `tekseal-wait`: waits until runs, or images, are signed, and then verifies what was signed.
+//!
+//! ```text
+//!   RUN      watch of that one object ──▶ chains.tekton.dev/signed ──▶ images of its results ─┐
+//!   --image  .sig and .att, asked with growing waits ─────────────────────────────────────────┴▶ tekseal-verify's demands
+//! ```
+//!
+//! A mark on a run proves nothing: whoever may change the run may write it. So what counts in the end is the key, unless
+//! `--insecure-skip-verify` says otherwise.
+
+mod images;
+mod own;
+mod runs;
+
+use std::time::Duration;
+
+use anyhow::anyhow;
+use futures_util::future::join_all;
+use tekseal_cluster::RunRef;
+use tekseal_core::run::RunKind;
+use tekseal_core::{DigestRef, cosign};
+use tekseal_remote::Registry;
+use tokio::time::Instant;
+
+use crate::Failure;
+use crate::cluster_args::ClusterArgs;
+use crate::exit;
+use crate::key_args;
+use crate::log;
+use crate::registry_args::{Access, RegistryArgs, given};
+use crate::results::ResultsArgs;
+use crate::verify::{self, DemandArgs, Demands, Output, Report};
+
+pub use own::OwnArgs;
+
+/// How long a reason may be as a result: what is longer may not fit with the others.
+const MOST_REASON: usize = 1500;
+
+/// Wait until runs or images are signed, and verify them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Runs: k8s://NAMESPACE/taskrun/NAME or k8s://NAMESPACE/pipelinerun/NAME; all of them must be signed
+    #[arg(env = "TEKSEAL_RUN", value_name = "RUN", value_delimiter = ',')]
+    runs: Vec<String>,
+    /// Image by digest to wait for in its registry, in place of runs; may be repeated
+    #[arg(
+        long = "image",
+        env = "TEKSEAL_IMAGE",
+        value_name = "IMAGE",
+        value_delimiter = ','
+    )]
+    images: Vec<String>,
+    /// How long to wait: 90s, 10m, 1h30m
+    #[arg(
+        long,
+        env = "TEKSEAL_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10m"
+    )]
+    timeout: String,
+    /// Public key with which the images are verified: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
+    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    key: Option<String>,
+    /// Believe the mark on the run, or what lies beside the image, whoever put it there
+    #[arg(long, env = "TEKSEAL_INSECURE_SKIP_VERIFY", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    insecure_skip_verify: bool,
+    #[command(flatten)]
+    demands: DemandArgs,
+    #[command(flatten)]
+    own: OwnArgs,
+    /// How to print what was verified
+    #[arg(
+        long,
+        short = 'o',
+        env = "TEKSEAL_OUTPUT",
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
+    output: Output,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
+
+/// What is waited for.
+enum Targets {
+    Runs(Vec<RunRef>),
+    Images(Vec<DigestRef>),
+}
+
+/// What came of waiting for one target.
+struct Verdict {
+    target: String,
+    outcome: Outcome,
+}
+
+/// How it ended, apart from failures of the outside and misuse.
+enum Outcome {
+    /// Signed, and verified unless that was not wanted.
+    Signed(Vec<Report>),
+    /// It will not be, or not in time.
+    Not(Answer, Failure),
+}
+
+/// The answers other than yes.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// Given up, or gone.
+    Failed,
+    /// There was nothing to sign.
+    Nothing,
+    /// The deadline passed.
+    Timeout,
+    /// It is marked as signed, and no good signature was found.
+    Unverified,
+}
+
+/// What is asked of images; nothing where that was not wanted.
+struct Check {
+    registry: Registry,
+    of_task_runs: Option<Demands>,
+    of_pipeline_runs: Option<Demands>,
+}
+
+/// Waits, verifies, prints what was verified, and writes the results last.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let targets = args.targets()?;
+    let patience = patience(&args.timeout)?;
+    if let Targets::Runs(runs) = &targets {
+        args.own.refuse(runs)?;
+    }
+    let check = args.check()?;
+    let mut results = args.results.open()?;
+    let verdicts = crate::block_on(async {
+        let deadline = Instant::now() + patience;
+        match &targets {
+            Targets::Runs(runs) => args.wait_for_runs(runs, &check, deadline).await,
+            Targets::Images(images) => {
+                let tags = args.demands.tags();
+                let waits = images
+                    .iter()
+                    .map(|image| images::wait(&check, image, tags, deadline));
+                join_all(waits).await.into_iter().collect()
+            }
+        }
+    })?;
+    let mut reports = Vec::new();
+    let mut refusal: Option<(Answer, Failure)> = None;
+    let mut reasons = Vec::new();
+    for Verdict { target, outcome } in verdicts {
+        match outcome {
+            Outcome::Signed(of_target) => {
+                log::info("signed", &[("what", &target)]);
+                reports.extend(of_target);
+            }
+            Outcome::Not(answer, failure) => {
+                reasons.push(failure.message());
+                if refusal.is_none() {
+                    refusal = Some((answer, failure));
+                } else {
+                    log::warn("not signed", &[("reason", &failure.message())]);
+                }
+            }
+        }
+    }
+    let answer = refusal.as_ref().map(|(answer, _)| *answer);
+    if answer.is_none() {
+        verify::print(&reports, args.output)?;
+        if check.of_task_runs.is_some() {
+            args.demands.tell_of_log();
+        }
+    }
+    results.set("SIGNED", answer.map_or("true", Answer::name));
+    results.set("REASON", cut(&reasons.join("; ")));
+    results.commit()?;
+    refusal.map_or(Ok(()), |(_, failure)| Err(failure))
+}
+
+impl Args {
+    fn targets(&self) -> Result<Targets, Failure> {
+        let runs: Vec<&str> = given(&self.runs).collect();
+        let images: Vec<&str> = given(&self.images).collect();
+        match (&runs[..], &images[..]) {
+            ([], []) => Err(Failure::misuse(anyhow!("nothing is given to wait for"))
+                .hint("name runs, k8s://NAMESPACE/taskrun/NAME, or images with --image")),
+            ([], images) => images.iter().map(|text| by_digest(text)).collect::<Result<_, _>>().map(Targets::Images),
+            (runs, []) => runs
+                .iter()
+                .map(|text| text.parse().map_err(Failure::misuse))
+                .collect::<Result<_, _>>()
+                .map(Targets::Runs),
+            _ => Err(Failure::misuse(anyhow!("runs and --image are both given"))
+                .hint("wait for runs, whose images are verified then, or for images, where no cluster can be asked")),
+        }
+    }
+
+    /// What is asked of images. A key is wanted unless it was said that none is.
+    fn check(&self) -> Result<Check, Failure> {
+        let registry = self.registry.open(Access::Pull)?;
+        let key = given(&self.key).next();
+        let (of_task_runs, of_pipeline_runs) = match (key, self.insecure_skip_verify) {
+            (Some(_), true) => {
+                return Err(Failure::misuse(anyhow!(
+                    "--key asks to verify and --insecure-skip-verify forbids it"
+                )));
+            }
+            (None, false) => {
+                return Err(Failure::misuse(anyhow!("no key is given to verify with")).hint(
+                    "give --key, or say with --insecure-skip-verify that anybody's mark will do",
+                ));
+            }
+            (None, true) => (None, None),
+            (Some(reference), false) => {
+                let key = key_args::public_key(reference, &self.cluster)?;
+                let of_pipeline_runs = self.demands.with(key.clone())?.of_pipeline_runs();
+                (Some(self.demands.with(key)?), Some(of_pipeline_runs))
+            }
+        };
+        Ok(Check {
+            registry,
+            of_task_runs,
+            of_pipeline_runs,
+        })
+    }
+
+    async fn wait_for_runs(
+        &self,
+        runs: &[RunRef],
+        check: &Check,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict>, Failure> {
+        let cluster = self.cluster.connect().await?;
+        own::refuse_by_pod(&cluster, runs).await?;
+        let waits = runs
+            .iter()
+            .map(|run| runs::wait(&cluster, run, check, deadline));
+        join_all(waits).await.into_iter().collect()
+    }
+}
+
+impl Check {
+    /// What is asked of the images of runs of this kind.
+    fn demands(&self, kind: RunKind) -> Option<&Demands> {
+        match kind {
+            RunKind::TaskRun => self.of_task_runs.as_ref(),
+            RunKind::PipelineRun => self.of_pipeline_runs.as_ref(),
+        }
+    }
+}
+
+impl Answer {
+    /// The result SIGNED.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Nothing => "nothing",
+            Self::Timeout => "timeout",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
+fn by_digest(text: &str) -> Result<DigestRef, Failure> {
+    let image = verify::parse_image(text)?;
+    image.digest_ref().map_err(|e| {
+        Failure::misuse(e)
+            .context(format!("--image {text:?}"))
+            .hint(
+                "give the image by digest, REPOSITORY@sha256:…: a tag may be another image by then",
+            )
+    })
+}
+
+/// `10m`, `1h30m`, `90s`, or seconds alone.
+fn patience(text: &str) -> Result<Duration, Failure> {
+    const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+    let parsed = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => text
+            .parse::<jiff::SignedDuration>()
+            .ok()
+            .and_then(|duration| duration.try_into().ok()),
+    };
+    parsed
+        .filter(|duration| !duration.is_zero() && *duration <= MOST)
+        .ok_or_else(|| {
+            Failure::misuse(anyhow!(
+                "--timeout {text:?} is no duration up to a week, wanted something like 90s, 10m or 1h30m"
+            ))
+        })
+}
+
+/// A result is one line, and not a long one.
+fn cut(reason: &str) -> String {
+    let mut end = reason.len().min(MOST_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or_default().to_owned()
+}
+
+/// Why an answer that is not yes is not.
+fn not(answer: Answer, failure: Failure) -> Outcome {
+    Outcome::Not(answer, failure)
+}
+
+/// Verifies one image. «No» is an answer; everything else is a failure.
+async fn verified(
+    demands: &Demands,
+    registry: &Registry,
+    image: &DigestRef,
+) -> Result<Result<Report, Failure>, Failure> {
+    /// How long checking one image may take.
+    const SECONDS: u64 = 300;
+    match verify::within(SECONDS, demands.check(registry, image)).await {
+        Ok(report) => Ok(Ok(report)),
+        Err(failure) => {
+            let failure = failure.context(format!("image {image}"));
+            match failure.code() {
+                exit::NO => Ok(Err(failure)),
+                _ => Err(failure),
+            }
+        }
+    }
+}
+
+/// What lies under a tag beside an image is called.
+fn name_of(tag: cosign::Tag) -> &'static str {
+    match tag {
+        cosign::Tag::Signatures => "signature",
+        cosign::Tag::Attestations => "attestation",
+        cosign::Tag::Sbom => "SBOM",
+        cosign::Tag::Referrers => "list of referrers",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("10m", 600), ("1h30m", 5400)] {
+            let duration = patience(text).expect("it is one");
+            assert_eq!(duration, Duration::from_secs(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0s",
+            "-5m",
+            "soon",
+            "8d",
+            "10 parsecs",
+            "99999999999999999999",
+        ] {
+            assert_eq!(patience(text).expect_err("it is none").code(), exit::MISUSE);
+        }
+    }
+}
