@@ -75,6 +75,7 @@ async fn run(args: Args) -> Result<(), tekseal_cluster::Error> {
         ),
         events: Events::new(&cluster, PROGRAM, std::env::var("POD_NAME").ok()),
         settings,
+        images: tokio::sync::Mutex::default(),
         cluster: cluster.clone(),
     };
     let controller = Controller::new(Arc::new(context), usize::from(args.concurrency));

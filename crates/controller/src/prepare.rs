@@ -33,8 +33,6 @@ pub(crate) struct Prepared {
 pub(crate) struct Piece {
     /// What is signed.
     pub(crate) payload: Payload,
-    /// Whether it is of the run, or of an image.
-    pub(crate) of_run: bool,
     /// Whether it goes into a registry, beside its subjects that are images.
     pub(crate) in_registry: bool,
     /// The names under which it goes into annotations of the run: `taskrun-<uid>`.
@@ -127,7 +125,6 @@ impl Prepared {
         check_count(payload.subjects().len())?;
         debug_assert!(item.signer != SignerKind::None, "the plan leaves those out");
         let mut piece = Piece {
-            of_run: matches!(item.what, What::Run(_)),
             in_registry: false,
             annotation: None,
             payload,

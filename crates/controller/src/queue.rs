@@ -42,14 +42,27 @@ struct Entry {
 }
 
 /// What was tried before.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct History {
+    /// When there first was something to do.
+    pub(crate) first: Instant,
     /// Failed attempts.
     pub(crate) attempts: u32,
     /// When the first of them failed.
     pub(crate) since: Option<Instant>,
     /// The reason that the run and an Event tell.
     pub(crate) told: Option<String>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            first: Instant::now(),
+            attempts: 0,
+            since: None,
+            told: None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,21 +10,21 @@
 //! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
 //! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tekseal_attest::{Item, Place};
 use tekseal_cluster::{Change, Cluster, Events, RunRef, Seen, Severity};
-use tekseal_core::Digest;
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::RunKind;
+use tekseal_core::{Digest, DigestRef};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
 use tekseal_signing::Signer;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use crate::decide::{Decision, Ground};
@@ -41,6 +41,8 @@ use crate::trouble::{Stage, Trouble, chain};
 const BLOCKED: Duration = Duration::from_secs(5);
 /// When a PipelineRun that waits for children is looked at again, should their events be lost.
 const CHILDREN: Duration = Duration::from_secs(30);
+/// How long a PipelineRun waits for children in silence.
+const QUIET: Duration = Duration::from_secs(10);
 /// For how long a deleted run is held back for its signature.
 const DELETED: Duration = Duration::from_secs(600);
 /// How often a change is tried again when others change the run at the same time.
@@ -55,6 +57,27 @@ pub(crate) struct Context {
     pub(crate) registries: Registries,
     pub(crate) events: Events,
     pub(crate) settings: watch::Receiver<live::State>,
+    /// Images that somebody stores something beside.
+    pub(crate) images: Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
+}
+
+impl Context {
+    /// Waits until nobody else of this process stores beside these images: registries fail when equal blobs arrive side by side, and two
+    /// writers of one tag wait for each other anyway.
+    async fn alone(&self, images: &BTreeSet<DigestRef>) -> Vec<OwnedMutexGuard<()>> {
+        let locks: Vec<_> = {
+            let mut all = self.images.lock().await;
+            all.retain(|_, lock| Arc::strong_count(lock) > 1);
+            let of_image = |image: &DigestRef| Arc::clone(all.entry(image.clone()).or_default());
+            images.iter().map(of_image).collect()
+        };
+        let mut guards = Vec::with_capacity(locks.len());
+        // In one order for everybody, so that no two wait for each other.
+        for lock in locks {
+            guards.push(lock.lock_owned().await);
+        }
+        guards
+    }
 }
 
 /// How the work on a run ended.
@@ -103,6 +126,15 @@ struct Fresh {
     seen: Seen,
 }
 
+/// What our finalizer still holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// Children of PipelineRuns.
+    Children,
+    /// Nothing.
+    Nothing,
+}
+
 /// What is needed to sign.
 struct Means {
     live: Arc<Live>,
@@ -116,7 +148,10 @@ impl Attempt<'_> {
         let fresh = match self.read().await {
             Ok(Some(fresh)) => fresh,
             Ok(None) => return Done::nothing(),
-            Err(error) => return self.again(None, Stage::Storage, chain(&error)).await,
+            Err(error) => {
+                tracing::warn!(run = %self.run, error = chain(&error), "the run cannot be read now");
+                return self.later(BLOCKED, self.task.history.told.clone());
+            }
         };
         let state = self.context.settings.borrow().clone();
         let Some(live) = state.live else {
@@ -237,7 +272,7 @@ impl Attempt<'_> {
             true => {
                 let registry = self.registry(&prepared, means).await?;
                 if config.rules().absent_images == AbsentRule::Refuse {
-                    self.are_there(&registry, &prepared, means).await?;
+                    self.are_there(&registry, &prepared).await?;
                 }
                 Some(registry)
             }
@@ -281,7 +316,7 @@ impl Attempt<'_> {
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
         let record = self.record(means, outcome, &digests)?;
         let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
-        self.write(&fresh.seen, change).await?;
+        self.write(&fresh.seen, change, Hold::Children).await?;
         tracing::info!(
             run = %self.run,
             uid = self.task.uid,
@@ -313,12 +348,7 @@ impl Attempt<'_> {
     }
 
     /// Every image must be where the run says it is: otherwise a run would get signatures over whatever it names.
-    async fn are_there(
-        &self,
-        registry: &Registry,
-        prepared: &Prepared,
-        _means: &Means,
-    ) -> Result<(), Trouble> {
+    async fn are_there(&self, registry: &Registry, prepared: &Prepared) -> Result<(), Trouble> {
         for image in &prepared.images {
             let digest = Reference::Digest(&image.digest);
             match registry.head_manifest(&image.repository, digest).await {
@@ -357,6 +387,7 @@ impl Attempt<'_> {
         signed: &[tekseal_core::Signed],
         means: &Means,
     ) -> Result<HashMap<usize, Vec<String>>, Trouble> {
+        let _alone = self.context.alone(&prepared.images).await;
         let repository = prepare::repository(&means.live.config)
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
         let mut items = Vec::new();
@@ -481,13 +512,15 @@ impl Attempt<'_> {
             .map_err(|error| Trouble::last(Stage::Signing, &error))
     }
 
-    /// Writes the end of the work on the run. Our finalizer goes with the same change, unless a PipelineRun still needs the run.
-    async fn write(&self, seen: &Seen, mut change: Change) -> Result<(), Trouble> {
+    /// Writes the end of the work on the run. Our finalizer goes with the same change, but for children of PipelineRuns: they are held
+    /// until they are deleted and their PipelineRun has been attested.
+    async fn write(&self, seen: &Seen, change: Change, hold: Hold) -> Result<(), Trouble> {
         let mut seen = seen.clone();
-        let keeps = seen.pipeline_run().is_some() && seen.deleted().is_none();
+        let is_kept = hold == Hold::Children && seen.pipeline_run().is_some();
         for _ in 0..CONFLICTS {
+            let mut change = change.clone();
             let left = without_ours(seen.finalizers());
-            if !keeps && left.len() != seen.finalizers().len() {
+            if !is_kept && left.len() != seen.finalizers().len() {
                 change.finalizers = Some(left);
                 change.resource_version = Some(seen.resource_version().to_owned());
             }
@@ -521,15 +554,7 @@ impl Attempt<'_> {
             Trouble::Gone => return Done::nothing(),
             Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
             Trouble::Children(names) => {
-                let first: Vec<_> = names.iter().take(3).map(String::as_str).collect();
-                tracing::debug!(run = %self.run, waiting = first.join(","), "waits for children");
-                return Done {
-                    settled: Settled::After {
-                        wait: CHILDREN,
-                        told: self.task.history.told.clone(),
-                    },
-                    is_marked: false,
-                };
+                return self.wait_for_children(fresh, &names).await;
             }
             Trouble::Passing { stage, reason } => {
                 let limit = means.live.config.rules().retry_for;
@@ -552,7 +577,7 @@ impl Attempt<'_> {
                     Some(&reason),
                     BTreeMap::new(),
                 );
-                self.write(&fresh.seen, change).await
+                self.write(&fresh.seen, change, Hold::Children).await
             }
             Err(trouble) => Err(trouble),
         };
@@ -586,6 +611,33 @@ impl Attempt<'_> {
         }
     }
 
+    fn later(&self, wait: Duration, told: Option<String>) -> Done {
+        Done {
+            settled: Settled::After { wait, told },
+            is_marked: false,
+        }
+    }
+
+    /// Waits for children, which is a matter of moments; a longer wait is told.
+    async fn wait_for_children(&self, fresh: &Fresh, names: &[String]) -> Done {
+        let mut list = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        if names.len() > 5 {
+            list.push_str(&format!(" and {} more", names.len() - 5));
+        }
+        let text = format!("not signed yet: waits until its children are: {list}");
+        if self.overdue(&fresh.seen) {
+            return self.release(&fresh.seen, &text).await;
+        }
+        if self.task.history.first.elapsed() < QUIET {
+            return self.later(QUIET, self.task.history.told.clone());
+        }
+        tracing::warn!(run = %self.run, waiting = list, "waits for children");
+        if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
+            self.write_wait(change).await;
+        }
+        self.later(CHILDREN, Some(text))
+    }
+
     /// Waits for somebody to change something that is not the run.
     async fn blocked(&self, fresh: &Fresh, problem: &str) -> Done {
         if self.overdue(&fresh.seen) {
@@ -599,13 +651,7 @@ impl Attempt<'_> {
             }
             self.tell(Severity::Warning, "SigningBlocked", &text).await;
         }
-        Done {
-            settled: Settled::After {
-                wait: BLOCKED,
-                told: Some(problem.to_owned()),
-            },
-            is_marked: false,
-        }
+        self.later(BLOCKED, Some(problem.to_owned()))
     }
 
     async fn write_wait(&self, change: Change) {
@@ -659,7 +705,7 @@ impl Attempt<'_> {
                 is_marked: true,
             };
         }
-        match self.write(seen, Change::default()).await {
+        match self.write(seen, Change::default(), Hold::Nothing).await {
             Ok(()) | Err(Trouble::Gone) => done,
             Err(_) => Done {
                 settled: Settled::Again { told: None },
@@ -704,7 +750,7 @@ impl Attempt<'_> {
         self.tell(Severity::Warning, "ReleasedUnsigned", &text)
             .await;
         tracing::error!(run = %self.run, uid = self.task.uid, reason, "deleted run released without a signature");
-        match self.write(seen, Change::default()).await {
+        match self.write(seen, Change::default(), Hold::Nothing).await {
             Ok(()) | Err(Trouble::Gone) => Done::nothing(),
             Err(_) => Done {
                 settled: Settled::Again { told: None },

@@ -3,4 +3,5 @@
 mod faults;
 mod lifecycle;
 mod recording;
+mod rules;
 mod stand;
