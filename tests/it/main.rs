@@ -11,6 +11,7 @@ mod explain;
 mod golden;
 mod interop;
 mod lifecycle;
+mod node;
 mod on_cluster;
 mod signers;
 mod workshop;

@@ -5,7 +5,7 @@
 //!                                    │
 //!                    records, delays, gates, faults, bearer tokens
 //!   Cosign, buildah: the peers whose verdict counts
-//!   ApiServer: the real kube-apiserver, with Tekton's types
+//!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
@@ -21,7 +21,7 @@ mod registry;
 mod run;
 mod tls;
 
-pub use cluster::{ApiRequest, ApiServer, ApiSetup, Audit, Client, Watch, object_path};
+pub use cluster::{ApiRequest, ApiServer, ApiSetup, Audit, Client, Node, Watch, object_path};
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};

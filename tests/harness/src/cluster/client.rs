@@ -1,23 +1,21 @@
 //! Speaks to an API server as one user: requests of any kind, and the few that tests send all the time.
-//!
-//! TLS is openssl's `s_client`, one process a connection, kept for the next request: the harness has no TLS of its own, and a process
-//! for each request (curl, kubectl) would make a load generator measure itself.
 
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use base64::Engine as _;
+use serde_json::{Value, json};
 
-use super::process::{spawn, tail, tied};
-use crate::http::{Answer, Request, message, read_answer, read_head};
+use super::connection::Connection;
+use super::process::tail;
+use crate::http::{Answer, Request, message, read_head};
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+const AWAITED_WITHIN: Duration = Duration::from_secs(120);
 /// The field manager of what tests apply.
 const FIELD_MANAGER: &str = "tests";
 
@@ -64,6 +62,12 @@ impl Client {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// `https://host:port`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
     }
 
     /// Sends any request and gives any answer. A connection that was idle may have died; then the request is sent once more.
@@ -206,6 +210,81 @@ impl Client {
         open().unwrap_or_else(|e| panic!("watch of {path}: {e}\n{}", tail(&self.log)))
     }
 
+    /// Waits until something is so of the object at a path, and gives the object.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so within two minutes, with all that was seen.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let (collection, name) = path.rsplit_once('/').expect("a path has a slash");
+        let selected = format!("{collection}?fieldSelector=metadata.name%3D{name}");
+        let deadline = Instant::now() + AWAITED_WITHIN;
+        let mut others = Vec::new();
+        while Instant::now() < deadline {
+            // A server ends its watches when the definition of the type changes, as a webhook's certificate does.
+            let mut watch = self.watch(&selected);
+            let found = watch.find(|event| is_so(&event["object"]), deadline, &mut others);
+            if let Some(mut event) = found {
+                return event["object"].take();
+            }
+        }
+        panic!("{path} never was so; these came: {others:#?}");
+    }
+
+    /// Makes a namespace with the ServiceAccount `default`, which may be needed before a controller makes it, and gives its name.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    #[must_use]
+    pub fn namespace(&self) -> String {
+        let made = self.create(&json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"generateName": "test-"},
+        }));
+        let name = made["metadata"]["name"].as_str().expect("it has a name");
+        self.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": "default", "namespace": name},
+        }));
+        name.to_owned()
+    }
+
+    /// A token of a ServiceAccount that exists, for an hour. It may do what Roles and their bindings allow, which is nothing at first.
+    ///
+    /// # Panics
+    ///
+    /// When the server refuses.
+    #[must_use]
+    #[track_caller]
+    pub fn token_for(&self, namespace: &str, service_account: &str) -> String {
+        let path =
+            format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
+        let wanted =
+            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+        let made = self.with_body("POST", &path, "application/json", &wanted);
+        let token = made["status"]["token"].as_str();
+        token.expect("it has a token").to_owned()
+    }
+
+    /// Writes a kubeconfig for this user that only its owner can read.
+    pub(super) fn write_kubeconfig(&self, path: &Path) {
+        let ca = fs::read(&self.ca).expect("the server has a certificate");
+        let ca = base64::engine::general_purpose::STANDARD.encode(ca);
+        let text = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {"server": self.url(), "certificate-authority-data": ca}}],
+            "users": [{"name": "test", "user": {"token": self.token}}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        });
+        write_secret(path, &text.to_string());
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().expect("no holder of the pool panics")
     }
@@ -245,6 +324,19 @@ impl Client {
         );
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{method} {path}: {e}\n{text}"))
     }
+}
+
+/// Writes a file that only its owner can read.
+pub(super) fn write_secret(path: &Path, text: &str) {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .expect("the folder is ours");
+    file.write_all(text.as_bytes())
+        .expect("the folder is not full");
 }
 
 /// The path of an object, or of its collection where it has no name yet: by `apiVersion`, `kind`, `metadata.namespace`, `metadata.name`.
@@ -314,18 +406,25 @@ impl Watch {
     ///
     /// # Panics
     ///
-    /// When none comes within a minute, with all that came.
+    /// When none comes within two minutes, with all that came.
     #[track_caller]
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + TIMEOUT;
         let mut others = Vec::new();
+        let found = self.find(wanted, Instant::now() + AWAITED_WITHIN, &mut others);
+        found.unwrap_or_else(|| panic!("the event did not come; these came: {others:#?}"))
+    }
+
+    /// The first event that is wanted, with those before it in `others`; `None` when the time is over or the watch has ended.
+    fn find(
+        &mut self,
+        wanted: impl Fn(&Value) -> bool,
+        deadline: Instant,
+        others: &mut Vec<Value>,
+    ) -> Option<Value> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Some(event) = self.next_within(left) else {
-                panic!("the event did not come; these came: {others:#?}");
-            };
+            let event = self.next_within(deadline.saturating_duration_since(Instant::now()))?;
             if wanted(&event) {
-                return event;
+                return Some(event);
             }
             others.push(event);
         }
@@ -338,56 +437,8 @@ impl fmt::Debug for Watch {
     }
 }
 
-/// A TLS connection: a process of openssl, and our end of the socket that is its stdin and stdout.
-struct Connection {
-    openssl: Child,
-    reader: BufReader<UnixStream>,
-}
-
-impl Connection {
-    fn open(address: &str, ca: &Path) -> io::Result<Self> {
-        let (ours, theirs) = UnixStream::pair()?;
-        ours.set_read_timeout(Some(TIMEOUT))?;
-        ours.set_write_timeout(Some(TIMEOUT))?;
-        let host = address.split(':').next().unwrap_or_default();
-        let mut command = tied("openssl");
-        command
-            // `-quiet` also makes it pass on what we send as it is.
-            .args(["s_client", "-quiet", "-verify_quiet"])
-            .args(["-verify_return_error", "-verify_ip", host])
-            .args(["-connect", address, "-CAfile"])
-            .arg(ca)
-            .stdin(OwnedFd::from(theirs.try_clone()?))
-            .stdout(OwnedFd::from(theirs))
-            .stderr(Stdio::null());
-        Ok(Self {
-            openssl: spawn(command)?,
-            reader: BufReader::new(ours),
-        })
-    }
-
-    fn stream(&self) -> &UnixStream {
-        self.reader.get_ref()
-    }
-
-    fn exchange(&mut self, address: &str, request: &Request) -> io::Result<Answer> {
-        self.stream().write_all(&message(address, request))?;
-        read_answer(&mut self.reader, &request.method)
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // It may have ended already, with the server.
-        let _ = self.openssl.kill();
-        let _ = self.openssl.wait();
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -7,27 +7,29 @@
 //! ```
 //!
 //! No controller runs beside it: a namespace is never emptied, owners are never followed, and a namespace gets its ServiceAccount
-//! from [`ApiServer::namespace`]. What Tekton's controller writes into a run, a test writes ([`Client::put_status`]).
+//! from [`Client::namespace`]. What Tekton's controller writes into a run, a test writes ([`Client::put_status`]).
+//!
+//! With kubelet and Tekton it is a [`Node`], which `tests/cluster/run` starts beside the tests.
 
 mod audit;
 mod client;
+mod connection;
+mod node;
 mod peers;
 mod process;
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::net::TcpListener;
 use std::ops::Deref;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::client::write_secret;
 use self::peers::Peers;
 use self::process::{Daemon, Folder};
 use crate::http::Request;
@@ -36,6 +38,7 @@ use crate::tls::Certificates;
 
 pub use self::audit::{ApiRequest, Audit};
 pub use self::client::{Client, Watch, object_path};
+pub use self::node::Node;
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const ISSUER: &str = "https://kubernetes.default.svc";
@@ -108,7 +111,7 @@ impl Deref for ApiServer {
 }
 
 impl ApiServer {
-    /// The one server of this process, started with the first call. Tests take a [namespace](Self::namespace) each.
+    /// The one server of this process, started with the first call. Tests take a [namespace](Client::namespace) each.
     /// `None`, with the reason printed, where a peer is missing.
     ///
     /// # Panics
@@ -136,12 +139,6 @@ impl ApiServer {
         ApiSetup::default()
     }
 
-    /// `https://127.0.0.1:port`
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("https://{}", self.address())
-    }
-
     /// The administrator's kubeconfig: a file that only its owner can read.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -156,48 +153,8 @@ impl ApiServer {
     #[must_use]
     pub fn kubeconfig_for(&self, token: &str) -> PathBuf {
         let path = self.path(&format!("kubeconfig-{}", self.count()));
-        self.write_kubeconfig(&path, token);
+        self.with_token(token).write_kubeconfig(&path);
         path
-    }
-
-    /// Makes a namespace with the ServiceAccount `default`, which no controller makes here, and gives its name.
-    ///
-    /// # Panics
-    ///
-    /// When the server refuses.
-    #[must_use]
-    pub fn namespace(&self) -> String {
-        let name = format!("test-{}", self.count());
-        self.create(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        self.create(&json!({
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {"name": "default", "namespace": name},
-        }));
-        name
-    }
-
-    /// A token of a ServiceAccount that exists, for an hour. It may do what Roles and their bindings allow, which is nothing at first.
-    ///
-    /// # Panics
-    ///
-    /// When the server refuses.
-    #[must_use]
-    pub fn token_for(&self, namespace: &str, service_account: &str) -> String {
-        let path =
-            format!("/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token");
-        let body =
-            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-        let request =
-            Request::new("POST", &path).body("application/json", body.to_string().as_bytes());
-        let answer = self
-            .send(&request)
-            .unwrap_or_else(|e| panic!("{path}: {e}"));
-        let made: Value = serde_json::from_str(&answer.text()).expect("the server writes JSON");
-        made["status"]["token"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{path}: {made}"))
-            .to_owned()
     }
 
     /// Begins to count requests.
@@ -282,7 +239,7 @@ impl ApiServer {
             server.port = free_port();
             server.admin = client(server.port, &ca, &at, &token);
         }
-        server.write_kubeconfig(&server.kubeconfig(), &token);
+        server.admin.write_kubeconfig(&server.kubeconfig());
         server.install_crds();
         server
     }
@@ -384,20 +341,6 @@ impl ApiServer {
         }
     }
 
-    fn write_kubeconfig(&self, path: &Path, token: &str) {
-        let ca = fs::read(self.ca()).expect("the certificate was made");
-        let ca = base64::engine::general_purpose::STANDARD.encode(ca);
-        let text = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "clusters": [{"name": "test", "cluster": {"server": self.url(), "certificate-authority-data": ca}}],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        });
-        write_secret(path, &text.to_string());
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -456,16 +399,4 @@ fn free_port() -> u16 {
 fn token() -> String {
     let out = Run::new("openssl").args(["rand", "-hex", "16"]).ok();
     out.stdout.trim().to_owned()
-}
-
-fn write_secret(path: &Path, text: &str) {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .expect("the folder is ours");
-    file.write_all(text.as_bytes())
-        .expect("the folder is not full");
 }

@@ -28,7 +28,7 @@ impl Peers {
         Some(Self {
             etcd: installed("etcd")?,
             api_server: built("kubernetes", "kube-apiserver")?,
-            crds: built("tekton", "crds")?,
+            crds: built("tekton", "config/300-crds")?,
         })
     }
 }

@@ -140,6 +140,21 @@ impl Registry {
         Self::setup().start()
     }
 
+    /// The registry with plain http and no login that somebody else runs at this address.
+    ///
+    /// # Panics
+    ///
+    /// When there is no temporary folder.
+    #[must_use]
+    pub fn at(address: &str) -> Self {
+        Self {
+            front: None,
+            back: Server::at(address),
+            certificates: None,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+        }
+    }
+
     /// A setup to be completed with [`Setup::start`].
     #[must_use]
     pub fn setup() -> Setup {

@@ -16,13 +16,24 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A running server.
 pub(super) struct Server {
     pub(super) address: String,
-    watcher: Child,
+    /// `None` when somebody else runs it.
+    watcher: Option<Child>,
     /// While this pipe is open the server lives. It closes when the value is dropped, and when this process dies in whatever way.
     alive: Option<ChildStdin>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
+    /// A server that somebody else runs.
+    pub(super) fn at(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            watcher: None,
+            alive: None,
+            log: Arc::default(),
+        }
+    }
+
     pub(super) fn start(folder: &Path, name: &str, extra: &str) -> Self {
         assert!(
             on_path("docker-registry").is_some(),
@@ -64,7 +75,7 @@ impl Server {
         });
         let mut server = Self {
             address: String::new(),
-            watcher,
+            watcher: Some(watcher),
             alive,
             log,
         };
@@ -90,6 +101,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.alive.take());
-        let _ = self.watcher.wait();
+        if let Some(watcher) = &mut self.watcher {
+            let _ = watcher.wait();
+        }
     }
 }
