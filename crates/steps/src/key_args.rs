@@ -36,7 +36,9 @@ pub struct PasswordArgs {
 impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it.
     pub fn open(&self, cluster: &ClusterArgs) -> Result<Signer, Failure> {
-        let KeyText { pem, mut password } = read_key(&self.key, cluster, Half::Private)?;
+        let KeyText {
+            pem, mut password, ..
+        } = read_key(&self.key, cluster, Half::Private)?;
         let get = || match password.take() {
             Some(password) => Ok(password),
             None => self.password.get("Password for private key: "),
@@ -115,12 +117,24 @@ enum Half {
 struct KeyText {
     pem: Zeroizing<Vec<u8>>,
     password: Option<Zeroizing<Vec<u8>>>,
+    /// Public keys of earlier pairs beside it.
+    former: Vec<Zeroizing<Vec<u8>>>,
 }
 
 /// Reads a public key from a file, `env://NAME` or `k8s://NAMESPACE/SECRET`.
 pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, Failure> {
     let key = read_key(reference, cluster, Half::Public)?;
     PublicKey::from_pem(&key.pem)
+        .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
+}
+
+/// Reads a public key and, where it is in a Secret, those of earlier pairs that rotation kept there: what was signed before is good too.
+pub fn public_keys(reference: &str, cluster: &ClusterArgs) -> Result<Vec<PublicKey>, Failure> {
+    let key = read_key(reference, cluster, Half::Public)?;
+    std::iter::once(&key.pem)
+        .chain(&key.former)
+        .map(|pem| PublicKey::from_pem(pem))
+        .collect::<Result<_, _>>()
         .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
 }
 
@@ -148,6 +162,7 @@ fn read_key(reference: &str, cluster: &ClusterArgs, half: Half) -> Result<KeyTex
     Ok(KeyText {
         pem: Zeroizing::new(bytes),
         password: None,
+        former: Vec::new(),
     })
 }
 
@@ -165,5 +180,10 @@ fn of_secret(mut secret: SecretData, half: Half, reference: &str) -> Result<KeyT
         Half::Private => secret.data.remove(secrets::PASSWORD),
         Half::Public => None,
     };
-    Ok(KeyText { pem, password })
+    let former = secret.former_public_keys();
+    Ok(KeyText {
+        former: former.map(|pem| Zeroizing::new(pem.to_vec())).collect(),
+        pem,
+        password,
+    })
 }

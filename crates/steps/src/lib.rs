@@ -6,6 +6,7 @@ pub mod attest;
 pub mod buildah_push;
 pub mod cluster_args;
 pub mod desk;
+mod documents;
 pub mod exit;
 pub mod explain;
 pub mod files;

@@ -1,13 +1,10 @@
 //! Which run, with which children, and how it is formatted: the flags that every tool shares that reads a run.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::fmt;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use serde_json::value::RawValue;
 use tekseal_cluster::{Cluster, RunRef};
 use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
 use tekseal_core::format::{Format, Settings};
@@ -15,20 +12,18 @@ use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome};
 use tekseal_core::patterns::NamePatterns;
 use tekseal_core::plan::Plan;
 use tekseal_core::redact::{self, Redacted};
-use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren, Run, RunKind};
+use tekseal_core::run::{self, CompletedRun, MissingChildren, Run, RunKind};
 use tekseal_core::{Payload, Subject, credential};
 
 use crate::Failure;
-use crate::cluster_args::{self, ClusterArgs};
-use crate::files;
+use crate::cluster_args::ClusterArgs;
+use crate::documents::{Documents, RunSource, refused};
 use crate::handover;
 use crate::log;
 use crate::registry_args::given;
 
 /// The most subjects that readers of a Statement accept.
 const MOST_SUBJECTS: usize = 1024;
-/// The most bytes that all documents of children may have together.
-const MAX_CHILDREN_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Which run, and how it is formatted.
 #[derive(Debug, clap::Args)]
@@ -78,15 +73,6 @@ pub struct ContextArgs {
     redact_params: Option<String>,
 }
 
-/// Where a run is read.
-#[derive(Debug)]
-pub(crate) enum RunSource {
-    /// A document, `-` for stdin.
-    File(PathBuf),
-    /// A cluster.
-    Cluster(RunRef),
-}
-
 /// What the flags say, read once and before any document: a bad flag is told whatever the run is.
 #[derive(Debug)]
 pub(crate) struct Flags<'a> {
@@ -97,19 +83,6 @@ pub(crate) struct Flags<'a> {
     deep: Option<DeepInspection>,
     redact: Option<NamePatterns>,
     missing: MissingChildren,
-}
-
-/// The documents of a run as they were read.
-#[derive(Debug)]
-pub(crate) struct Documents {
-    run: Vec<u8>,
-    children: Vec<Child>,
-}
-
-#[derive(Debug)]
-struct Child {
-    name: String,
-    bytes: Vec<u8>,
 }
 
 impl SourceArgs {
@@ -161,11 +134,14 @@ impl SourceArgs {
 }
 
 impl ContextArgs {
+    /// Paths of the children's documents.
+    fn children(&self) -> impl Iterator<Item = &Path> {
+        given(&self.children).map(Path::new)
+    }
+
     /// Reads the documents of the run and its children.
     pub(crate) fn read(&self, run: &Path) -> Result<Documents, Failure> {
-        let run = files::read(run, run::MAX_RUN_BYTES, "run document")?;
-        let children = self.children()?;
-        Ok(Documents { run, children })
+        Documents::of_files(run, self.children())
     }
 
     /// Reads the run and its children in a cluster, and the documents of further children that were given: of those that are gone.
@@ -174,29 +150,12 @@ impl ContextArgs {
         cluster: &Cluster,
         run: &RunRef,
     ) -> Result<Documents, Failure> {
-        let given = self.children()?;
-        let read = cluster_args::read_run(cluster, run)
-            .await
-            .map_err(|f| f.context("reading the run"))?;
-        let children = read.children.into_iter().map(|(name, document)| Child {
-            name,
-            bytes: document.into_bytes(),
-        });
-        Ok(Documents {
-            children: children.chain(given).collect(),
-            run: read.run.into_bytes(),
-        })
+        Documents::of_cluster(cluster, run, self.children()).await
     }
 
-    fn children(&self) -> Result<Vec<Child>, Failure> {
-        let mut children = Vec::new();
-        let mut left = MAX_CHILDREN_BYTES;
-        for path in given(&self.children).map(Path::new) {
-            for file in files_of(path)? {
-                read_children(&file, &mut children, &mut left)?;
-            }
-        }
-        Ok(children)
+    /// Whether a configuration was given.
+    pub(crate) fn has_config(&self) -> bool {
+        given(&self.config).next().is_some()
     }
 
     /// The configuration, with what is odd about it told.
@@ -205,11 +164,8 @@ impl ContextArgs {
             return Ok(Config::of_a_step());
         };
         let place = format!("configuration {}", path.display());
-        let config = Config::from_map(&handover::read_map(path)?).map_err(|e| {
-            e.warnings.iter().for_each(warn_of_config);
-            Failure::misuse(e).context(place.clone())
-        })?;
-        config.warnings().iter().for_each(warn_of_config);
+        let config = config_of_map(&handover::read_map(path)?)
+            .map_err(|e| Failure::misuse(e).context(place.clone()))?;
         let is_ours = |warning: &&Warning| matches!(warning, Warning::UnknownKey { key, .. } if key.starts_with("tekseal."));
         if let Some(Warning::UnknownKey { key, .. }) = config.warnings().iter().find(is_ours) {
             return Err(Failure::misuse(anyhow!("key {key} is not known"))
@@ -260,15 +216,12 @@ impl Flags<'_> {
         &self,
         documents: &'d Documents,
     ) -> Result<CompletedRun<'d>, run::Error> {
-        let children: Vec<_> = documents
-            .children
-            .iter()
-            .map(|child| ChildDocument {
-                name: &child.name,
-                bytes: &child.bytes,
-            })
-            .collect();
-        CompletedRun::from_json(&documents.run, &children, self.missing)
+        documents.completed(self.missing)
+    }
+
+    /// Attests a PipelineRun with the children that are there.
+    pub(crate) fn allow_missing_children(&mut self) {
+        self.missing = MissingChildren::Allow;
     }
 
     /// What is said of every Statement: by the flags, else by the configuration.
@@ -319,81 +272,6 @@ impl Flags<'_> {
     }
 }
 
-impl Documents {
-    /// The run, completed or not.
-    pub(crate) fn unfinished(&self) -> Result<Run<'_>, Failure> {
-        Run::from_json(&self.run).map_err(Failure::misuse)
-    }
-}
-
-impl RunSource {
-    /// A file, or a run of a cluster where it begins with `k8s://`.
-    pub(crate) fn parse(text: &Path) -> Result<Self, Failure> {
-        match text.to_str().filter(|text| text.starts_with("k8s://")) {
-            Some(reference) => Ok(Self::Cluster(reference.parse().map_err(Failure::misuse)?)),
-            None => Ok(Self::File(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for RunSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, "run document {}", path.display()),
-            Self::Cluster(run) => run.fmt(f),
-        }
-    }
-}
-
-/// A refused document as a tool reports it.
-pub(crate) fn refused(error: run::Error, source: &RunSource) -> Failure {
-    let place = source.to_string();
-    if let RunSource::Cluster(_) = source {
-        return refused_of_cluster(error).context(place);
-    }
-    match error {
-        run::Error::NotCompleted { .. } => Failure::no(error)
-            .context(place)
-            .hint("provenance is of finished runs: read the run again after it has ended"),
-        run::Error::ChildrenAbsent { .. } => Failure::no(error).context(place).hint(
-            "give the documents of all child TaskRuns with --children (kubectl get taskruns -l tekton.dev/pipelineRun=NAME -o json prints them), read anew where they were not completed; what is no TaskRun can only be left out, with --allow-missing-children",
-        ),
-        run::Error::ChildTwice(_) => Failure::misuse(error)
-            .context(place)
-            .hint("give each child once, as it is in the cluster"),
-        run::Error::Repetition(_) => Failure::no(error)
-            .context(place)
-            .hint("name each child and each task of the Pipeline once"),
-        run::Error::Child { .. } => Failure::misuse(error)
-            .hint("give each child TaskRun as `kubectl get taskrun NAME -o json` prints it"),
-        run::Error::Json(_) | run::Error::Field(_) | run::Error::Kind { .. } => {
-            Failure::misuse(error).context(place).hint(
-                "give one TaskRun or PipelineRun as `kubectl get taskrun NAME -o json` prints it",
-            )
-        }
-    }
-}
-
-/// The documents are the API server's: there is nobody to give better ones.
-fn refused_of_cluster(error: run::Error) -> Failure {
-    match error {
-        run::Error::NotCompleted { .. } => Failure::no(error)
-            .hint("provenance is of finished runs: call again after it has ended"),
-        run::Error::ChildrenAbsent { .. } => Failure::no(error).hint(
-            "a child that is gone from the cluster can be given as a document with --children; what is no TaskRun can only be left out, with --allow-missing-children",
-        ),
-        run::Error::ChildTwice(_) => Failure::misuse(error)
-            .hint("the document that --children gives is not what the cluster has: leave it out"),
-        run::Error::Repetition(_) => {
-            Failure::no(error).hint("name each child and each task of the Pipeline once")
-        }
-        run::Error::Child { .. }
-        | run::Error::Json(_)
-        | run::Error::Field(_)
-        | run::Error::Kind { .. } => Failure::no(error),
-    }
-}
-
 fn build_type(uri: &str) -> Result<BuildType, Failure> {
     let mut all = BuildType::ALL.iter();
     let found = all.find(|build_type| build_type.name() == uri);
@@ -416,6 +294,17 @@ fn switch(flag: &str, value: &Option<String>) -> Result<Option<bool>, Failure> {
             "{flag} {other:?} is not understood, wanted true or false"
         ))),
     }
+}
+
+/// The configuration of this map, with what is odd about it told.
+pub(crate) fn config_of_map(map: &BTreeMap<String, String>) -> Result<Config, config::Error> {
+    let config = Config::from_map(map);
+    let warnings = match &config {
+        Ok(config) => config.warnings(),
+        Err(error) => &error.warnings[..],
+    };
+    warnings.iter().for_each(warn_of_config);
+    config
 }
 
 fn warn_of_config(warning: &Warning) {
@@ -556,65 +445,6 @@ pub(crate) fn is_spare(finding: &Finding<'_>, all: &[Finding<'_>]) -> bool {
         && all
             .iter()
             .any(|other| other.hint == finding.hint && other.outcome == Outcome::Used)
-}
-
-/// The files that a path stands for: those of a folder in the order of their names, or itself.
-fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let unreadable = |e| Failure::misuse(e).context(format!("reading folder {}", path.display()));
-    let mut found = Vec::new();
-    for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|e| e == "json") && file.is_file() {
-            found.push(file);
-        }
-    }
-    if found.is_empty() {
-        log::warn(
-            "the folder of children has no file *.json",
-            &[("folder", &path.display())],
-        );
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// Reads the documents in a file: one run, or a List of them as `kubectl get taskruns -o json` prints it.
-fn read_children(file: &Path, children: &mut Vec<Child>, left: &mut u64) -> Result<(), Failure> {
-    #[derive(serde::Deserialize)]
-    struct List<'a> {
-        #[serde(default)]
-        kind: String,
-        #[serde(borrow, default)]
-        items: Option<Vec<&'a RawValue>>,
-    }
-    let bytes = files::read(file, *left, "child documents")?;
-    *left -= bytes.len() as u64;
-    let name = file.display().to_string();
-    let items = serde_json::from_slice::<List<'_>>(&bytes)
-        .ok()
-        .filter(|list| matches!(list.kind.as_str(), "List" | "TaskRunList"))
-        .and_then(|list| list.items);
-    match items {
-        Some(items) => children.extend(items.iter().enumerate().map(|(at, item)| Child {
-            name: format!("{name} items[{at}]"),
-            bytes: item.get().as_bytes().to_vec(),
-        })),
-        None => children.push(Child { name, bytes }),
-    }
-    if let Some(large) = children
-        .iter()
-        .find(|c| c.bytes.len() as u64 > run::MAX_RUN_BYTES)
-    {
-        return Err(Failure::misuse(anyhow!(
-            "child document {} is larger than {} KiB",
-            large.name,
-            run::MAX_RUN_BYTES / 1024
-        )));
-    }
-    Ok(())
 }
 
 /// What a Subject is called in messages.

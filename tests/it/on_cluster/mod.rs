@@ -1,5 +1,6 @@
 //! The programs beside a real API server: runs, keys and marks that they read and write there, with whose rights.
 
+mod explain;
 mod keygen;
 mod keys;
 mod runs;

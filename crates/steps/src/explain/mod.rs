@@ -1,27 +1,39 @@
 //! `tekseal-explain`: why a run would be signed or not. Each result and parameter with the hint that it is or nearly is, what would be
-//! signed of it, under which key, where it would be stored, and what stands in the way.
+//! signed of it, under which key, where it would be stored, and what stands in the way. Of a run in a cluster also what became of it by now,
+//! and what happens next.
 //!
 //! It reads documents, or a cluster: it signs nothing, asks no registry, and needs no key.
 
+mod cluster;
+mod next;
+mod record;
 mod text;
 mod warnings;
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use tekseal_core::config::{Choice as _, Config, SignerKind};
+use tekseal_core::config::{ChildrenRule, Choice as _, Config, SignerKind};
 use tekseal_core::format::Format;
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
 use tekseal_core::redact::Redacted;
-use tekseal_core::run::{self, CompletedRun, Run, RunKind};
-use tekseal_core::{Digest, PayloadKind, credential};
+use tekseal_core::run::{self, Absence, AbsentChild, CompletedRun, Run, RunKind};
+use tekseal_core::{Digest, PayloadKind, Repository, credential, marks};
+use tekseal_signing::PublicKey;
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
-use crate::source_args::{ContextArgs, Documents, Flags, RunSource, is_spare, name_of, refused};
+use crate::documents::{Documents, RunSource, refused};
+use crate::key_args;
+use crate::registry_args::given;
+use crate::source_args::{ContextArgs, Flags, is_spare, name_of};
 use crate::verify::Output;
+
+use cluster::OnCluster;
+use record::RecordSaid;
 
 /// Explain what of a run would be signed, under which key and where it would be stored, and why not.
 #[derive(Debug, clap::Args)]
@@ -33,6 +45,17 @@ pub struct Args {
     context: ContextArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    /// Namespace of the controller, with its ConfigMap chains-config and its Lease
+    #[arg(
+        long,
+        env = "TEKSEAL_SYSTEM_NAMESPACE",
+        value_name = "NAMESPACE",
+        default_value = "tekton-chains"
+    )]
+    system_namespace: String,
+    /// Public key of the controller, with which the record on the run is verified: a file, env://NAME, or k8s://NAMESPACE/SECRET
+    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    key: Option<String>,
     /// How to print
     #[arg(
         long,
@@ -61,6 +84,15 @@ struct Explanation {
     decision: String,
     /// Annotations by which some signer says what it did. They prove nothing.
     marks: Vec<Mark>,
+    /// What a controller says it did, signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<RecordSaid>,
+    /// Why it is not signed, as a controller wrote it on the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What is known in the cluster beside the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_cluster: Option<OnCluster>,
     results: Vec<Entry>,
     parameters: Vec<Entry>,
     /// Names of the parameters whose values are replaced by their digest.
@@ -71,6 +103,9 @@ struct Explanation {
     items: Vec<Signing>,
     left_out: Vec<Reason>,
     warnings: Vec<String>,
+    /// Where images are, and where something would be stored.
+    #[serde(skip)]
+    repositories: BTreeSet<Repository>,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,20 +162,32 @@ struct Reason {
 
 /// Reads the documents and prints the explanation. Exit 0 whatever it says; 2 when a document or the configuration cannot be read.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let flags = args.context.flags()?;
-    let config = args.context.config()?;
+    let mut flags = args.context.flags()?;
     let source = RunSource::parse(&args.run)?;
-    let documents = match &source {
-        RunSource::File(path) => args.context.read(path)?,
-        RunSource::Cluster(run) => crate::block_on(async {
-            let cluster = args.cluster.connect().await?;
-            args.context.of_cluster(&cluster, run).await
-        })?,
+    let keys = given(&args.key).next();
+    let keys = keys
+        .map(|reference| key_args::public_keys(reference, &args.cluster))
+        .transpose()?;
+    let (documents, config, facts) = match &source {
+        RunSource::File(path) => {
+            let config = args.context.config()?;
+            (args.context.read(path)?, config, None)
+        }
+        RunSource::Cluster(run) => {
+            let (documents, config, facts) = crate::block_on(async {
+                let cluster = args.cluster.connect().await?;
+                cluster::gather(&cluster, run, &args.context, &args.system_namespace).await
+            })?;
+            (documents, config, Some(facts))
+        }
     };
-    let explanation = match flags.completed(&documents) {
-        Ok(run) => of_completed(&run, &flags, &config)?,
-        Err(refusal) => of_unfinished(&documents, refusal, &source)?,
-    };
+    let (mut explanation, absent) = explained(&documents, &source, &mut flags, &config)?;
+    explanation.read_marks(&documents, keys.as_deref())?;
+    if let Some(facts) = facts {
+        let next = next::of(&facts, &config, &explanation, &absent);
+        let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
+        explanation.on_cluster = Some(facts.tell(&repositories, next));
+    }
     let text = match args.output {
         Output::Text => text::draw(&explanation),
         Output::Json => {
@@ -153,6 +200,39 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .lock()
         .write_all(text.as_bytes())
         .map_err(|e| Failure::outside(e).context("writing to stdout"))
+}
+
+/// The explanation, and the children that a PipelineRun lacks. In a cluster the configuration may say to do without those that are gone.
+fn explained(
+    documents: &Documents,
+    source: &RunSource,
+    flags: &mut Flags<'_>,
+    config: &Config,
+) -> Result<(Explanation, Vec<AbsentChild>), Failure> {
+    let mut completed = flags.completed(documents);
+    if let (Err(run::Error::ChildrenAbsent { absent, .. }), RunSource::Cluster(_)) =
+        (&completed, source)
+        && config.rules().missing_children == ChildrenRule::Attest
+        && !absent
+            .iter()
+            .any(|child| child.reason == Absence::NotCompleted)
+    {
+        flags.allow_missing_children();
+        completed = flags.completed(documents);
+    }
+    match completed {
+        Ok(run) => {
+            let absent = run.absent_children().to_vec();
+            Ok((of_completed(&run, flags, config)?, absent))
+        }
+        Err(refusal) => {
+            let absent = match &refusal {
+                run::Error::ChildrenAbsent { absent, .. } => absent.clone(),
+                _ => Vec::new(),
+            };
+            Ok((of_unfinished(documents, refusal, source)?, absent))
+        }
+    }
 }
 
 /// A run that cannot be attested as it is: not completed, or without its children.
@@ -200,6 +280,14 @@ fn of_completed(
     );
     let mut explanation = of_run(run.run(), &observed.own);
     explanation.deep_inspection = settings.deep == DeepInspection::On;
+    let places = plan.items.iter().flat_map(|item| &item.places);
+    explanation
+        .repositories
+        .extend(places.filter_map(|place| match place {
+            Place::Tag { repository, .. } => Some(repository.clone()),
+            Place::Referrer(image) => Some(image.repository.clone()),
+            Place::Annotations { .. } | Place::Elsewhere { .. } | Place::Nothing { .. } => None,
+        }));
     explanation.children = children(&observed, settings.deep);
     explanation.items = plan
         .items
@@ -235,6 +323,21 @@ fn of_completed(
 }
 
 impl Explanation {
+    /// What a controller wrote on the run.
+    fn read_marks(
+        &mut self,
+        documents: &Documents,
+        keys: Option<&[PublicKey]>,
+    ) -> Result<(), Failure> {
+        let run = documents.unfinished()?;
+        let annotation = |wanted: &str| run.annotations().find(|(key, _)| *key == wanted);
+        let mark = annotation(marks::SIGNED).map(|(_, value)| value);
+        self.record = annotation(marks::RECORD)
+            .map(|(_, record)| RecordSaid::of(record, run.uid(), mark, keys));
+        self.reason = annotation(marks::REASON).map(|(_, reason)| reason.to_owned());
+        Ok(())
+    }
+
     /// The hints of steps count in one format alone.
     fn pass_over_steps(&mut self) {
         let entries = self.steps.iter_mut().flat_map(|step| &mut step.results);
@@ -283,6 +386,12 @@ fn of_run(run: &Run<'_>, own: &TaskHints<'_>) -> Explanation {
         uid: run.uid().to_owned(),
         state: state.to_owned(),
         marks,
+        repositories: own
+            .results
+            .images
+            .iter()
+            .map(|image| image.repository.clone())
+            .collect(),
         results: entries(run.results().map(|r| r.name), &own.results.findings),
         parameters: parameters(run),
         steps: run

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use super::cluster::OnCluster;
+use super::record::RecordSaid;
 use super::{Entry, Explanation, Signing};
 use crate::exit::is_invisible;
 
@@ -33,6 +35,15 @@ pub(super) fn draw(explanation: &Explanation) -> String {
             2,
             format!("the run says {said}, which proves nothing by itself"),
         );
+    }
+    if let Some(record) = &explanation.record {
+        line(2, record_line(record));
+    }
+    if let Some(reason) = &explanation.reason {
+        line(2, format!("reason on the run: {reason}"));
+    }
+    if let Some(cluster) = &explanation.on_cluster {
+        line(2, format!("next: {}", cluster.next));
     }
     list(&mut line, "results", &explanation.results);
     parameters(&mut line, &explanation.parameters);
@@ -66,6 +77,9 @@ pub(super) fn draw(explanation: &Explanation) -> String {
     for left_out in &explanation.left_out {
         line(2, format!("{}: {}", left_out.what, left_out.reason));
     }
+    if let Some(cluster) = &explanation.on_cluster {
+        on_cluster(&mut line, cluster);
+    }
     if !explanation.warnings.is_empty() {
         line(0, "warnings".to_owned());
     }
@@ -73,6 +87,65 @@ pub(super) fn draw(explanation: &Explanation) -> String {
         line(2, warning.clone());
     }
     text
+}
+
+fn record_line(record: &RecordSaid) -> String {
+    let verdict = match (&record.reason, record.verdict) {
+        (Some(reason), verdict) => format!("{verdict}: {reason}"),
+        (None, "not verified") => "not verified: --key does".to_owned(),
+        (None, verdict) => verdict.to_owned(),
+    };
+    let Some(outcome) = record.outcome else {
+        return format!("record on the run: {verdict}");
+    };
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    format!(
+        "record on the run: {outcome:?} at {} by {}, {} payloads, key {} ({verdict})",
+        text(&record.at),
+        text(&record.by),
+        record.payloads,
+        text(&record.key)
+    )
+}
+
+fn on_cluster(line: &mut impl FnMut(usize, String), cluster: &OnCluster) {
+    line(0, "in the cluster".to_owned());
+    line(2, format!("configuration: {}", cluster.configuration));
+    line(2, format!("controller: {}", cluster.controller));
+    line(2, format!("ServiceAccount {}", cluster.service_account));
+    if cluster.registry_secrets.is_empty() {
+        line(
+            4,
+            "no Secret for registries: they are asked without credentials".to_owned(),
+        );
+    }
+    for secret in &cluster.registry_secrets {
+        let shown = match secret.repositories.as_deref() {
+            None => "could not be read, so it is not known for which registries".to_owned(),
+            Some([]) => "has nothing for these images".to_owned(),
+            Some(repositories) => format!("for {}", repositories.join(", ")),
+        };
+        line(4, format!("Secret {}: {shown}", secret.name));
+    }
+    for event in &cluster.events {
+        let count = match event.count {
+            1 => String::new(),
+            count => format!(" ({count} times)"),
+        };
+        line(
+            2,
+            format!(
+                "Event {} {}{count} by {}: {}",
+                event.at.as_deref().unwrap_or("at an unknown time"),
+                event.reason,
+                event.by,
+                event.note
+            ),
+        );
+    }
+    for unread in &cluster.unread {
+        line(2, format!("not read: {unread}"));
+    }
 }
 
 /// A local record has no namespace.

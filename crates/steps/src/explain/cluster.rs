@@ -1,0 +1,351 @@
+//! What a cluster knows of a run beside the run: the configuration, Events, credentials, and whether a controller is there.
+//!
+//! The run must be readable. Everything else is told where it may be read, and what may not be read is told too.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tekseal_cluster::{Cluster, Error, Holder, RunRef, SecretRef, Seen, Told};
+use tekseal_core::Repository;
+use tekseal_core::config::Config;
+use tekseal_core::docker_config::{Credentials, KubernetesSecret};
+
+use crate::Failure;
+use crate::documents::Documents;
+use crate::exit;
+use crate::source_args::{ContextArgs, config_of_map};
+
+/// Name of the ConfigMap with the configuration.
+const CONFIG: &str = "chains-config";
+/// Name of the Lease that a controller of ours holds.
+const LEASE: &str = "tekseal-controller";
+/// The most Events that are told.
+const MOST_EVENTS: usize = 5;
+/// A Lease that was not renewed for so many times its duration is taken for left behind. Clocks may differ, so it is generous.
+const STALE: i64 = 10;
+
+/// What was read beside the run and the configuration.
+pub(super) struct Facts {
+    pub(super) run: RunRef,
+    /// What a controller sees of the run.
+    pub(super) seen: Seen,
+    configuration: String,
+    controller: Controller,
+    account: String,
+    secrets: Vec<Secret>,
+    events: Vec<Event>,
+    unread: Vec<String>,
+}
+
+/// A Secret of the ServiceAccount.
+struct Secret {
+    name: String,
+    /// What it has for registries; nothing where it could not be read.
+    credentials: Option<Credentials>,
+}
+
+/// Who would sign the run.
+pub(super) enum Controller {
+    /// A Lease is held by this one.
+    There(String),
+    /// There is no Lease, or nobody renews it.
+    Absent(String),
+    /// It could not be read.
+    Unknown,
+}
+
+/// What is told of it. The names of the members are those of the JSON output.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OnCluster {
+    /// Where the configuration was read.
+    pub(super) configuration: String,
+    pub(super) controller: String,
+    pub(super) service_account: String,
+    /// The account's Secrets for registries, in the order in which they are tried.
+    pub(super) registry_secrets: Vec<RegistrySecret>,
+    /// The last Events of type Warning, newest first.
+    pub(super) events: Vec<Event>,
+    /// What could not be read, and why.
+    pub(super) unread: Vec<String>,
+    /// What becomes of the run.
+    pub(super) next: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct RegistrySecret {
+    pub(super) name: String,
+    /// The repositories that it would be shown for; nothing is known where it could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repositories: Option<Vec<String>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Event {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) at: Option<String>,
+    pub(super) by: String,
+    pub(super) reason: String,
+    pub(super) note: String,
+    pub(super) count: i32,
+}
+
+/// Reads the run, its children, and what else may be read.
+pub(super) async fn gather(
+    cluster: &Cluster,
+    run: &RunRef,
+    context: &ContextArgs,
+    system_namespace: &str,
+) -> Result<(Documents, Config, Facts), Failure> {
+    let documents = context.of_cluster(cluster, run).await?;
+    let text = documents.run_bytes();
+    let seen: Seen = serde_json::from_slice(text)
+        .map_err(|e| Failure::no(e).context(format!("{run} is not understood")))?;
+    let account = account_of(text);
+    let mut unread = Vec::new();
+    let (config, configuration) = match context.has_config() {
+        true => (context.config()?, "as given with --config".to_owned()),
+        false => read_config(cluster, system_namespace, &mut unread).await?,
+    };
+    let with_pull_secrets = config.rules().pull_secrets;
+    let (told, holder, names) = tokio::join!(
+        cluster.warnings_of(run, seen.uid()),
+        cluster.lease_holder(system_namespace, LEASE),
+        cluster.account_secret_names(&run.namespace, &account, with_pull_secrets),
+    );
+    let lease = format!("Lease {system_namespace}/{LEASE}");
+    let controller = match known(holder, &mut unread) {
+        None => Controller::Unknown,
+        Some(holder) => Controller::of(&lease, holder, Timestamp::now()),
+    };
+    let mut secrets = Vec::new();
+    for name in known(names, &mut unread).unwrap_or_default() {
+        secrets.extend(read_secret(cluster, &run.namespace, name, &mut unread).await);
+    }
+    let told = known(told, &mut unread).unwrap_or_default();
+    let facts = Facts {
+        run: run.clone(),
+        seen,
+        configuration,
+        controller,
+        account,
+        secrets,
+        events: told.into_iter().take(MOST_EVENTS).map(Event::of).collect(),
+        unread,
+    };
+    Ok((documents, config, facts))
+}
+
+impl Facts {
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// What is told, for the repositories in which something would be stored.
+    pub(super) fn tell(self, repositories: &[Repository], next: String) -> OnCluster {
+        OnCluster {
+            configuration: self.configuration,
+            controller: match self.controller {
+                Controller::There(said) | Controller::Absent(said) => said,
+                Controller::Unknown => "not known".to_owned(),
+            },
+            service_account: self.account,
+            registry_secrets: self
+                .secrets
+                .into_iter()
+                .map(|secret| RegistrySecret {
+                    name: secret.name,
+                    repositories: secret.credentials.map(|credentials| {
+                        repositories
+                            .iter()
+                            .filter(|repository| !credentials.for_repository(repository).is_empty())
+                            .map(ToString::to_string)
+                            .collect()
+                    }),
+                })
+                .collect(),
+            events: self.events,
+            unread: self.unread,
+            next,
+        }
+    }
+}
+
+impl Controller {
+    fn of(lease: &str, holder: Option<Holder>, now: Timestamp) -> Self {
+        let Some(holder) = holder else {
+            return Self::Absent(format!("there is no {lease}"));
+        };
+        let Some(identity) = holder.identity else {
+            return Self::Absent(format!("nobody holds {lease}"));
+        };
+        let duration = i64::try_from(holder.duration.as_secs()).unwrap_or(i64::MAX);
+        if let Some(renewed) = holder.renewed
+            && now.as_second().saturating_sub(renewed.as_second())
+                > duration.max(1).saturating_mul(STALE)
+        {
+            return Self::Absent(format!(
+                "{lease} of {identity} was not renewed since {renewed}"
+            ));
+        }
+        Self::There(format!("{lease} is held by {identity}"))
+    }
+}
+
+impl Event {
+    fn of(told: Told) -> Self {
+        Self {
+            at: told.at.map(|at| at.to_string()),
+            by: told.by,
+            reason: told.reason,
+            note: told.note,
+            count: told.count,
+        }
+    }
+}
+
+/// What was read; what was not is told.
+fn known<T>(read: Result<T, Error>, unread: &mut Vec<String>) -> Option<T> {
+    read.map_err(|error| unread.push(exit::chain(&error))).ok()
+}
+
+/// The configuration of the cluster, else Chains' defaults. A controller goes on with the last good one where it is refused.
+async fn read_config(
+    cluster: &Cluster,
+    namespace: &str,
+    unread: &mut Vec<String>,
+) -> Result<(Config, String), Failure> {
+    let place = format!("ConfigMap {namespace}/{CONFIG}");
+    let read = known(cluster.config_map(namespace, CONFIG).await, unread);
+    let (map, said) = match read {
+        Some(Some(map)) => (map.data, place.clone()),
+        Some(None) => (
+            Default::default(),
+            format!("Chains' defaults: there is no {place}"),
+        ),
+        None => (
+            Default::default(),
+            format!("Chains' defaults: {place} could not be read"),
+        ),
+    };
+    match config_of_map(&map) {
+        Ok(config) => Ok((config, said)),
+        Err(refused) => {
+            let config = config_of_map(&Default::default());
+            let config = config.map_err(|e| Failure::misuse(e).context("Chains' defaults"))?;
+            Ok((
+                config,
+                format!(
+                    "{place} is refused, so the last good one holds; Chains' defaults are explained: {}",
+                    exit::chain(&refused)
+                ),
+            ))
+        }
+    }
+}
+
+/// A Secret of the account: what is not for registries is left out, what cannot be read is named.
+async fn read_secret(
+    cluster: &Cluster,
+    namespace: &str,
+    name: String,
+    unread: &mut Vec<String>,
+) -> Option<Secret> {
+    let reference = SecretRef::new(namespace, &name).ok()?;
+    let data = match cluster.secret(&reference).await {
+        Ok(data) => data,
+        Err(error) => {
+            let is_absent = error.is_not_found();
+            unread.push(exit::chain(&error));
+            // What is not there is shown to nobody.
+            return (!is_absent).then_some(Secret {
+                name,
+                credentials: None,
+            });
+        }
+    };
+    let mut credentials = Credentials::default();
+    let label = format!("{namespace}/{name}");
+    let added = credentials.add_secret(&KubernetesSecret {
+        name: &label,
+        kind: &data.kind,
+        annotations: &data.annotations,
+        data: &|key| data.get(key),
+    });
+    match added {
+        Ok(()) if is_of_registries(&data.kind) => Some(Secret {
+            name,
+            credentials: Some(credentials),
+        }),
+        Ok(()) => None,
+        Err(error) => {
+            unread.push(exit::chain(&error));
+            None
+        }
+    }
+}
+
+fn is_of_registries(kind: &str) -> bool {
+    matches!(
+        kind,
+        "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg" | "kubernetes.io/basic-auth"
+    )
+}
+
+/// The ServiceAccount of a TaskRun, or that which a PipelineRun gives to its TaskRuns.
+fn account_of(document: &[u8]) -> String {
+    #[derive(Default, Deserialize)]
+    struct Run {
+        #[serde(default)]
+        spec: Spec,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Spec {
+        service_account_name: Option<String>,
+        task_run_template: Option<Template>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Template {
+        service_account_name: Option<String>,
+    }
+    let spec = serde_json::from_slice::<Run>(document)
+        .unwrap_or_default()
+        .spec;
+    let of_template = spec.task_run_template;
+    spec.service_account_name
+        .or_else(|| of_template.and_then(|template| template.service_account_name))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_that_nobody_renews_is_no_controller() {
+        let now: Timestamp = "2026-03-01T10:00:00Z".parse().expect("a time");
+        let of = |identity: Option<&str>, renewed: &str| {
+            let holder = Holder {
+                identity: identity.map(str::to_owned),
+                renewed: Some(renewed.parse().expect("a time")),
+                duration: Duration::from_secs(15),
+            };
+            matches!(
+                Controller::of("Lease a/b", Some(holder), now),
+                Controller::There(_)
+            )
+        };
+        assert!(of(Some("pod"), "2026-03-01T09:59:50Z"));
+        assert!(of(Some("pod"), "2026-03-01T11:00:00Z"), "another clock");
+        assert!(!of(Some("pod"), "2026-03-01T09:00:00Z"));
+        assert!(!of(None, "2026-03-01T09:59:50Z"));
+        assert!(matches!(
+            Controller::of("Lease a/b", None, now),
+            Controller::Absent(_)
+        ));
+    }
+}

@@ -1,0 +1,362 @@
+//! `tekseal-explain` of runs in the cluster: what became of them by now, and what happens next.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tekseal_core::marks::{Outcome, Record};
+use tekseal_signing::Signer;
+
+use super::Yard;
+use crate::workshop::{Pipeline, plain_key, run_document};
+
+const SIGNED: &str = "chains.tekton.dev/signed";
+const RETRIES: &str = "chains.tekton.dev/retries";
+const RECORD: &str = "tekseal.dev/record";
+const REASON: &str = "tekseal.dev/reason";
+
+impl Yard {
+    /// What is explained, as text, with the namespace as the controller's.
+    fn explain(&self, run: &str, args: &[&str]) -> String {
+        let said = self
+            .tool("tekseal-explain")
+            .args([run, "--system-namespace", &self.namespace])
+            .args(args)
+            .ok();
+        said.stdout
+    }
+
+    fn explain_json(&self, run: &str, args: &[&str]) -> Value {
+        let said = self.explain(run, &[args, &["-o", "json"]].concat());
+        serde_json::from_str(&said).expect("JSON")
+    }
+
+    /// What happens next, for people.
+    fn next(&self, run: &str, args: &[&str]) -> String {
+        let said = self.explain_json(run, args);
+        let next = said["onCluster"]["next"].as_str();
+        next.expect("a text").to_owned()
+    }
+
+    fn annotate(&self, kind: &str, name: &str, annotations: &Value) {
+        let path = self.object("tekton.dev/v1", kind, name);
+        self.api
+            .patch(&path, &json!({"metadata": {"annotations": annotations}}));
+    }
+
+    fn configure(&self, data: &Value) {
+        self.api.apply(&json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "chains-config", "namespace": self.namespace},
+            "data": data,
+        }));
+    }
+
+    fn lead(&self, renewed: &str) {
+        self.api.apply(&json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "tekseal-controller", "namespace": self.namespace},
+            "spec": {"holderIdentity": "controller-0", "leaseDurationSeconds": 15, "renewTime": renewed},
+        }));
+    }
+}
+
+fn built() -> Value {
+    json!([
+        {"name": "IMAGE_URL", "value": "registry.example.com/team/app:1"},
+        {"name": "IMAGE_DIGEST", "value": format!("sha256:{}", "a1".repeat(32))},
+    ])
+}
+
+/// A record as a controller with the plain key of the fixtures writes it.
+fn record(uid: &Value, outcome: Outcome) -> String {
+    let pem = fs::read(plain_key().0).expect("it is there");
+    let none = || Ok::<_, tekseal_signing::signer::Error>(Vec::new().into());
+    let signer = Signer::from_pem(&pem, none).expect("it opens");
+    let uid = uid.as_str().expect("a text");
+    let (at, by) = ("2026-03-01T10:02:00Z", "tekseal-controller 0.1.0");
+    let record = Record::new(uid, outcome, &[], at.to_owned(), by.to_owned());
+    signer.sign_record(&record).expect("it signs")
+}
+
+#[track_caller]
+fn has(text: &str, wanted: &[&str]) {
+    for one in wanted {
+        assert!(text.contains(one), "{one:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn a_run_that_waits_for_its_signature_is_told_with_all_that_matters() {
+    let Some(yard) = Yard::new() else { return };
+    let namespace = &yard.namespace;
+    let mut document = run_document(built());
+    document["metadata"]["name"] = json!("build");
+    document["spec"]["serviceAccountName"] = json!("builder");
+    let run = yard.put(document);
+    yard.annotate(
+        "TaskRun",
+        "build",
+        &json!({RETRIES: "1", REASON: "the registry says no\u{1b}[2J\nsigned"}),
+    );
+    yard.configure(
+        &json!({"artifacts.taskrun.format": "slsa/v2alpha4", "artifacts.taskrun.storage": "oci"}),
+    );
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    let login =
+        json!({"auths": {"registry.example.com/team": {"auth": "dTpodW50ZXIy"}}}).to_string();
+    for (name, kind, data) in [
+        (
+            "registry",
+            "kubernetes.io/dockerconfigjson",
+            json!({".dockerconfigjson": login}),
+        ),
+        (
+            "other",
+            "kubernetes.io/dockerconfigjson",
+            json!({".dockerconfigjson": "{\"auths\":{\"elsewhere.example.com\":{\"auth\":\"dTpw\"}}}"}),
+        ),
+        ("opaque", "Opaque", json!({"a": "b"})),
+    ] {
+        yard.api.create(&json!({
+            "apiVersion": "v1", "kind": "Secret", "type": kind, "stringData": data,
+            "metadata": {"name": name, "namespace": namespace},
+        }));
+    }
+    yard.api.create(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "builder", "namespace": namespace},
+        "secrets": [{"name": "registry"}, {"name": "opaque"}, {"name": "other"}, {"name": "gone"}],
+        "imagePullSecrets": [{"name": "pull"}],
+    }));
+    yard.api.create(&json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": {"name": "one", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": "build",
+            "namespace": namespace, "uid": run["metadata"]["uid"],
+        },
+        "type": "Warning", "reason": "SigningFailed", "message": "401 from the\u{202e}registry", "count": 3,
+        "reportingComponent": "tekseal-controller", "lastTimestamp": "2026-03-01T10:05:00Z",
+    }));
+    let reference = yard.reference("taskrun", "build");
+    let said = yard.explain(&reference, &[]);
+    has(
+        &said,
+        &[
+            &format!("TaskRun {namespace}/build: completed, succeeded\n"),
+            "the run says chains.tekton.dev/retries: \"1\"",
+            "  reason on the run: the registry says no [2J signed\n",
+            "  next: it is tried again: attempt 1 failed\n",
+            "provenance of the TaskRun as slsa/v2alpha4",
+            "place registry registry.example.com/team/app:sha256-",
+            "in the cluster\n",
+            &format!("  configuration: ConfigMap {namespace}/chains-config\n"),
+            &format!(
+                "  controller: Lease {namespace}/tekseal-controller is held by controller-0\n"
+            ),
+            "  ServiceAccount builder\n",
+            "    Secret registry: for registry.example.com/team/app\n",
+            "    Secret other: has nothing for these images\n",
+            "  Event 2026-03-01T10:05:00Z SigningFailed (3 times) by tekseal-controller: 401 from the registry\n",
+            &format!("  not read: cannot read Secret {namespace}/gone"),
+        ],
+    );
+    assert!(!said.contains(['\u{1b}', '\u{202e}', '\r']), "{said:?}");
+    assert!(
+        !said.contains("hunter2") && !said.contains("dTpodW50ZXIy"),
+        "{said}"
+    );
+    let said = yard.explain_json(&reference, &[]);
+    let cluster = &said["onCluster"];
+    assert_eq!(
+        cluster["registrySecrets"],
+        json!([
+            {"name": "registry", "repositories": ["registry.example.com/team/app"]},
+            {"name": "other", "repositories": []},
+        ])
+    );
+    assert_eq!(cluster["events"][0]["count"], 3);
+    assert_eq!(cluster["serviceAccount"], "builder");
+    // A configuration of one's own goes before the cluster's.
+    let config = yard.path("config.json");
+    fs::write(&config, "{}").expect("the folder is ours");
+    let said = yard.explain_json(&reference, &["--config", "config.json"]);
+    assert_eq!(said["onCluster"]["configuration"], "as given with --config");
+}
+
+#[test]
+fn what_happens_next_follows_from_marks_records_and_the_controller() {
+    let Some(yard) = Yard::new() else { return };
+    let run = yard.task_run("build", built());
+    let uid = &run["metadata"]["uid"];
+    let reference = yard.reference("taskrun", "build");
+    let (_, public) = plain_key();
+    let key = ["--key", public.to_str().expect("UTF-8")];
+    let next = |args: &[&str]| yard.next(&reference, args);
+    let lease = format!("there is no Lease {}/tekseal-controller", yard.namespace);
+    assert_eq!(
+        next(&[]),
+        format!("it is signed; but nothing of ours watches it: {lease} (Tekton Chains may)")
+    );
+    yard.lead("2026-01-01T00:00:00.000000Z");
+    has(
+        &next(&[]),
+        &["controller-0 was not renewed since 2026-01-01T00:00:00Z"],
+    );
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    assert_eq!(next(&[]), "it is signed");
+
+    yard.annotate(
+        "TaskRun",
+        "build",
+        &json!({SIGNED: "failed", RECORD: record(uid, Outcome::Failed)}),
+    );
+    let given_up = format!("nothing, it was given up: tekseal-resign {reference} starts over");
+    assert_eq!(next(&[]), given_up);
+    assert_eq!(next(&key), given_up);
+    has(
+        &yard.explain(&reference, &key),
+        &[
+            "record on the run: \"failed\" at 2026-03-01T10:02:00Z by tekseal-controller 0.1.0, 0 payloads, key SHA256:",
+            "(verified)\n",
+        ],
+    );
+    has(
+        &yard.explain(&reference, &[]),
+        &["(not verified: --key does)\n"],
+    );
+
+    // The mark says what the record does not; the record is of another run; of another key; none at all.
+    let anew = "a controller with that key does not believe the mark and signs it anew";
+    for annotations in [
+        json!({SIGNED: "true"}),
+        json!({SIGNED: "failed", RECORD: record(&json!("another"), Outcome::Failed)}),
+        json!({SIGNED: "failed", RECORD: "{}"}),
+    ] {
+        yard.annotate("TaskRun", "build", &annotations);
+        assert_eq!(next(&key), anew, "{annotations}");
+        let said = yard.explain_json(&reference, &key);
+        assert_eq!(said["record"]["verdict"], "forged");
+    }
+    yard.annotate(
+        "TaskRun",
+        "build",
+        &json!({SIGNED: "true", RECORD: record(uid, Outcome::Signed)}),
+    );
+    assert_eq!(next(&key), "nothing, it is signed");
+    yard.tool("tekseal-keygen")
+        .args(["--output-key-prefix", "other"])
+        .ok();
+    has(
+        &yard.explain(&reference, &["--key", "other.pub"]),
+        &["(forged: it is not signed by the key that was given)"],
+    );
+    yard.annotate("TaskRun", "build", &json!({SIGNED: "true", RECORD: null}));
+    has(
+        &next(&key),
+        &["nothing, it is signed; there is no record of ours"],
+    );
+
+    // The configuration of the cluster decides too.
+    let mut failed = run_document(built());
+    failed["status"]["conditions"][0]["status"] = json!("False");
+    failed["metadata"]["name"] = json!("failed");
+    yard.put(failed);
+    yard.configure(&json!({"tekseal.unsuccessful-runs": "skip"}));
+    has(
+        &yard.next(&yard.reference("taskrun", "failed"), &[]),
+        &["it did not succeed and is skipped"],
+    );
+    let mut managed = run_document(built());
+    managed["metadata"]["name"] = json!("managed");
+    managed["spec"]["managedBy"] = json!("example.com/queue");
+    yard.put(managed);
+    has(
+        &yard.next(&yard.reference("taskrun", "managed"), &[]),
+        &["it is left alone: example.com/queue manages it"],
+    );
+    yard.configure(&json!({"artifacts.taskrun.format": "slsa/v9"}));
+    has(
+        &yard.explain(&reference, &[]),
+        &[
+            "chains-config is refused, so the last good one holds",
+            "slsa/v9",
+        ],
+    );
+}
+
+#[test]
+fn a_pipelinerun_tells_which_children_it_waits_for() {
+    let Some(yard) = Yard::new() else { return };
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    let name = yard.pipeline_run(&Pipeline::nowhere());
+    let reference = yard.reference("pipelinerun", &name);
+    assert_eq!(yard.next(&reference, &[]), "it is signed");
+    let path = yard.object("tekton.dev/v1", "TaskRun", "app-7xk2p-clone");
+    yard.api.patch(
+        &format!("{path}/status"),
+        &json!({"status": {"completionTime": null}}),
+    );
+    assert_eq!(
+        yard.next(&reference, &[]),
+        "it waits for children: app-7xk2p-clone"
+    );
+    yard.api.delete(&path);
+    has(
+        &yard.next(&reference, &[]),
+        &["it fails, because children are missing or no TaskRuns (app-7xk2p-clone)"],
+    );
+    yard.configure(&json!({"tekseal.missing-children": "attest"}));
+    let said = yard.explain_json(&reference, &[]);
+    assert_eq!(
+        said["onCluster"]["next"],
+        "it is signed without its children app-7xk2p-clone"
+    );
+    assert_eq!(said["wouldSign"], true);
+}
+
+#[test]
+fn a_record_is_verified_with_the_keys_that_a_rotation_kept() {
+    let Some(yard) = Yard::new() else { return };
+    let key = format!("k8s://{}/signing", yard.namespace);
+    let (private, public) = plain_key();
+    let text = |path| fs::read_to_string(path).expect("it is there");
+    yard.api.create(&json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "signing", "namespace": yard.namespace},
+        "stringData": {"cosign.key": text(private), "cosign.pub": text(public), "cosign.password": ""},
+    }));
+    let run = yard.task_run("build", built());
+    let record = record(&run["metadata"]["uid"], Outcome::Signed);
+    yard.annotate("TaskRun", "build", &json!({SIGNED: "true", RECORD: record}));
+    yard.tool("tekseal-keygen").args([&key, "--rotate"]).ok();
+    let said = yard.explain_json(&yard.reference("taskrun", "build"), &["--key", &key]);
+    assert_eq!(said["record"]["verdict"], "verified", "{said}");
+}
+
+#[test]
+fn whoever_may_only_read_runs_is_told_what_was_not_read() {
+    let Some(yard) = Yard::new() else { return };
+    yard.task_run("build", built());
+    let rules = json!([{"apiGroups": ["tekton.dev"], "resources": ["taskruns"], "verbs": ["get"]}]);
+    let kubeconfig = yard.kubeconfig_with("reader", &rules);
+    let said = yard
+        .tool("tekseal-explain")
+        .arg(yard.reference("taskrun", "build"))
+        .env("KUBECONFIG", kubeconfig)
+        .ok();
+    has(
+        &said.stdout,
+        &[
+            "2 payloads would be signed",
+            "next: it is signed; whether a controller is there is not known",
+            "configuration: Chains' defaults: ConfigMap tekton-chains/chains-config could not be read",
+            "not read: cannot read ConfigMap tekton-chains/chains-config: the API server answered 403",
+            "not read: cannot list Events of TaskRun",
+            "not read: cannot read Lease tekton-chains/tekseal-controller",
+            "not read: cannot read ServiceAccount",
+        ],
+    );
+}
