@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, keygen, provenance, sign, tree, upload, verify, wait,
+    Failure, attest, buildah_push, explain, keygen, provenance, resign, sign, tree, upload, verify,
+    wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -33,6 +34,8 @@ enum Tool {
     Verify(verify::Args),
     /// Wait until runs or images are signed, and verify them
     Wait(Box<wait::Args>),
+    /// Take the marks off runs, so that the controller signs them again
+    Resign(resign::Args),
     /// Make a key pair
     Keygen(keygen::Args),
     /// Draw what hangs on an image
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Tool::Attest(args) => crate::run("tekseal-attest", || attest::run(&args)),
         Tool::Verify(args) => crate::run("tekseal-verify", || verify::run(&args)),
         Tool::Wait(args) => crate::run("tekseal-wait", || wait::run(&args)),
+        Tool::Resign(args) => crate::run("tekseal-resign", || resign::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),

@@ -17,6 +17,7 @@ pub mod log;
 mod pretty;
 pub mod provenance;
 pub mod registry_args;
+pub mod resign;
 pub mod results;
 pub mod sign;
 pub mod source_args;

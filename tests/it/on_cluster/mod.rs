@@ -3,6 +3,8 @@
 mod explain;
 mod keygen;
 mod keys;
+mod resign;
+mod roles;
 mod runs;
 mod wait;
 
