@@ -60,6 +60,9 @@ pub enum Cause {
     /// No answer in time.
     #[error("no answer within {0} seconds")]
     TimeOut(u64),
+    /// Its certificate is not to be trusted.
+    #[error("the certificate of the API server is not trusted")]
+    Certificate(#[source] rustls::Error),
     /// No connection, or a broken one.
     #[error("no complete answer from the API server")]
     Transport(#[source] kube::Error),
@@ -91,6 +94,7 @@ impl Error {
             Self::Request { source, .. } => match **source {
                 Cause::Refused { status: 404, .. } => Blame::Artifact,
                 Cause::Refused { status, .. } if is_refusal(status) => Blame::Setting,
+                Cause::Certificate(_) => Blame::Setting,
                 Cause::Refused { .. } | Cause::TimeOut(_) | Cause::Transport(_) => Blame::Outside,
                 Cause::Answer(_) => Blame::Outside,
             },
@@ -129,6 +133,10 @@ impl Error {
                 "give a kubeconfig with --kubeconfig or KUBECONFIG, or run in a Pod with a ServiceAccount token"
                     .to_owned(),
             ),
+            Self::Request { source, .. } if matches!(**source, Cause::Certificate(_)) => Some(
+                "the kubeconfig must have the authority of the server as certificate-authority-data, and the server must be the right one"
+                    .to_owned(),
+            ),
             Self::Request { .. } => match self.status() {
                 Some(401) => Some("the token or certificate is not accepted: renew it".to_owned()),
                 Some(403) => Some(
@@ -160,9 +168,33 @@ impl From<kube::Error> for Cause {
                 message: status.message.chars().take(500).collect(),
             },
             kube::Error::SerdeError(error) => Self::Answer(error.to_string()),
-            other => Self::Transport(other),
+            other => match certificate_error(&other) {
+                Some(error) => Self::Certificate(error),
+                None => Self::Transport(other),
+            },
         }
     }
+}
+
+/// What is wrong with the certificate, if that is behind the error. An `io::Error` does not give what it wraps as its source.
+fn certificate_error(error: &(dyn std::error::Error + 'static)) -> Option<rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let wrapped = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(std::io::Error::get_ref);
+        let found = wrapped
+            .and_then(|wrapped| wrapped.downcast_ref::<rustls::Error>())
+            .or_else(|| error.downcast_ref::<rustls::Error>());
+        if let Some(found @ rustls::Error::InvalidCertificate(_)) = found {
+            return Some(found.clone());
+        }
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 impl fmt::Display for Operation {

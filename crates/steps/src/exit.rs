@@ -5,7 +5,7 @@
 //! | 0 | done; for `verify`: verified | go on |
 //! | 1 | the tool did its work and the answer is no: not signed, wrong key, build failed, run not completed | look at the artifact |
 //! | 2 | misuse: bad flag, bad config, unreadable key, malformed input, wrong credentials | change the YAML |
-//! | 3 | the outside failed: registry down, time-out, full disk | `retries:` helps |
+//! | 3 | the outside failed: registry or API server down, time-out, full disk | `retries:` helps |
 //! | 130, 143 | ended by SIGINT, SIGTERM | |
 
 use std::fmt::Display;

@@ -29,7 +29,7 @@ const MOST_SUBJECTS: usize = 1024;
 #[derive(Debug, clap::Args)]
 pub struct SourceArgs {
     /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME with its children
-    #[arg(long, env = "TEKSEAL_RUN", value_name = "FILE")]
+    #[arg(long, env = "TEKSEAL_RUN", value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
     context: ContextArgs,

@@ -241,6 +241,13 @@ fn a_rotation_that_is_not_allowed_changes_nothing() {
             .says("is as it was")
             .says("403 Forbidden");
     }
+    // Where the last resort would be is known before.
+    let rescue = yard.path(&format!("{}.signing.secret.json", yard.namespace));
+    fs::write(&rescue, "{}").expect("the folder is ours");
+    rotate()
+        .fails_with(2)
+        .says("is left of an earlier rotation");
+    fs::remove_file(&rescue).expect("it is ours");
     // A public key of somebody else is not overwritten.
     fs::write(yard.path("cosign.pub"), "another").expect("the folder is ours");
     rotate()

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use tekseal_harness::Run;
+use tekseal_harness::{Certificates, Run};
 
 use super::Yard;
 use crate::workshop::{Pipeline, Workshop, plain_key};
@@ -117,6 +117,36 @@ fn a_child_that_is_gone_is_missing_unless_its_document_is_given() {
 }
 
 #[test]
+fn children_with_names_that_are_none_are_absent_and_lead_nowhere() {
+    let Some(yard) = Yard::new() else { return };
+    let pipeline = Pipeline::nowhere();
+    pipeline.edit("pipelinerun.json", |run| {
+        let references = run["status"]["childReferences"].as_array_mut();
+        let names = ["../../secrets/a", "b?watch=1", "c\u{1b}[2J", "", "D"];
+        references.expect("a list").extend(names.map(|name| {
+            json!({"apiVersion": "tekton.dev/v1", "kind": "TaskRun", "name": name, "pipelineTaskName": "x"})
+        }));
+    });
+    let name = yard.pipeline_run(&pipeline);
+    let audit = yard.api.audit();
+    let said = yard
+        .tool("tekseal-provenance")
+        .args([
+            "--run",
+            &yard.reference("pipelinerun", &name),
+            "--out",
+            "out",
+        ])
+        .fails_with(1)
+        .says("TaskRun ../../secrets/a was not found");
+    assert!(!said.stderr.contains('\u{1b}'), "{said:?}");
+    let asked = audit.requests();
+    let asked = asked.iter().filter(|r| r.namespace == yard.namespace);
+    let verbs: Vec<&str> = asked.map(|r| r.verb.as_str()).collect();
+    assert_eq!(verbs, ["get", "list"]);
+}
+
+#[test]
 fn what_cannot_be_read_says_what_and_who_must_act() {
     let Some(yard) = Yard::new() else { return };
     let provenance = |run: &str| {
@@ -196,4 +226,29 @@ fn a_way_that_leads_nowhere_is_told_apart_from_a_server_that_is_down() {
         .arg(&file)
         .fails_with(3)
         .says("no complete answer from the API server");
+    // A server that another authority vouches for.
+    let theirs = Certificates::make();
+    let ca = Run::new("base64").arg("-w0").arg(theirs.ca()).ok().stdout;
+    let bytes = fs::read(yard.api.kubeconfig()).expect("it is there");
+    let mut config: Value = serde_json::from_slice(&bytes).expect("JSON");
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = json!(ca);
+    fs::write(&file, config.to_string()).expect("the folder is ours");
+    provenance()
+        .arg("--kubeconfig")
+        .arg(&file)
+        .fails_with(2)
+        .says("invalid peer certificate")
+        .says("hint: ");
+    // A token that nobody knows.
+    config["clusters"][0]["cluster"]["certificate-authority-data"] =
+        json!(Run::new("base64").arg("-w0").arg(yard.api.ca()).ok().stdout);
+    config["users"][0]["user"]["token"] = json!("hunter2");
+    fs::write(&file, config.to_string()).expect("the folder is ours");
+    let said = provenance()
+        .arg("--kubeconfig")
+        .arg(&file)
+        .fails_with(2)
+        .says("401 Unauthorized")
+        .says("hint: the token or certificate is not accepted");
+    assert!(!said.stderr.contains("hunter2"), "{said:?}");
 }

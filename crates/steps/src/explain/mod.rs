@@ -39,7 +39,7 @@ use record::RecordSaid;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME
-    #[arg(env = "TEKSEAL_RUN", value_name = "FILE")]
+    #[arg(env = "TEKSEAL_RUN", value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
     context: ContextArgs,

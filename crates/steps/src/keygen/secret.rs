@@ -90,6 +90,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Fai
     }
     let former = public_key_of(&old, secret)?;
     check_replaceable(public_path, &former)?;
+    let rescue = rescue_path(public_path, secret)?;
     let pair = Pair::make(&args.password)?;
     let public = pair.public();
     let new = old.with(rotated(&old, &former, pair.into_data()));
@@ -103,7 +104,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Fai
         secret,
         old,
         new,
-        rescue: rescue_path(public_path, secret),
+        rescue,
     };
     crate::block_on(async { rotation.run(&args.cluster.connect().await?).await })?;
     files::write(public_path, public.to_pem().as_bytes(), Mode::Public)
@@ -210,6 +211,8 @@ impl Rotation<'_> {
             Ok(()) => {}
             // Perhaps only the answer was lost: the attempt to make the new one tells.
             Err(error) if error.blame() == Blame::Outside && !error.is_conflict() => {}
+            // Somebody else deleted it, which leaves the cluster without one all the same.
+            Err(error) if error.is_not_found() => {}
             Err(error) => return Err(self.untouched(error)),
         }
         let Err(error) = self.create(cluster, &self.new).await else {
@@ -344,8 +347,23 @@ fn manifest(secret: &SecretRef, content: &SecretData) -> serde_json::Value {
     })
 }
 
-fn rescue_path(public_path: &Path, secret: &SecretRef) -> PathBuf {
-    public_path.with_file_name(format!("{}.{}.secret.json", secret.namespace, secret.name))
+/// Where the new contents can be saved. That a file can be made there is known before anything is deleted.
+fn rescue_path(public_path: &Path, secret: &SecretRef) -> Result<PathBuf, Failure> {
+    let name = format!("{}.{}.secret.json", secret.namespace, secret.name);
+    let path = public_path.with_file_name(name);
+    if path.symlink_metadata().is_ok() {
+        return Err(
+            Failure::misuse(anyhow!("{} is left of an earlier rotation", path.display()))
+                .hint("it has a private key: make its Secret with kubectl create -f, or remove it"),
+        );
+    }
+    files::temporary(files::folder_of(&path), b"", Mode::Secret).map_err(|e| {
+        Failure::of_writing(&e).context(format!(
+            "the folder of {} takes no file, and a rotation may need one",
+            path.display()
+        ))
+    })?;
+    Ok(path)
 }
 
 fn taken(secret: &SecretRef) -> Failure {
