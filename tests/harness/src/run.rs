@@ -44,7 +44,7 @@ pub fn program(name: &str) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file());
     found.unwrap_or_else(|| {
-        panic!("{name} is not beside {}: build it with `cargo build -p tekseal-steps --bins`, or name a folder with the programs in TEKSEAL_BIN_DIR", exe.display())
+        panic!("{name} is not beside {}: build it with `cargo build -p tekseal-steps -p tekseal-controller --bins`, or name a folder with the programs in TEKSEAL_BIN_DIR", exe.display())
     })
 }
 

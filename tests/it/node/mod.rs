@@ -1,5 +1,7 @@
 //! With a whole Kubernetes node and Tekton, which `./test --cluster` starts: what only real pods show.
 
+mod controller;
+
 use serde_json::{Value, json};
 use tekseal_harness::{Node, object_path};
 
