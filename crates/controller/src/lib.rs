@@ -10,6 +10,7 @@
 //! Nothing here knows how a run is signed.
 
 pub mod health;
+pub mod leader;
 pub mod logging;
 pub mod metrics;
 pub mod server;
