@@ -7,6 +7,7 @@ mod children;
 mod cluster;
 mod configuration;
 mod controller;
+mod deploy;
 mod explain;
 mod golden;
 mod interop;

@@ -21,7 +21,9 @@ mod registry;
 mod run;
 mod tls;
 
-pub use cluster::{ApiRequest, ApiServer, ApiSetup, Audit, Client, Node, Watch, object_path};
+pub use cluster::{
+    ApiRequest, ApiServer, ApiSetup, Audit, Client, Node, Watch, kubectl, object_path,
+};
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};

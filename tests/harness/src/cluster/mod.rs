@@ -39,6 +39,7 @@ use crate::tls::Certificates;
 pub use self::audit::{ApiRequest, Audit};
 pub use self::client::{Client, Watch, object_path};
 pub use self::node::Node;
+pub use self::peers::kubectl;
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const ISSUER: &str = "https://kubernetes.default.svc";

@@ -33,6 +33,17 @@ impl Peers {
     }
 }
 
+/// The path of kubectl, or `None`, with the reason printed, where it is not there.
+///
+/// # Panics
+///
+/// When it is not there and `CI` is `true`.
+#[must_use]
+pub fn kubectl() -> Option<PathBuf> {
+    // What a developer has goes first.
+    on_path("kubectl").or_else(|| built("kubernetes", "kubectl"))
+}
+
 fn installed(name: &str) -> Option<PathBuf> {
     present(on_path(name), &format!("{name} is not installed: {ADVICE}"))
 }
