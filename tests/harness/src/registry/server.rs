@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -52,6 +53,8 @@ impl Server {
         command
             .args(["-c", script, "sh"])
             .arg(&file)
+            // Ctrl-C is not for the watcher: without it the server, which ignores that as a process in the background, would stay.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
