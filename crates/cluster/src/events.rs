@@ -9,6 +9,7 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use crate::client::Cluster;
 use crate::error::{Error, Operation};
 use crate::runs::RunRef;
+use crate::settings::ConfigSource;
 
 /// Longest text of an Event, in bytes: the API server takes no more.
 const MOST: usize = 1000;
@@ -133,17 +134,32 @@ impl Events {
         self.publish(object, severity, reason, note).await
     }
 
-    /// An Event about another object of the cluster, such as the ConfigMap of the configuration.
+    /// An Event about the object that holds a configuration.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub async fn of_object(
+    pub async fn of_configuration(
         &self,
-        object: ObjectReference,
+        source: &ConfigSource,
         severity: Severity,
         reason: &str,
         note: &str,
     ) -> Result<(), Error> {
+        let (version, kind, namespace, name) = match source {
+            ConfigSource::ConfigMap { namespace, name } => {
+                ("v1", "ConfigMap", Some(namespace.clone()), name)
+            }
+            ConfigSource::TektonConfig { name } => {
+                ("operator.tekton.dev/v1alpha1", "TektonConfig", None, name)
+            }
+        };
+        let object = ObjectReference {
+            api_version: Some(version.to_owned()),
+            kind: Some(kind.to_owned()),
+            namespace,
+            name: Some(name.clone()),
+            ..ObjectReference::default()
+        };
         self.publish(object, severity, reason, note).await
     }
 

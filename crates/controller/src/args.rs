@@ -1,10 +1,12 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 use tekseal_cluster::{ConfigSource, Scope};
+use tekseal_controller::logging::Format;
 
 /// Signs completed TaskRuns and PipelineRuns, and their images, as the configuration of Tekton Chains says.
 #[derive(Debug, clap::Parser)]
@@ -42,6 +44,15 @@ pub(crate) struct Args {
     /// Registry (host[:port]) to which plain http and unverified TLS are allowed; may be repeated
     #[arg(long, value_name = "HOST")]
     pub(crate) insecure_registry: Vec<String>,
+    /// Address of /metrics, /healthz and /readyz
+    #[arg(long, default_value = "[::]:9090", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Whether one of several replicas works at a time, by a Lease
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pub(crate) leader_elect: bool,
+    /// How lines of the log are written
+    #[arg(long, value_enum, default_value_t = Format::Json, value_name = "FORMAT")]
+    pub(crate) log_format: Format,
 }
 
 /// A moment before which runs are left alone.

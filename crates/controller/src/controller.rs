@@ -17,11 +17,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use jiff::Timestamp;
-use tekseal_cluster::{Cluster, Error, RunRef, Scope, Seen, Sight, watch};
+use tekseal_cluster::{Cluster, Error, RunRef, Scope, Seen, Sight};
+use tekseal_controller::leader::Leadership;
+use tekseal_controller::logging;
 use tekseal_core::marks;
 use tekseal_core::run::RunKind;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 use crate::decide::Decision;
 use crate::queue::{Queue, Settled};
@@ -40,6 +44,7 @@ pub(crate) struct Controller {
     running: JoinSet<(String, Done)>,
     /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
     owners: HashMap<String, String>,
+    leadership: watch::Receiver<Leadership>,
     concurrency: usize,
 }
 
@@ -47,12 +52,17 @@ type Sights = BoxStream<'static, (RunKind, Result<Sight, Error>)>;
 
 impl Controller {
     /// A controller with this many tasks at once.
-    pub(crate) fn new(context: Arc<Context>, concurrency: usize) -> Self {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        leadership: watch::Receiver<Leadership>,
+        concurrency: usize,
+    ) -> Self {
         Self {
             context,
             queue: Queue::default(),
             running: JoinSet::new(),
             owners: HashMap::new(),
+            leadership,
             concurrency,
         }
     }
@@ -65,10 +75,15 @@ impl Controller {
         stop: impl Future<Output = ()>,
     ) {
         let mut sights = sights(cluster, scope);
-        let mut settings = self.context.settings.clone();
+        let mut leadership = self.leadership.clone();
         tokio::pin!(stop);
         loop {
             self.start_tasks();
+            self.context.health.beat();
+            let (waiting, in_work) = self.queue.sizes();
+            let oldest = self.queue.oldest();
+            let oldest = oldest.and_then(|seconds| Timestamp::from_second(seconds).ok());
+            self.context.metrics.queue(waiting, in_work, oldest);
             let due = self.queue.next_due();
             let pulse = Instant::now() + PULSE;
             let wake = due.map_or(pulse, |due| due.min(pulse));
@@ -80,11 +95,7 @@ impl Controller {
                     self.ended(&uid, &done);
                 }
                 Some((kind, sight)) = sights.next() => self.saw(kind, sight),
-                changed = settings.changed() => {
-                    if changed.is_ok() {
-                        tracing::debug!("the configuration changed");
-                    }
-                }
+                Ok(()) = leadership.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
@@ -99,15 +110,21 @@ impl Controller {
         }
     }
 
+    /// Starts what is ready, if it is our turn. What was begun while it was goes on: it can be done twice without harm.
     fn start_tasks(&mut self) {
+        if !self.leadership.borrow().holds() {
+            return;
+        }
         while self.running.len() < self.concurrency
             && let Some(task) = self.queue.take(Instant::now())
         {
             let context = Arc::clone(&self.context);
-            self.running.spawn(async move {
+            let span = logging::of_run(&task.run, &task.uid);
+            let work = async move {
                 let done = reconcile::work(&context, &task).await;
                 (task.uid, done)
-            });
+            };
+            self.running.spawn(work.instrument(span));
         }
     }
 
@@ -129,6 +146,9 @@ impl Controller {
     }
 
     fn saw(&mut self, kind: RunKind, sight: Result<Sight, Error>) {
+        if sight.is_ok() {
+            self.context.health.set_watch(kind, Ok(()));
+        }
         match sight {
             Ok(Sight::There(seen)) => self.there(kind, &seen),
             Ok(Sight::Gone(seen)) => {
@@ -140,7 +160,10 @@ impl Controller {
             }
             Ok(Sight::Listing | Sight::Listed) => {}
             Err(error) => {
-                tracing::error!(%kind, error = chain(&error), "the watch of runs is broken and is begun again")
+                let error = chain(&error);
+                tracing::error!(%kind, error, "the watch of runs is broken and is begun again");
+                self.context.metrics.watch_error();
+                self.context.health.set_watch(kind, Err(error));
             }
         }
     }
@@ -205,7 +228,7 @@ impl Controller {
 
 fn sights(cluster: &Cluster, scope: &Scope) -> Sights {
     let of = |kind: RunKind| {
-        watch(cluster, kind, scope)
+        tekseal_cluster::watch(cluster, kind, scope)
             .map(move |sight| (kind, sight))
             .boxed()
     };

@@ -12,15 +12,24 @@ mod queue;
 mod reconcile;
 mod registries;
 mod trouble;
+mod watchman;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser as _;
 use jiff::Timestamp;
 use tekseal_cluster::{Cluster, Events};
+use tekseal_controller::health::Health;
+use tekseal_controller::leader::{self, Election};
+use tekseal_controller::logging;
+use tekseal_controller::metrics::Metrics;
+use tekseal_controller::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::time::timeout;
 
 use crate::args::Args;
 use crate::controller::Controller;
@@ -32,10 +41,14 @@ use crate::registries::Registries;
 
 /// Name in Events, as user agent and as field manager.
 const PROGRAM: &str = "tekseal-controller";
+/// How long a start waits for a configuration: one that is there is read before the first run is decided on.
+const FIRST_CONFIGURATION: Duration = Duration::from_secs(10);
+/// When a start that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt().json().init();
+    logging::start(PROGRAM, args.log_format);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -43,50 +56,105 @@ fn main() -> ExitCode {
     match runtime.block_on(run(args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = trouble::chain(&error), "cannot start");
-            ExitCode::from(3)
+            tracing::error!(error = trouble::chain(&*error), "cannot start");
+            ExitCode::from(2)
         }
     }
 }
 
-async fn run(args: Args) -> Result<(), tekseal_cluster::Error> {
+async fn run(args: Args) -> anyhow::Result<()> {
+    let metrics = Metrics::new();
+    let health = Arc::new(Health::new());
+    let server = Server::bind(args.listen, &metrics, &health);
+    let server = server
+        .await
+        .with_context(|| format!("cannot listen at {}", args.listen))?;
+    tracing::info!(address = %server.address()?, "listens");
+    tokio::spawn(server.run());
     let cluster = Cluster::connect(args.kubeconfig.as_deref(), PROGRAM).await?;
-    let memory = Memory::open(&cluster, &args.system_namespace).await?;
+    let stop = stop()?;
+    tokio::select! {
+        () = stop => Ok(()),
+        ready = prepare(&args, &cluster, metrics, health) => {
+            let (context, election) = ready?;
+            let controller = Controller::new(context, election.leadership(), usize::from(args.concurrency));
+            controller.run(&cluster, &args.scope(), self::stop()?).await;
+            election.resign().await;
+            tracing::info!("ended");
+            Ok(())
+        }
+    }
+}
+
+/// Everything that the work needs. An API server that is not there yet is waited for.
+async fn prepare(
+    args: &Args,
+    cluster: &Cluster,
+    metrics: Metrics,
+    health: Arc<Health>,
+) -> anyhow::Result<(Arc<Context>, Election)> {
+    let memory = loop {
+        match Memory::open(cluster, &args.system_namespace).await {
+            Ok(memory) => break memory,
+            Err(error) if error.blame() == tekseal_core::Blame::Outside => {
+                tracing::warn!(
+                    error = trouble::chain(&error),
+                    "the API server is waited for"
+                );
+                health.beat();
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let source = args.config_source();
     let (sender, settings) = watch::channel(live::State::default());
-    tokio::spawn(live::follow(cluster.clone(), args.config_source(), sender));
+    tokio::spawn(live::follow(cluster.clone(), source.clone(), sender));
     let mut first = settings.clone();
-    // A configuration that is there is read before the first run is decided on.
     let read = first.wait_for(|state| state.live.is_some() || state.problem.is_some());
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(30), read).await;
-    let context = Context {
+    // What is not read by then is told by the watchman, and runs wait for it.
+    let _ = timeout(FIRST_CONFIGURATION, read).await;
+    let before = args.ignore_completed_before.as_ref();
+    let election = match args.leader_elect {
+        true => Election::begin(
+            cluster,
+            &args.system_namespace,
+            &leader::identity(),
+            &metrics,
+        ),
+        false => Election::unopposed(&metrics),
+    };
+    let context = Arc::new(Context {
         ground: Ground {
             first_start: memory.first_start,
-            ignore_before: args
-                .ignore_completed_before
-                .as_ref()
-                .map(|b| b.moment(Timestamp::now())),
+            ignore_before: before.map(|before| before.moment(Timestamp::now())),
         },
         memory,
-        keys: Keys::new(&cluster, &args.signing_secrets),
+        keys: Keys::new(cluster, &args.signing_secrets),
         registries: Registries::new(
-            &cluster,
+            cluster,
             args.registry_ca.clone(),
             args.insecure_registry.clone(),
         ),
-        events: Events::new(&cluster, PROGRAM, std::env::var("POD_NAME").ok()),
+        events: Events::new(cluster, PROGRAM, std::env::var("POD_NAME").ok()),
         settings,
-        images: tokio::sync::Mutex::default(),
+        images: Mutex::default(),
+        metrics,
+        health,
         cluster: cluster.clone(),
-    };
-    let controller = Controller::new(Arc::new(context), usize::from(args.concurrency));
-    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened for");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened for");
-    let stop = async move {
+    });
+    tokio::spawn(watchman::watch(Arc::clone(&context), source));
+    Ok((context, election))
+}
+
+/// Ends at SIGTERM and SIGINT.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-    };
-    controller.run(&cluster, &args.scope(), stop).await;
-    Ok(())
+    })
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tekseal_attest::{Item, Place};
 use tekseal_cluster::{Change, Cluster, Events, RunRef, Seen, Severity};
+use tekseal_controller::health::Health;
+use tekseal_controller::metrics::{ErrorType, FailureClass, Metrics};
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::RunKind;
@@ -57,6 +59,8 @@ pub(crate) struct Context {
     pub(crate) registries: Registries,
     pub(crate) events: Events,
     pub(crate) settings: watch::Receiver<live::State>,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<Health>,
     /// Images that somebody stores something beside.
     pub(crate) images: Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
 }
@@ -149,7 +153,7 @@ impl Attempt<'_> {
             Ok(Some(fresh)) => fresh,
             Ok(None) => return Done::nothing(),
             Err(error) => {
-                tracing::warn!(run = %self.run, error = chain(&error), "the run cannot be read now");
+                tracing::warn!(error = chain(&error), "the run cannot be read now");
                 return self.later(BLOCKED, self.task.history.told.clone());
             }
         };
@@ -178,6 +182,7 @@ impl Attempt<'_> {
         if let Some(forged) = &forged
             && self.task.history.told.is_none()
         {
+            self.context.metrics.forged_mark();
             self.tell(Severity::Warning, "ForgedMark", forged).await;
         }
         let means = match self.means(&live).await {
@@ -284,6 +289,9 @@ impl Attempt<'_> {
             .map(|payload| means.signer.sign_payload(payload))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Trouble::last(Stage::Signing, &error))?;
+        for _ in &signed {
+            self.context.metrics.signed(self.run.kind);
+        }
         let mut places: HashMap<usize, Vec<String>> = HashMap::new();
         if let Some(registry) = &registry {
             places = self.store(registry, &prepared, &signed, means).await?;
@@ -317,9 +325,8 @@ impl Attempt<'_> {
         let record = self.record(means, outcome, &digests)?;
         let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
         self.write(&fresh.seen, change, Hold::Children).await?;
+        self.count(&prepared, &places, &fresh.seen);
         tracing::info!(
-            run = %self.run,
-            uid = self.task.uid,
             mark = outcome.mark(),
             payloads = digests.len(),
             key = %means.signer.public_key().fingerprint(),
@@ -332,6 +339,20 @@ impl Attempt<'_> {
             self.tell(Severity::Normal, "NothingSigned", reason).await;
         }
         Ok(())
+    }
+
+    /// As Chains counts: each payload once for each storage that holds it.
+    fn count(&self, prepared: &Prepared, places: &HashMap<usize, Vec<String>>, seen: &Seen) {
+        let metrics = &self.context.metrics;
+        let in_annotations = prepared.pieces.iter().filter(|p| p.annotation.is_some());
+        for _ in 0..places.len() + in_annotations.count() {
+            metrics.stored(self.run.kind);
+        }
+        metrics.marked(self.run.kind);
+        if let Some(completed) = seen.completed() {
+            let took = Timestamp::now().duration_since(completed);
+            metrics.completed_to_marked(Duration::try_from(took).unwrap_or_default());
+        }
     }
 
     async fn registry(&self, prepared: &Prepared, means: &Means) -> Result<Registry, Trouble> {
@@ -422,7 +443,6 @@ impl Attempt<'_> {
             {
                 let credential = registry.credential_used(image.repository.registry());
                 tracing::info!(
-                    run = %self.run,
                     image = %image,
                     tag,
                     manifest = %digest,
@@ -550,7 +570,7 @@ impl Attempt<'_> {
 
     /// Trouble on the way: it is told, and the run tried again, or marked as failed.
     async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
-        let (stage, reason) = match trouble {
+        let (class, stage, reason) = match trouble {
             Trouble::Gone => return Done::nothing(),
             Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
             Trouble::Children(names) => {
@@ -559,15 +579,24 @@ impl Attempt<'_> {
             Trouble::Passing { stage, reason } => {
                 let limit = means.live.config.rules().retry_for;
                 let since = self.task.history.since;
+                self.context
+                    .metrics
+                    .failed(self.run.kind, error_type(stage));
                 if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
                     return self.again(Some(fresh), stage, reason).await;
                 }
-                let hours = limit.as_secs();
-                (stage, format!("given up after {hours} seconds: {reason}"))
+                let seconds = limit.as_secs();
+                let reason = format!("given up after {seconds} seconds: {reason}");
+                (FailureClass::RetriesExhausted, stage, reason)
             }
-            Trouble::Last { stage, reason } => (stage, reason),
+            Trouble::Last { stage, reason } => {
+                self.context
+                    .metrics
+                    .failed(self.run.kind, error_type(stage));
+                (class_of(stage), stage, reason)
+            }
         };
-        tracing::error!(run = %self.run, uid = self.task.uid, ?stage, reason, "run cannot be signed");
+        tracing::error!(?stage, reason, "run cannot be signed");
         let written = match self.record(means, Outcome::Failed, &[]) {
             Ok(record) => {
                 let change = note::of_end(
@@ -583,7 +612,10 @@ impl Attempt<'_> {
         };
         self.tell(Severity::Warning, "SigningFailed", &reason).await;
         match written {
-            Ok(()) => Done::marked(),
+            Ok(()) => {
+                self.context.metrics.run_failed(&self.run.namespace, class);
+                Done::marked()
+            }
             Err(Trouble::Gone) => Done::nothing(),
             Err(_) => self.again(None, stage, reason).await,
         }
@@ -592,7 +624,12 @@ impl Attempt<'_> {
     /// Tried again later, which the run says.
     async fn again(&self, fresh: Option<&Fresh>, stage: Stage, reason: String) -> Done {
         let history = &self.task.history;
-        tracing::warn!(run = %self.run, uid = self.task.uid, ?stage, attempt = history.attempts + 1, reason, "run is tried again later");
+        tracing::warn!(
+            ?stage,
+            attempt = history.attempts + 1,
+            reason,
+            "run is tried again later"
+        );
         if let Some(fresh) = fresh {
             if self.overdue(&fresh.seen) {
                 return self.release(&fresh.seen, &reason).await;
@@ -631,7 +668,7 @@ impl Attempt<'_> {
         if self.task.history.first.elapsed() < QUIET {
             return self.later(QUIET, self.task.history.told.clone());
         }
-        tracing::warn!(run = %self.run, waiting = list, "waits for children");
+        tracing::warn!(waiting = list, "waits for children");
         if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
             self.write_wait(change).await;
         }
@@ -644,7 +681,7 @@ impl Attempt<'_> {
             return self.release(&fresh.seen, problem).await;
         }
         if self.task.history.told.as_deref() != Some(problem) {
-            tracing::warn!(run = %self.run, uid = self.task.uid, problem, "nothing can be signed");
+            tracing::warn!(problem, "nothing can be signed");
             let text = format!("not signed yet: {problem}");
             if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
                 self.write_wait(change).await;
@@ -661,7 +698,10 @@ impl Attempt<'_> {
             .change(self.run, &self.task.uid, &change)
             .await;
         if let Err(error) = written {
-            tracing::warn!(run = %self.run, error = chain(&error), "the reason could not be written on the run");
+            tracing::warn!(
+                error = chain(&error),
+                "the reason could not be written on the run"
+            );
         }
     }
 
@@ -681,7 +721,7 @@ impl Attempt<'_> {
             Err(error) if error.is_not_found() || error.is_conflict() => Done::nothing(),
             Err(error) => {
                 // Without it the run is signed all the same, unless it is deleted at once.
-                tracing::warn!(run = %self.run, error = chain(&error), "the finalizer could not be set");
+                tracing::warn!(error = chain(&error), "the finalizer could not be set");
                 Done::nothing()
             }
         }
@@ -747,9 +787,11 @@ impl Attempt<'_> {
     /// Lets a deleted run go though it is not signed.
     async fn release(&self, seen: &Seen, reason: &str) -> Done {
         let text = format!("deleted before it could be signed: {reason}");
+        let metrics = &self.context.metrics;
+        metrics.run_failed(&self.run.namespace, FailureClass::ReleasedUnsigned);
         self.tell(Severity::Warning, "ReleasedUnsigned", &text)
             .await;
-        tracing::error!(run = %self.run, uid = self.task.uid, reason, "deleted run released without a signature");
+        tracing::error!(reason, "deleted run released without a signature");
         match self.write(seen, Change::default(), Hold::Nothing).await {
             Ok(()) | Err(Trouble::Gone) => Done::nothing(),
             Err(_) => Done {
@@ -766,8 +808,24 @@ impl Attempt<'_> {
             .of_run(self.run, &self.task.uid, severity, reason, note)
             .await;
         if let Err(error) = told {
-            tracing::warn!(run = %self.run, error = chain(&error), "no Event could be written");
+            tracing::warn!(error = chain(&error), "no Event could be written");
         }
+    }
+}
+
+fn error_type(stage: Stage) -> ErrorType {
+    match stage {
+        Stage::Payload => ErrorType::PayloadCreation,
+        Stage::Signing => ErrorType::Signing,
+        Stage::Storage => ErrorType::Storage,
+    }
+}
+
+fn class_of(stage: Stage) -> FailureClass {
+    match stage {
+        Stage::Payload => FailureClass::Payload,
+        Stage::Signing => FailureClass::Signing,
+        Stage::Storage => FailureClass::Storage,
     }
 }
 

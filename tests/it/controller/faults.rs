@@ -150,6 +150,7 @@ fn an_api_server_that_restarts_is_waited_for() {
             "--signing-secrets",
         ])
         .arg(folder.path())
+        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
         .timeout(Duration::from_secs(300))
         .start();
     let create = |api: &ApiServer, name: &str| {

@@ -96,6 +96,7 @@ impl Stand {
             .args(["--namespace", &self.builds])
             .arg("--signing-secrets")
             .arg(self.keys())
+            .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
             .timeout(Duration::from_secs(600))
     }
 

@@ -65,6 +65,7 @@ impl Stand {
             .args(["--insecure-registry", self.node.registry().address()])
             .arg("--signing-secrets")
             .arg(self.folder.path())
+            .args(["--listen", "127.0.0.1:0"])
             .args(extra)
             .timeout(Duration::from_secs(600))
             .start()
