@@ -22,7 +22,7 @@ mod run;
 mod tls;
 
 pub use cluster::{
-    ApiRequest, ApiServer, ApiSetup, Audit, Client, Node, Watch, kubectl, object_path,
+    ApiRequest, ApiServer, ApiSetup, Audit, Client, Daemon, Node, Watch, kubectl, object_path,
 };
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};

@@ -22,15 +22,20 @@ const SHOWN_OF_LOG: u64 = 4096;
 const BROOM: &str = r#"trap '' HUP INT TERM; read -r _; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" && exit; sleep 0.2; done"#;
 
 /// A child with its log. It is killed when this value is dropped, and when this process ends.
-pub(super) struct Daemon {
+pub struct Daemon {
     name: String,
     child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Starts `program` in `folder`; `program`'s name with `.log` holds what it says, after what an earlier one said.
-    pub(super) fn start<A: AsRef<OsStr>>(
+    /// Starts `program` in `folder` with nothing of the environment but `PATH`; `program`'s name with `.log` holds there what it says, after
+    /// what an earlier one said.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start<A: AsRef<OsStr>>(
         program: &Path,
         args: impl IntoIterator<Item = A>,
         folder: &Path,
@@ -61,12 +66,18 @@ impl Daemon {
         Self { name, child, log }
     }
 
-    pub(super) fn id(&self) -> u32 {
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    ///
+    /// # Panics
+    ///
+    /// When the operating system refuses to tell.
+    pub fn has_ended(&mut self) -> bool {
         self.child
             .try_wait()
             .expect("the state of a child")
@@ -74,7 +85,8 @@ impl Daemon {
     }
 
     /// The end of its log.
-    pub(super) fn story(&self) -> String {
+    #[must_use]
+    pub fn story(&self) -> String {
         format!("log of {}:\n{}", self.name, tail(&self.log))
     }
 }

@@ -69,7 +69,22 @@ impl Setup {
     /// When docker-registry is not installed or does not come up.
     #[must_use]
     pub fn start(self) -> Registry {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        self.start_with(Folder::Own(
+            tempfile::tempdir().expect("a temporary folder"),
+        ))
+    }
+
+    /// Starts it with everything of it in a folder that is there, and that the caller removes.
+    ///
+    /// # Panics
+    ///
+    /// When docker-registry is not installed or does not come up.
+    #[must_use]
+    pub fn start_in(self, folder: &Path) -> Registry {
+        self.start_with(Folder::Given(folder.to_owned()))
+    }
+
+    fn start_with(self, folder: Folder) -> Registry {
         let back = Server::start(folder.path(), "back", "");
         let certificates = self.tls.then(Certificates::make);
         let mut extra = String::new();
@@ -130,7 +145,22 @@ pub struct Registry {
     front: Option<Server>,
     back: Server,
     certificates: Option<Certificates>,
-    folder: TempDir,
+    folder: Folder,
+}
+
+/// Where everything of a registry lies.
+enum Folder {
+    Own(TempDir),
+    Given(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(folder) => folder.path(),
+            Self::Given(folder) => folder,
+        }
+    }
 }
 
 impl Registry {
@@ -151,7 +181,7 @@ impl Registry {
             front: None,
             back: Server::at(address),
             certificates: None,
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder: Folder::Own(tempfile::tempdir().expect("a temporary folder")),
         }
     }
 
@@ -171,6 +201,13 @@ impl Registry {
     #[must_use]
     pub fn back_door(&self) -> &str {
         &self.back.address
+    }
+
+    /// Process ids of its servers; none when somebody else runs it.
+    #[must_use]
+    pub fn processes(&self) -> Vec<u32> {
+        let servers = self.front.iter().chain([&self.back]);
+        servers.filter_map(|server| server.process).collect()
     }
 
     /// The certificates, where it speaks TLS.

@@ -17,6 +17,8 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A running server.
 pub(super) struct Server {
     pub(super) address: String,
+    /// Its process id; `None` when somebody else runs it.
+    pub(super) process: Option<u32>,
     /// `None` when somebody else runs it.
     watcher: Option<Child>,
     /// While this pipe is open the server lives. It closes when the value is dropped, and when this process dies in whatever way.
@@ -29,6 +31,7 @@ impl Server {
     pub(super) fn at(address: &str) -> Self {
         Self {
             address: address.to_owned(),
+            process: None,
             watcher: None,
             alive: None,
             log: Arc::default(),
@@ -48,7 +51,7 @@ impl Server {
         );
         let file = folder.join(format!("{name}.yml"));
         fs::write(&file, text).expect("the temporary folder is writable");
-        let script = r#"docker-registry serve "$1" & server=$!; exec >&- 2>&-; read -r _; kill $server; wait $server"#;
+        let script = r#"docker-registry serve "$1" & server=$!; echo "process $server" >&2; exec >&- 2>&-; read -r _; kill $server; wait $server"#;
         let mut command = Command::new("sh");
         command
             .args(["-c", script, "sh"])
@@ -62,6 +65,7 @@ impl Server {
         let alive = watcher.stdin.take();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (found, wanted) = mpsc::channel();
+        let (told, process) = mpsc::channel();
         let lines = BufReader::new(watcher.stderr.take().expect("stderr is a pipe")).lines();
         let kept = Arc::clone(&log);
         thread::spawn(move || {
@@ -73,11 +77,15 @@ impl Server {
                         .collect();
                     let _ = found.send(address);
                 }
+                if let Some(id) = line.strip_prefix("process ") {
+                    let _ = told.send(id.parse().expect("a shell writes numbers"));
+                }
                 kept.lock().expect("no holder of the log panics").push(line);
             }
         });
         let mut server = Self {
             address: String::new(),
+            process: None,
             watcher: Some(watcher),
             alive,
             log,
@@ -92,6 +100,8 @@ impl Server {
                 panic!("docker-registry ended:\n{}", server.log())
             }
         };
+        let told = process.recv_timeout(READY_WITHIN);
+        server.process = Some(told.expect("the shell tells it, beside what the server says"));
         server
     }
 

@@ -1,13 +1,15 @@
-//! Measures the programs against cosign 2 and 3 (the same registry, the same image, the same key, in turn), and how fast runs become
-//! statements.
+//! Measures the programs against cosign 2 and 3 (the same registry, the same image, the same key, in turn), the controller against that of
+//! Tekton Chains, and how fast runs become statements.
 //!
 //! ```text
 //!   tekseal-bench cosign --bin-dir DIR [--json FILE] [--rounds N]
+//!   tekseal-bench controller --bin-dir DIR [--chains DIR] [--works a,b] [--programs a,b] [--json FILE] [--rounds N]
 //!   tekseal-bench format [--json FILE] [--rounds N]     to be built for release: the measured code is in here
 //!   tekseal-bench measure PROGRAM ARG…     runs one command and prints what it cost: see `measure`
 //! ```
 
 mod contest;
+mod controller;
 mod documents;
 mod format;
 mod measure;
@@ -18,7 +20,8 @@ use std::process::ExitCode;
 
 use tekseal_counting::Counting;
 
-const USAGE: &str = "usage: bench cosign|format [--json FILE] [--rounds N]";
+const USAGE: &str = "usage: bench cosign|format [--json FILE] [--rounds N]
+       bench controller [--works NAME,…] [--programs NAME,…] [--json FILE] [--rounds N]";
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,22 +32,45 @@ struct Options {
     programs: PathBuf,
     /// Where the rows go as JSON.
     json: Option<PathBuf>,
-    /// How often each command is timed.
-    rounds: usize,
+    /// How often each command is timed, where it is not as usual.
+    rounds: Option<usize>,
+    /// Folder with Tekton Chains' controller.
+    chains: Option<PathBuf>,
+    /// What the controllers have to do; everything where nothing is named.
+    works: Vec<String>,
+    /// Which controllers.
+    players: Vec<String>,
 }
+
+/// Columns of the table of controllers.
+const CONTROLLER: [report::Column; 10] = [
+    ("runs_per_s", 1),
+    ("latency_p50_s", 3),
+    ("latency_p95_s", 3),
+    ("cpu_s_per_run", 4),
+    ("idle_cpu_s", 2),
+    ("peak_mib", 1),
+    ("rss_mib", 1),
+    ("others_cpu_s_per_run", 3),
+    ("api_requests", 2),
+    ("registry_requests", 2),
+];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.split_first() {
         Some((word, command)) if word == "measure" && !command.is_empty() => measure::run(command),
-        Some((word, rest)) if word == "cosign" || word == "format" => match options(rest) {
-            Ok(options) if word == "format" => format(&options),
-            Ok(options) => compare(&options),
-            Err(problem) => {
+        Some((word, rest)) if ["cosign", "controller", "format"].contains(&word.as_str()) => {
+            let outcome = options(word, rest).and_then(|options| match word.as_str() {
+                "cosign" => Ok(compare(&options)),
+                "controller" => controllers(options),
+                _ => Ok(format(&options)),
+            });
+            outcome.unwrap_or_else(|problem| {
                 eprintln!("bench: error: {problem}\n{USAGE}");
                 ExitCode::from(2)
-            }
-        },
+            })
+        }
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)
@@ -54,17 +80,37 @@ fn main() -> ExitCode {
 
 fn compare(options: &Options) -> ExitCode {
     let contest = contest::Contest::prepare(&options.programs);
-    report::print_machine();
+    println!("{}", report::machine());
     contest.print_versions();
-    let rows = contest.rows(options.rounds);
+    let rows = contest.rows(options.rounds.unwrap_or(15));
     report::print_table(&rows);
     write(options.json.as_deref(), &rows)
 }
 
 fn format(options: &Options) -> ExitCode {
-    report::print_machine();
-    let rows = format::run(options.rounds);
+    println!("{}", report::machine());
+    let rows = format::run(options.rounds.unwrap_or(15));
     write(options.json.as_deref(), &rows)
+}
+
+/// Numbers go to stdout as lines of JSON while they come, what is for people to stderr.
+fn controllers(options: Options) -> Result<ExitCode, String> {
+    let Options {
+        programs,
+        json,
+        rounds,
+        chains,
+        works,
+        players,
+    } = options;
+    let contest = controller::Match::new(&works, &players, programs, chains)?;
+    eprintln!("{}", report::machine());
+    let rows = contest.rows(rounds.unwrap_or(3));
+    eprint!("\n{}", report::columns(&rows, &CONTROLLER));
+    let Some(path) = json else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    Ok(write(Some(&path), &rows))
 }
 
 fn write(json: Option<&Path>, rows: &[report::Row]) -> ExitCode {
@@ -75,16 +121,20 @@ fn write(json: Option<&Path>, rows: &[report::Row]) -> ExitCode {
         eprintln!("bench: error: writing {}: {e}", path.display());
         return ExitCode::from(3);
     }
-    println!("rows are in {}", path.display());
+    eprintln!("rows are in {}", path.display());
     ExitCode::SUCCESS
 }
 
-fn options(args: &[String]) -> Result<Options, String> {
+fn options(word: &str, args: &[String]) -> Result<Options, String> {
     let mut options = Options {
         programs: PathBuf::from("out/bin"),
         json: None,
-        rounds: 15,
+        rounds: None,
+        chains: None,
+        works: Vec::new(),
+        players: Vec::new(),
     };
+    let names = |value: &String| value.split(',').map(str::to_owned).collect();
     let mut args = args.iter();
     while let Some(flag) = args.next() {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value"))?;
@@ -92,12 +142,13 @@ fn options(args: &[String]) -> Result<Options, String> {
             "--bin-dir" => options.programs = value.into(),
             "--json" => options.json = Some(value.into()),
             "--rounds" => {
-                options.rounds = value
-                    .parse()
-                    .ok()
-                    .filter(|n| *n > 0)
-                    .ok_or_else(|| format!("{value} is no number of rounds"))?;
+                let rounds = value.parse().ok().filter(|n| *n > 0);
+                options.rounds =
+                    Some(rounds.ok_or_else(|| format!("{value} is no number of rounds"))?);
             }
+            "--chains" if word == "controller" => options.chains = Some(value.into()),
+            "--works" if word == "controller" => options.works = names(value),
+            "--programs" if word == "controller" => options.players = names(value),
             _ => return Err(format!("there is no flag {flag}")),
         }
     }

@@ -46,8 +46,8 @@ impl Row {
     }
 }
 
-/// Prints cores, processor and kernel.
-pub(crate) fn print_machine() {
+/// Cores, processor and kernel.
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
@@ -58,22 +58,15 @@ pub(crate) fn print_machine() {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default();
-    println!(
+    format!(
         "machine: {cores} cores, {model}, Linux {}, load {load} at the start",
         kernel.trim()
-    );
+    )
 }
 
 /// Prints a line for each work and program with the medians, and the range of the wall time.
 pub(crate) fn print_table(rows: &[Row]) {
-    let mut order = Vec::new();
-    let mut cells: BTreeMap<_, &Row> = BTreeMap::new();
-    for row in rows {
-        if !order.contains(&(row.work, row.program)) {
-            order.push((row.work, row.program));
-        }
-        cells.insert((row.work, row.program, row.metric), row);
-    }
+    let (order, cells) = by_line(rows);
     println!(
         "\n{:<16} {:<8} {:>9} {:>19} {:>9} {:>9} {:>8} {:>11} {:>11} {:>10}",
         "work",
@@ -120,6 +113,58 @@ pub(crate) fn print_table(rows: &[Row]) {
     );
 }
 
+/// A column of [`columns`]: the metric, and how many digits it has after the point.
+pub(crate) type Column = (&'static str, usize);
+
+/// A line for each work and program, with the median and (from two rounds on) the range of each of these metrics.
+pub(crate) fn columns(rows: &[Row], columns: &[Column]) -> String {
+    let (order, cells) = by_line(rows);
+    let mut lines = vec![vec!["work".to_owned(), "program".to_owned()]];
+    lines[0].extend(columns.iter().map(|(metric, _)| (*metric).to_owned()));
+    for (work, program) in order {
+        let mut line = vec![work.to_owned(), program.to_owned()];
+        for &(metric, digits) in columns {
+            let row = cells.get(&(work, program, metric));
+            line.push(row.map_or("-".to_owned(), |row| match row.n {
+                1 => format!("{:.digits$}", row.median),
+                _ => format!(
+                    "{:.digits$} ({:.digits$}-{:.digits$})",
+                    row.median, row.min, row.max
+                ),
+            }));
+        }
+        lines.push(line);
+    }
+    let width = |at: usize| lines.iter().map(|line| line[at].len()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..lines[0].len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<_> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, &width)| format!("{cell:<width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Work and program of each line, and what stands in it by metric.
+type Cells<'a> = BTreeMap<(&'static str, &'static str, &'static str), &'a Row>;
+
+fn by_line(rows: &[Row]) -> (Vec<(&'static str, &'static str)>, Cells<'_>) {
+    let mut order = Vec::new();
+    let mut cells = Cells::new();
+    for row in rows {
+        if !order.contains(&(row.work, row.program)) {
+            order.push((row.work, row.program));
+        }
+        cells.insert((row.work, row.program, row.metric), row);
+    }
+    (order, cells)
+}
+
 /// Writes the rows as a JSON list.
 pub(crate) fn write_json(path: &Path, rows: &[Row]) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(rows)?;
@@ -139,5 +184,18 @@ mod tests {
             Row::of("sign", "tekseal", "wall_s", vec![4.0, 1.0, 2.0, 3.0]).median,
             2.5
         );
+    }
+    #[test]
+    fn columns_have_a_range_where_there_is_one() {
+        let rows = [
+            Row::of("drain", "a", "runs_per_s", vec![1.0, 3.0, 2.0]),
+            Row::of("drain", "a", "peak_mib", vec![20.25]),
+            Row::of("idle", "b", "peak_mib", vec![7.0]),
+        ];
+        let text = columns(&rows, &[("runs_per_s", 1), ("peak_mib", 0)]);
+        let wanted = "work   program  runs_per_s     peak_mib\n\
+                      drain  a        2.0 (1.0-3.0)  20\n\
+                      idle   b        -              7\n";
+        assert_eq!(text, wanted);
     }
 }
