@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tekseal_core::config::Config;
-use tekseal_harness::{ApiServer, Request, Run, kubectl};
+use tekseal_harness::{ApiServer, Registry, Request, Run, fixtures, kubectl, object_path};
 
 /// Verb, group, resource, name: in the controller's own namespace.
 const IN_ITS_OWN: &[[&str; 4]] = &[
@@ -290,6 +290,93 @@ fn the_controller_may_do_what_it_needs_and_no_more() {
             .all(|o| o["kind"] != "Namespace" && o["kind"] != "ConfigMap")
     );
     cluster.is_restricted(deployment);
+}
+
+#[test]
+fn the_controller_signs_with_these_rights_alone() {
+    let Some(cluster) = Cluster::new() else {
+        return;
+    };
+    let (api, system) = (&cluster.api, "tekton-chains");
+    cluster.namespace(system, &json!({}));
+    cluster.apply("base");
+    cluster.may_all(system, system, IN_ITS_OWN);
+    cluster.may_all(system, "default", BESIDE_RUNS);
+    let registry = Registry::start();
+    let digest = registry.push_image("team/app", "1").digest;
+    let config = json!({"metadata": {"name": "chains-config", "namespace": system}, "apiVersion": "v1", "kind": "ConfigMap"});
+    api.patch(
+        &object_path(&config),
+        &json!({"data": {
+            "tekseal.registries": registry.address(),
+            "artifacts.taskrun.storage": "tekton,oci",
+            "tekseal.keys": "no=such-label: k8s://a/b",
+        }}),
+    );
+    let builds = api.namespace();
+    let keys = tempfile::tempdir().expect("a temporary folder");
+    let key = fixtures().join("keys/plain.pem");
+    fs::copy(key, keys.path().join("x509.pem")).expect("the fixture is there");
+    let audit = api.audit();
+    let controller = Run::tool("tekseal-controller")
+        .arg("--kubeconfig")
+        .arg(api.kubeconfig_for(&api.token_for(system, "tekseal-controller")))
+        .arg("--signing-secrets")
+        .arg(keys.path())
+        .args(["--listen", "127.0.0.1:0"])
+        .env("SYSTEM_NAMESPACE", system)
+        .start();
+
+    let run = api.create(&json!({
+        "apiVersion": "tekton.dev/v1",
+        "kind": "TaskRun",
+        "metadata": {"name": "build", "namespace": builds},
+        "spec": {"serviceAccountName": "default", "taskSpec": {"steps": [{"name": "build", "image": "example.com/build"}]}},
+    }));
+    let path = object_path(&run);
+    let status = json!({
+        "conditions": [{"type": "Succeeded", "status": "True", "reason": "Succeeded"}],
+        "podName": "pod",
+        "startTime": "2999-01-01T00:00:00Z",
+        "completionTime": "2999-01-01T00:00:00Z",
+        "taskSpec": {"steps": [{"name": "build", "image": "example.com/build"}]},
+        "results": [
+            {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", registry.address())},
+            {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
+        ],
+    });
+    api.patch(&format!("{path}/status"), &json!({ "status": status }));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let marked = loop {
+        let found = api.get(&path).expect("nobody deletes it");
+        let annotations = found["metadata"]["annotations"].clone();
+        if annotations["chains.tekton.dev/signed"].is_string() {
+            break annotations;
+        }
+        assert!(Instant::now() < deadline, "{annotations:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(marked["chains.tekton.dev/signed"], "true", "{marked:#}");
+    controller.signal("TERM");
+    let ended = controller.wait();
+    let user = format!("system:serviceaccount:{system}:tekseal-controller");
+    let asked = audit.requests();
+    let of_controller: Vec<_> = asked.iter().filter(|r| r.user == user).collect();
+    let refused: Vec<_> = of_controller.iter().filter(|r| r.status == 403).collect();
+    assert!(refused.is_empty(), "{refused:#?}\n{}", ended.stderr);
+    for resource in [
+        "taskruns",
+        "configmaps",
+        "serviceaccounts",
+        "namespaces",
+        "leases",
+    ] {
+        let is_asked = of_controller.iter().any(|r| r.resource == resource);
+        assert!(
+            is_asked,
+            "{resource} was not asked for: the rights were not tried"
+        );
+    }
 }
 
 #[test]
