@@ -762,18 +762,20 @@ impl Attempt<'_> {
         let Ok(owner) = RunRef::new(RunKind::PipelineRun, &self.run.namespace, name) else {
             return false;
         };
-        let Ok(document) = self.context.cluster.run(&owner).await else {
-            return false;
+        let document = match self.context.cluster.run(&owner).await {
+            Ok(document) => document,
+            // Only what is known to be gone needs nothing; the deadline ends all doubts.
+            Err(error) => return !error.is_not_found(),
         };
         let Ok(owner) = self::seen(&document, &owner) else {
-            return false;
+            return true;
         };
         let Some(live) = self.context.settings.borrow().live.clone() else {
             return true;
         };
         let believed = self.context.memory.believed();
         let decision = self.context.ground.decide(&owner, &live.config, &believed);
-        owner.uid() == uid && matches!(decision, Decision::Sign { .. })
+        owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
     }
 
     fn overdue(&self, seen: &Seen) -> bool {

@@ -115,6 +115,13 @@ fn a_deleted_child_stays_until_its_pipeline_run_is_attested() {
     stand.complete(child.clone(), stand.image_results());
     stand.wait_marked(&child);
     stand.api.delete(&object_path(&child));
+    // What came later is done with, so the deletion was looked at while the PipelineRun goes on.
+    let later = stand.completed("later", json!([]));
+    stand.wait_marked(&later);
+    assert!(
+        stand.api.get(&object_path(&child)).is_some(),
+        "it is needed"
+    );
     let run = end_pipeline(&stand, &run, &["build"]);
     let run = stand.wait_marked(&run);
     assert_eq!(annotation(&run, SIGNED), Some("true"));
