@@ -46,6 +46,8 @@ struct Entry {
 pub(crate) struct History {
     /// When there first was something to do.
     pub(crate) first: Instant,
+    /// How often it was taken.
+    pub(crate) looks: u32,
     /// Failed attempts.
     pub(crate) attempts: u32,
     /// When the first of them failed.
@@ -58,6 +60,7 @@ impl Default for History {
     fn default() -> Self {
         Self {
             first: Instant::now(),
+            looks: 0,
             attempts: 0,
             since: None,
             told: None,
@@ -210,6 +213,7 @@ impl Queue {
         let (_, uid) = self.ready.pop_first()?;
         let entry = self.entries.get_mut(&uid).expect("what is ready is held");
         entry.state = State::InWork { seen_again: false };
+        entry.history.looks = entry.history.looks.wrapping_add(1);
         self.in_work += 1;
         Some(Task {
             run: entry.run.clone(),

@@ -41,6 +41,8 @@ use crate::trouble::{Stage, Trouble, chain};
 
 /// When a blocked run is looked at again.
 const BLOCKED: Duration = Duration::from_secs(5);
+/// A blocked run is read anew at each so manieth look: it may have been deleted.
+const LOOKS_PER_READ: u32 = 12;
 /// When a PipelineRun that waits for children is looked at again, should their events be lost.
 const CHILDREN: Duration = Duration::from_secs(30);
 /// How long a PipelineRun waits for children in silence.
@@ -149,6 +151,9 @@ struct Means {
 
 impl Attempt<'_> {
     async fn work(&self) -> Done {
+        if let Some(done) = self.still_blocked().await {
+            return done;
+        }
         let fresh = match self.read().await {
             Ok(Some(fresh)) => fresh,
             Ok(None) => return Done::nothing(),
@@ -193,6 +198,21 @@ impl Attempt<'_> {
             Ok(()) => Done::marked(),
             Err(trouble) => self.failed(&fresh, &means, trouble).await,
         }
+    }
+
+    /// A run that nothing could be signed of, for a reason that still holds, is not read each time: there may be ten thousand of them.
+    async fn still_blocked(&self) -> Option<Done> {
+        let history = &self.task.history;
+        let told = history.told.as_ref()?;
+        if history.looks.is_multiple_of(LOOKS_PER_READ) {
+            return None;
+        }
+        let state = self.context.settings.borrow().clone();
+        let problem = match &state.live {
+            Some(live) => self.means(live).await.err()?,
+            None => state.problem?,
+        };
+        (problem == *told).then(|| self.later(BLOCKED, Some(problem)))
     }
 
     /// The run as it is now; nothing if it is gone or another.
