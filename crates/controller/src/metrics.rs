@@ -65,8 +65,6 @@ struct Figures {
     failed_runs: Mutex<Failed>,
     queue: Mutex<Queue>,
     forged_marks: AtomicU64,
-    api_requests: AtomicU64,
-    registry_requests: AtomicU64,
     watch_errors: AtomicU64,
     config: AtomicU64,
     key: AtomicU64,
@@ -158,16 +156,6 @@ impl Metrics {
     /// A mark was found that nobody of ours made.
     pub fn forged_mark(&self) {
         count(&self.0.forged_marks, 1);
-    }
-
-    /// Requests were sent to the API server.
-    pub fn api_requests(&self, number: u64) {
-        count(&self.0.api_requests, number);
-    }
-
-    /// Requests were sent to registries.
-    pub fn registry_requests(&self, number: u64) {
-        count(&self.0.registry_requests, number);
     }
 
     /// The watch of runs or of the configuration broke.
@@ -293,16 +281,6 @@ impl Figures {
                 "forged_marks",
                 "Marks that were found on runs and were not made by this program",
                 &self.forged_marks,
-            ),
-            (
-                "api_requests",
-                "Requests to the Kubernetes API server",
-                &self.api_requests,
-            ),
-            (
-                "registry_requests",
-                "Requests to registries",
-                &self.registry_requests,
             ),
             (
                 "watch_errors",
@@ -579,8 +557,6 @@ watcher_pipelinerun_signing_failures_total{error_type="tlog"} 0
         let metrics = Metrics::new();
         let clone = metrics.clone();
         clone.forged_mark();
-        clone.api_requests(3);
-        clone.registry_requests(5);
         clone.watch_error();
         clone.config(Condition::Good);
         clone.key(Condition::Good);
@@ -588,8 +564,6 @@ watcher_pipelinerun_signing_failures_total{error_type="tlog"} 0
         clone.leader(Condition::Bad);
         for wanted in [
             "tekseal_forged_marks_total 1",
-            "tekseal_api_requests_total 3",
-            "tekseal_registry_requests_total 5",
             "tekseal_watch_errors_total 1",
             "tekseal_config_ok 1",
             "tekseal_key_ok 1",
