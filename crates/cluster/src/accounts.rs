@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
+use tekseal_core::docker_config::KubernetesSecret;
 
 use crate::client::Cluster;
 use crate::error::{Error, Operation};
@@ -71,7 +72,7 @@ impl Cluster {
                 continue;
             };
             match self.secret(&reference).await {
-                Ok(data) if is_of_registries(&data.kind) => {
+                Ok(data) if KubernetesSecret::may_hold(&data.kind) => {
                     secrets.found.push(AccountSecret { name, data });
                 }
                 Ok(_) => {}
@@ -80,11 +81,4 @@ impl Cluster {
         }
         Ok(secrets)
     }
-}
-
-fn is_of_registries(kind: &str) -> bool {
-    matches!(
-        kind,
-        "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg" | "kubernetes.io/basic-auth"
-    )
 }

@@ -182,19 +182,11 @@ impl Events {
                 Severity::Warning => EventType::Warning,
             },
             reason: reason.to_owned(),
-            note: Some(cut(note)),
+            note: Some(note[..note.floor_char_boundary(MOST)].to_owned()),
             action: "Sign".to_owned(),
             secondary: None,
         };
         let request = self.recorder.publish(&event, &object);
         self.cluster.call(Operation::Create, &what, request).await
     }
-}
-
-fn cut(note: &str) -> String {
-    let mut end = note.len().min(MOST);
-    while !note.is_char_boundary(end) {
-        end -= 1;
-    }
-    note.get(..end).unwrap_or_default().to_owned()
 }

@@ -17,6 +17,8 @@ use crate::error::{Cause, Error, Operation};
 const PAGE: usize = 50;
 /// The most children that are read of one PipelineRun.
 const MOST_CHILDREN: usize = 2000;
+/// The longest name that can be the value of a label.
+const MOST_LABEL: usize = 63;
 /// Label of child TaskRuns with the name of their PipelineRun.
 const PIPELINE_RUN_LABEL: &str = "tekton.dev/pipelineRun";
 
@@ -102,6 +104,9 @@ impl Cluster {
         namespace: &str,
         pipeline_run: &str,
     ) -> Result<Vec<String>, Error> {
+        if pipeline_run.len() > MOST_LABEL {
+            return Ok(Vec::new());
+        }
         let what = format!("TaskRuns of PipelineRun {namespace}/{pipeline_run}");
         let folder = RunRef::folder(RunKind::TaskRun, namespace);
         let mut found = Vec::new();

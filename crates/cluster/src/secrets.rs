@@ -145,24 +145,11 @@ impl Cluster {
         })
     }
 
-    /// Makes an immutable Secret of type Opaque that must not exist yet.
-    ///
-    /// # Errors
-    /// A conflict if it exists.
-    pub async fn create_secret(
-        &self,
-        secret: &SecretRef,
-        data: BTreeMap<String, Zeroizing<Vec<u8>>>,
-    ) -> Result<(), Error> {
-        self.create_secret_of(secret, &SecretData::opaque(data), Effect::Real)
-            .await
-    }
-
     /// Makes a Secret with these contents that must not exist yet.
     ///
     /// # Errors
     /// A conflict if it exists, also of a dry run: then everything else is in order.
-    pub async fn create_secret_of(
+    pub async fn create_secret(
         &self,
         secret: &SecretRef,
         content: &SecretData,

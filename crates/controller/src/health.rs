@@ -7,9 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tekseal_core::is_invisible;
 use tekseal_core::run::RunKind;
-
-use crate::logging::is_invisible;
 
 /// A loop that has not gone round for so long hangs.
 const ALIVE: Duration = Duration::from_secs(60);

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
 use tekseal_core::Digest;
+use tekseal_core::config::Config;
 use tekseal_signing::{Signer, Zeroizing, signer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -248,6 +249,17 @@ impl Material {
 }
 
 impl Source {
+    /// The platform's key: the one that the configuration names, else the mounted one.
+    ///
+    /// # Errors
+    /// If it is of a kind that is not known.
+    pub(crate) fn of_platform(config: &Config) -> Result<Self, Error> {
+        match config.signers().cosign_key.as_str() {
+            "" => Ok(Self::Mounted),
+            key => Self::parse(key),
+        }
+    }
+
     /// A key as the configuration names it.
     ///
     /// # Errors

@@ -73,8 +73,7 @@ fn read(map: &BTreeMap<String, String>) -> Result<Config, String> {
         chain(&error)
     })?;
     config.warnings().iter().for_each(tell);
-    let is_ours = |warning: &&Warning| matches!(warning, Warning::UnknownKey { key, .. } if key.starts_with("tekseal."));
-    if let Some(Warning::UnknownKey { key, .. }) = config.warnings().iter().find(is_ours) {
+    if let Some(key) = config.unknown_key_of_ours() {
         return Err(format!("key {key:?} is not known"));
     }
     let beyond = beyond(&config);

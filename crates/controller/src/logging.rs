@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use jiff::Timestamp;
 use serde_json::Value;
 use tekseal_cluster::RunRef;
+use tekseal_core::is_invisible;
 use tekseal_core::run::RunKind;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -74,13 +75,6 @@ pub fn of_run(run: &RunRef, uid: &str) -> Span {
         namespace = run.namespace,
         uid,
     )
-}
-
-/// Whether a character moves a cursor, is not seen, or changes how others are read.
-pub(crate) fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// What others than this program may say. Each prefix stands for all that begins so.

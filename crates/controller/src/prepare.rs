@@ -1,19 +1,17 @@
 //! What is to be signed of a run, as data that outlives its documents: no network, no key, no clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use tekseal_core::config::{ChildrenRule, Config, SignerKind, Storage, UnsuccessfulRule};
 use tekseal_core::hints;
 use tekseal_core::plan::{Item, Place, Plan, What};
 use tekseal_core::redact;
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
 use tekseal_core::{DigestRef, Payload, Repository};
+use tekseal_signing::verifier::MOST_SUBJECTS;
 
 use crate::trouble::{Stage, Trouble};
-
-/// The most subjects of one payload, and images of one run: readers accept no more.
-const MOST_SUBJECTS: usize = 1024;
 
 /// What is to be signed, and where it goes.
 #[derive(Debug, Default)]
@@ -39,26 +37,6 @@ pub(crate) struct Piece {
     pub(crate) annotation: Option<String>,
 }
 
-/// The fields of a run that say who it is to registries.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Accounts {
-    spec: AccountSpec,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct AccountSpec {
-    service_account_name: Option<String>,
-    task_run_template: Option<Template>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Template {
-    service_account_name: Option<String>,
-}
-
 /// Reads the run and makes its payloads.
 ///
 /// # Errors
@@ -81,7 +59,7 @@ pub(crate) fn prepare(
     };
     let run = CompletedRun::from_json(document.as_bytes(), &documents, missing).map_err(refused)?;
     let mut prepared = Prepared {
-        account: account(document),
+        account: run.run().service_account().to_owned(),
         ..Prepared::default()
     };
     if !run.succeeded() && config.rules().unsuccessful_runs == UnsuccessfulRule::Skip {
@@ -95,9 +73,9 @@ pub(crate) fn prepare(
         .extend(absent.map(|child| format!("left out: {child}")));
     let mut observed = hints::observe(&run);
     let settings = config.settings(&run);
-    let mut shown = run.clone();
+    let mut shown = Cow::Borrowed(&run);
     if !config.redact_params().is_empty() {
-        let redacted = redact::redact(&mut shown, config.redact_params())
+        let redacted = redact::redact(shown.to_mut(), config.redact_params())
             .map_err(|error| Trouble::last(Stage::Payload, &error))?;
         observed.hide_inputs(&redacted);
     }
@@ -194,44 +172,4 @@ fn check_count(count: usize) -> Result<(), Trouble> {
     }
     let text = format!("the run names {count} artifacts, more than {MOST_SUBJECTS}");
     Err(Trouble::last_text(Stage::Payload, text))
-}
-
-fn account(document: &str) -> String {
-    let accounts: Accounts = serde_json::from_str(document).unwrap_or_default();
-    let of_template = accounts.spec.task_run_template;
-    accounts
-        .spec
-        .service_account_name
-        .or_else(|| of_template.and_then(|template| template.service_account_name))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "default".to_owned())
-}
-
-/// The children that a PipelineRun names, as far as they are TaskRuns: by name.
-pub(crate) fn child_task_runs(document: &str) -> Vec<String> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Document {
-        status: Status,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Status {
-        child_references: Option<Vec<Child>>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Child {
-        name: String,
-        kind: String,
-    }
-    let document: Document = serde_json::from_str(document).unwrap_or_default();
-    let children = document.status.child_references.unwrap_or_default();
-    let mut names: BTreeMap<String, ()> = BTreeMap::new();
-    children
-        .into_iter()
-        .filter(|child| matches!(child.kind.as_str(), "" | "TaskRun"))
-        .map(|child| child.name)
-        .filter(|name| names.insert(name.clone(), ()).is_none())
-        .collect()
 }

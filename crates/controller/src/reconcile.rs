@@ -21,7 +21,7 @@ use tekseal_controller::health::Health;
 use tekseal_controller::metrics::{ErrorType, FailureClass, Metrics};
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
-use tekseal_core::run::RunKind;
+use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Digest, DigestRef};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
@@ -68,6 +68,12 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// What is to be done with a run, as things are now.
+    pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
+        self.ground
+            .decide(run, &live.config, &self.memory.believed())
+    }
+
     /// Waits until nobody else of this process stores beside these images: registries fail when equal blobs arrive side by side, and two
     /// writers of one tag wait for each other anyway.
     async fn alone(&self, images: &BTreeSet<DigestRef>) -> Vec<OwnedMutexGuard<()>> {
@@ -169,12 +175,7 @@ impl Attempt<'_> {
                 .unwrap_or_else(|| "the configuration was not read yet".to_owned());
             return self.blocked(&fresh, &problem).await;
         };
-        let believed = self.context.memory.believed();
-        let decision = self
-            .context
-            .ground
-            .decide(&fresh.seen, &live.config, &believed);
-        let forged = match decision {
+        let forged = match self.context.decide(&fresh.seen, &live) {
             Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
             Decision::Running if fresh.seen.deleted().is_none() => {
                 return self.hold(&fresh.seen).await;
@@ -228,11 +229,7 @@ impl Attempt<'_> {
 
     /// The keys for this run's namespace.
     async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
-        let config = &live.config;
-        let platform = match config.signers().cosign_key.as_str() {
-            "" => Source::Mounted,
-            key => Source::parse(key).map_err(|error| chain(&error))?,
-        };
+        let platform = Source::of_platform(&live.config).map_err(|error| chain(&error))?;
         let own = self.rule(live).await?;
         let of_platform = self.context.keys.get(&platform).await;
         let (signer, recorder) = match own {
@@ -484,7 +481,7 @@ impl Attempt<'_> {
         means: &Means,
     ) -> Result<Vec<(String, String)>, Trouble> {
         let cluster = &self.context.cluster;
-        let names = prepare::child_task_runs(document);
+        let names = run::child_task_runs(document.as_bytes());
         let listed = cluster
             .children(&self.run.namespace, &self.run.name)
             .await
@@ -496,7 +493,6 @@ impl Attempt<'_> {
                 found.insert(child.name, (seen, text));
             }
         }
-        let believed = self.context.memory.believed();
         let (mut children, mut waiting) = (Vec::new(), Vec::new());
         for name in names {
             let child = match found.remove(&name) {
@@ -506,11 +502,7 @@ impl Attempt<'_> {
             let Some((seen, text)) = child else {
                 continue;
             };
-            match self
-                .context
-                .ground
-                .decide(&seen, &means.live.config, &believed)
-            {
+            match self.context.decide(&seen, &means.live) {
                 Decision::Done | Decision::Ignored(_) => {}
                 Decision::Running | Decision::Sign { .. } => waiting.push(name.clone()),
             }
@@ -559,9 +551,8 @@ impl Attempt<'_> {
         let is_kept = hold == Hold::Children && seen.pipeline_run().is_some();
         for _ in 0..CONFLICTS {
             let mut change = change.clone();
-            let left = without_ours(seen.finalizers());
-            if !is_kept && left.len() != seen.finalizers().len() {
-                change.finalizers = Some(left);
+            if !is_kept && is_held(&seen) {
+                change.finalizers = Some(without_ours(seen.finalizers()));
                 change.resource_version = Some(seen.resource_version().to_owned());
             }
             let result = self
@@ -752,8 +743,7 @@ impl Attempt<'_> {
             true => Done::marked(),
             false => Done::nothing(),
         };
-        let is_ours = without_ours(seen.finalizers()).len() != seen.finalizers().len();
-        if seen.deleted().is_none() || !is_ours {
+        if seen.deleted().is_none() || !is_held(seen) {
             return done;
         }
         if is_done && !self.overdue(seen) && self.is_needed(seen).await {
@@ -793,8 +783,7 @@ impl Attempt<'_> {
         let Some(live) = self.context.settings.borrow().live.clone() else {
             return true;
         };
-        let believed = self.context.memory.believed();
-        let decision = self.context.ground.decide(&owner, &live.config, &believed);
+        let decision = self.context.decide(&owner, &live);
         owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
     }
 
@@ -856,10 +845,15 @@ fn seen(document: &str, run: &RunRef) -> Result<Seen, tekseal_cluster::Error> {
     serde_json::from_str(document).map_err(|error| tekseal_cluster::Error::answer(run, &error))
 }
 
+/// Whether a finalizer of Chains' or ours holds the run.
+pub(crate) fn is_held(run: &Seen) -> bool {
+    run.finalizers()
+        .iter()
+        .any(|name| marks::is_finalizer(name))
+}
+
 /// The finalizers that are not Chains' or ours.
 fn without_ours(finalizers: &[String]) -> Vec<String> {
-    let others = finalizers
-        .iter()
-        .filter(|name| !marks::FINALIZERS.contains(&name.as_str()));
+    let others = finalizers.iter().filter(|name| !marks::is_finalizer(name));
     others.cloned().collect()
 }

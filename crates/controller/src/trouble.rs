@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tekseal_core::Blame;
+use tekseal_core::{Blame, is_invisible};
 
 /// Where it failed, as Chains' counters name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,16 +90,6 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 /// A text for people: one line, not endless.
 pub(crate) fn clean(text: &str) -> String {
-    let cleaned = text.trim_end().chars().map(|c| match c {
-        '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => ' ',
-        c if c.is_control() => ' ',
-        c => c,
-    });
-    cleaned.take(MOST).collect()
+    let visible = |c| if is_invisible(c) { ' ' } else { c };
+    text.trim_end().chars().map(visible).take(MOST).collect()
 }

@@ -79,11 +79,7 @@ async fn key(context: &Context, source: &ConfigSource, config: &Config, told: &m
     let signs = [config.taskrun(), config.pipelinerun(), config.oci()];
     let is_needed = signs.iter().any(|artifact| artifact.is_enabled());
     let named = config.signers().cosign_key.as_str();
-    let platform = match named {
-        "" => Ok(Source::Mounted),
-        key => Source::parse(key),
-    };
-    let key = match platform {
+    let key = match Source::of_platform(config) {
         Ok(platform) => context.keys.get(&platform).await,
         Err(error) => Err(error),
     };

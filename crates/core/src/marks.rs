@@ -43,6 +43,12 @@ const MOST_DIGESTS: usize = 32;
 /// The largest annotation that is read as a Record.
 const MOST_BYTES: usize = 16 * 1024;
 
+/// Whether a finalizer is Chains' or ours.
+#[must_use]
+pub fn is_finalizer(name: &str) -> bool {
+    FINALIZERS.contains(&name)
+}
+
 /// The finalizer for runs of this kind.
 #[must_use]
 pub fn finalizer(kind: RunKind) -> &'static str {

@@ -18,6 +18,7 @@ pub use crate::typed::Error as FieldError;
 pub use document::{Param, RefSource, Run, RunKind, StepSpec, StepState};
 
 use children::Family;
+pub use children::child_task_runs;
 pub(crate) use document::PipelineTask;
 
 /// The largest run document that is read, in bytes. An API server stores at most about 1.5 MiB of one object.

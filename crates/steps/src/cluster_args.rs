@@ -13,8 +13,6 @@ use crate::registry_args::given;
 
 /// The most children that are read one by one, because the list of the PipelineRun's TaskRuns lacks them.
 const MOST_UNLISTED: usize = 500;
-/// The longest name that can be the value of a label.
-const MOST_LABEL: usize = 63;
 
 /// The flag of every tool that may read a cluster.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -58,10 +56,7 @@ async fn read_children(
     run: &RunRef,
     document: &str,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let listed = match run.name.len() <= MOST_LABEL {
-        true => cluster.children(&run.namespace, &run.name).await?,
-        false => Vec::new(),
-    };
+    let listed = cluster.children(&run.namespace, &run.name).await?;
     let mut children = Vec::with_capacity(listed.len());
     let mut known = HashSet::new();
     for child in listed {
@@ -72,15 +67,10 @@ async fn read_children(
         known.insert(name);
     }
     let mut unlisted = Vec::new();
-    for reference in references(document) {
-        let is_task_run = matches!(reference.kind.as_str(), "" | "TaskRun");
-        if is_task_run && known.insert(reference.name.clone()) {
+    for name in run::child_task_runs(document.as_bytes()) {
+        if known.insert(name.clone()) {
             // What cannot be a name is the name of nothing.
-            unlisted.extend(RunRef::new(
-                RunKind::TaskRun,
-                &run.namespace,
-                &reference.name,
-            ));
+            unlisted.extend(RunRef::new(RunKind::TaskRun, &run.namespace, &name));
         }
     }
     if unlisted.len() > MOST_UNLISTED {
@@ -120,33 +110,6 @@ struct Name {
     name: String,
 }
 
-#[derive(Deserialize)]
-struct Reference {
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    name: String,
-}
-
-/// The children that a PipelineRun names. What is not as Tekton writes it is for the library to refuse, and names nobody here.
-fn references(document: &str) -> Vec<Reference> {
-    #[derive(Deserialize)]
-    struct PipelineRun {
-        #[serde(default)]
-        status: Option<Status>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Status {
-        #[serde(default)]
-        child_references: Option<Vec<Reference>>,
-    }
-    let run: Option<PipelineRun> = serde_json::from_str(document).ok();
-    run.and_then(|run| run.status)
-        .and_then(|status| status.child_references)
-        .unwrap_or_default()
-}
-
 /// Reads the Secret of a key reference.
 pub(crate) async fn read_secret(
     cluster: &Cluster,
@@ -161,29 +124,4 @@ pub(crate) async fn read_secret(
             false => error.into(),
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_children_that_a_pipelinerun_names_are_found_whatever_else_it_says() {
-        let named = |document: &str| -> Vec<String> {
-            references(document).into_iter().map(|r| r.name).collect()
-        };
-        assert_eq!(
-            named(r#"{"status":{"childReferences":[{"kind":"TaskRun","name":"a"},{"name":"b"}]}}"#),
-            ["a", "b"]
-        );
-        for document in [
-            "",
-            "[]",
-            "{}",
-            r#"{"status":null}"#,
-            r#"{"status":{"childReferences":7}}"#,
-        ] {
-            assert_eq!(named(document), Vec::<String>::new(), "{document}");
-        }
-    }
 }

@@ -11,6 +11,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use tekseal_core::is_invisible;
 use tekseal_remote::registry::{self, Blame};
 use tekseal_remote::store;
 
@@ -149,12 +150,6 @@ impl From<tekseal_cluster::Error> for Failure {
 
 /// The longest line of error text, in characters: much of it may come from outside.
 const MOST_TEXT: usize = 4096;
-
-/// Control characters, and those that change the direction of writing or have no width: they could make a line look like another one.
-pub(crate) fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-}
 
 /// An error and what caused it, on one line.
 #[must_use]

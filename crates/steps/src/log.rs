@@ -55,13 +55,13 @@ pub(crate) fn quoted(value: &str) -> String {
     if !value.is_empty()
         && value
             .chars()
-            .all(|c| !crate::exit::is_invisible(c) && !c.is_whitespace() && c != '"')
+            .all(|c| !tekseal_core::is_invisible(c) && !c.is_whitespace() && c != '"')
     {
         return value.to_owned();
     }
     // Debug escapes control characters and most of the invisible ones; the rest go.
     format!("{value:?}")
         .chars()
-        .filter(|c| !crate::exit::is_invisible(*c))
+        .filter(|c| !tekseal_core::is_invisible(*c))
         .collect()
 }

@@ -5,8 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
-
-use crate::exit::is_invisible;
+use tekseal_core::is_invisible;
 
 /// Member of a SLSA v1 resource descriptor that holds any bytes in base64; Tekton's are JSON.
 const CONTENT: &str = "content";

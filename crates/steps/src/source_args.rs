@@ -15,15 +15,14 @@ use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, CompletedRun, MissingChildren, Run, RunKind};
 use tekseal_core::{Payload, Subject, credential};
 
+use tekseal_signing::verifier::MOST_SUBJECTS;
+
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::documents::{Documents, RunSource, refused};
 use crate::handover;
 use crate::log;
 use crate::registry_args::given;
-
-/// The most subjects that readers of a Statement accept.
-const MOST_SUBJECTS: usize = 1024;
 
 /// Which run, and how it is formatted.
 #[derive(Debug, clap::Args)]
@@ -166,8 +165,7 @@ impl ContextArgs {
         let place = format!("configuration {}", path.display());
         let config = config_of_map(&handover::read_map(path)?)
             .map_err(|e| Failure::misuse(e).context(place.clone()))?;
-        let is_ours = |warning: &&Warning| matches!(warning, Warning::UnknownKey { key, .. } if key.starts_with("tekseal."));
-        if let Some(Warning::UnknownKey { key, .. }) = config.warnings().iter().find(is_ours) {
+        if let Some(key) = config.unknown_key_of_ours() {
             return Err(Failure::misuse(anyhow!("key {key} is not known"))
                 .context(place)
                 .hint("Tekton Chains has no keys that begin with tekseal., and a misspelt one of ours may show what it should hide"));

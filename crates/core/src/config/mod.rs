@@ -263,6 +263,17 @@ impl Config {
         &self.keys_of_others
     }
 
+    /// A key that is not known and begins as ours do: Chains has none of these, so it is a slip, and may be one that should hide something.
+    #[must_use]
+    pub fn unknown_key_of_ours(&self) -> Option<&str> {
+        self.warnings.iter().find_map(|warning| match warning {
+            Warning::UnknownKey { key, .. } => {
+                Some(key.as_str()).filter(|key| key.starts_with("tekseal."))
+            }
+            Warning::IgnoredValue { .. } => None,
+        })
+    }
+
     /// What is odd about the map.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {

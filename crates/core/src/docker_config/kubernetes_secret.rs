@@ -96,6 +96,12 @@ impl Credentials {
 }
 
 impl KubernetesSecret<'_> {
+    /// Whether Secrets of this type can hold anything for registries.
+    #[must_use]
+    pub fn may_hold(kind: &str) -> bool {
+        [DOCKER_CONFIG_JSON.0, DOCKER_CFG.0, BASIC_AUTH].contains(&kind)
+    }
+
     fn docker(&self, form: Form, key: &'static str) -> Result<Source, SecretError> {
         let bytes = self.value(key)?;
         Source::parse(&self.label(), Origin::DockerSecret, form, bytes).map_err(|fault| {

@@ -1,11 +1,49 @@
 //! The children of a PipelineRun: which of the documents that were given are its own, and which lack.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
 
 use super::{Absence, AbsentChild, ChildDocument, Error, Run, RunKind};
 use crate::gojson::{Escape, Writer};
 use crate::header;
 use crate::typed::{self, Dialect, Encoding, RootKind};
+
+/// Names of the TaskRuns that the document of a PipelineRun names as its children, each once, in its order: what is to be looked for before
+/// the run is read. What is not as Tekton writes it names nobody here; [`super::CompletedRun::from_json`] refuses it.
+#[must_use]
+pub fn child_task_runs(document: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct PipelineRun {
+        #[serde(default)]
+        status: Option<Status>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        #[serde(default)]
+        child_references: Option<Vec<Reference>>,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        #[serde(default)]
+        kind: String,
+        #[serde(default)]
+        name: String,
+    }
+    let run: Option<PipelineRun> = serde_json::from_slice(document).ok();
+    let references = run
+        .and_then(|run| run.status)
+        .and_then(|status| status.child_references)
+        .unwrap_or_default();
+    let mut known = HashSet::new();
+    references
+        .into_iter()
+        .filter(|child| matches!(child.kind.as_str(), "" | "TaskRun"))
+        .map(|child| child.name)
+        .filter(|name| known.insert(name.clone()))
+        .collect()
+}
 
 /// The children of a PipelineRun.
 #[derive(Default)]
@@ -141,5 +179,34 @@ impl<'a> Run<'a> {
             });
         }
         is_over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_children_that_a_pipelinerun_names_are_found_whatever_else_it_says() {
+        let named = |document: &str| child_task_runs(document.as_bytes());
+        assert_eq!(
+            named(r#"{"status":{"childReferences":[{"kind":"TaskRun","name":"a"},{"name":"b"}]}}"#),
+            ["a", "b"]
+        );
+        assert_eq!(
+            named(
+                r#"{"status":{"childReferences":[{"name":"a"},{"kind":"CustomRun","name":"c"},{"name":"a"}]}}"#
+            ),
+            ["a"]
+        );
+        for document in [
+            "",
+            "[]",
+            "{}",
+            r#"{"status":null}"#,
+            r#"{"status":{"childReferences":7}}"#,
+        ] {
+            assert_eq!(named(document), Vec::<String>::new(), "{document}");
+        }
     }
 }

@@ -327,6 +327,19 @@ impl<'a> Run<'a> {
             .map_or("", |template| template.text("serviceAccountName"))
     }
 
+    /// The ServiceAccount whose credentials go with what the run made: a TaskRun's own, or that which a PipelineRun gives to its tasks;
+    /// `default` where it names none.
+    #[must_use]
+    pub fn service_account(&self) -> &str {
+        let named = match self.kind {
+            RunKind::TaskRun => self
+                .spec()
+                .map_or("", |spec| spec.text("serviceAccountName")),
+            RunKind::PipelineRun => self.task_service_account(),
+        };
+        if named.is_empty() { "default" } else { named }
+    }
+
     /// When the run started.
     #[must_use]
     pub fn started(&self) -> Option<Time> {

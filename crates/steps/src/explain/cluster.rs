@@ -3,7 +3,7 @@
 //! The run must be readable. Everything else is told where it may be read, and what may not be read is told too.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tekseal_cluster::{Cluster, Error, Holder, RunRef, SecretRef, Seen, Told};
 use tekseal_core::Repository;
 use tekseal_core::config::Config;
@@ -100,7 +100,12 @@ pub(super) async fn gather(
     let text = documents.run_bytes();
     let seen: Seen = serde_json::from_slice(text)
         .map_err(|e| Failure::no(e).context(format!("{run} is not understood")))?;
-    let account = account_of(text);
+    // A document that is no run is refused later, with its reason.
+    let account = documents.unfinished();
+    let account = account.map_or_else(
+        |_| "default".to_owned(),
+        |run| run.service_account().to_owned(),
+    );
     let mut unread = Vec::new();
     let (config, configuration) = match context.has_config() {
         true => (context.config()?, "as given with --config".to_owned()),
@@ -272,7 +277,7 @@ async fn read_secret(
         data: &|key| data.get(key),
     });
     match added {
-        Ok(()) if is_of_registries(&data.kind) => Some(Secret {
+        Ok(()) if KubernetesSecret::may_hold(&data.kind) => Some(Secret {
             name,
             credentials: Some(credentials),
         }),
@@ -282,41 +287,6 @@ async fn read_secret(
             None
         }
     }
-}
-
-fn is_of_registries(kind: &str) -> bool {
-    matches!(
-        kind,
-        "kubernetes.io/dockerconfigjson" | "kubernetes.io/dockercfg" | "kubernetes.io/basic-auth"
-    )
-}
-
-/// The ServiceAccount of a TaskRun, or that which a PipelineRun gives to its TaskRuns.
-fn account_of(document: &[u8]) -> String {
-    #[derive(Default, Deserialize)]
-    struct Run {
-        #[serde(default)]
-        spec: Spec,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Spec {
-        service_account_name: Option<String>,
-        task_run_template: Option<Template>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Template {
-        service_account_name: Option<String>,
-    }
-    let spec = serde_json::from_slice::<Run>(document)
-        .unwrap_or_default()
-        .spec;
-    let of_template = spec.task_run_template;
-    spec.service_account_name
-        .or_else(|| of_template.and_then(|template| template.service_account_name))
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "default".to_owned())
 }
 
 #[cfg(test)]

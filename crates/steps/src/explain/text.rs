@@ -2,10 +2,11 @@
 
 use std::fmt::Write as _;
 
+use tekseal_core::is_invisible;
+
 use super::cluster::OnCluster;
 use super::record::RecordSaid;
 use super::{Entry, Explanation, Signing};
-use crate::exit::is_invisible;
 
 /// The explanation as text, a line each, most important first.
 pub(super) fn draw(explanation: &Explanation) -> String {

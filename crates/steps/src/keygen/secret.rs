@@ -56,7 +56,7 @@ fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Failu
     let content = SecretData::opaque(pair.into_data());
     crate::block_on(async {
         let cluster = args.cluster.connect().await?;
-        let made = cluster.create_secret_of(secret, &content, Effect::Real);
+        let made = cluster.create_secret(secret, &content, Effect::Real);
         made.await.map_err(|error| not_made(error, secret))
     })?;
     write_new(public_path, public.to_pem().as_bytes(), Mode::Public)
@@ -240,7 +240,7 @@ impl Rotation<'_> {
     /// Asks for everything that may be refused while nothing is lost yet.
     async fn rehearse(&self, cluster: &Cluster) -> Result<(), Failure> {
         let made = cluster
-            .create_secret_of(self.secret, &self.new, Effect::DryRun)
+            .create_secret(self.secret, &self.new, Effect::DryRun)
             .await;
         match made {
             Ok(()) => {}
@@ -258,7 +258,7 @@ impl Rotation<'_> {
     async fn create(&self, cluster: &Cluster, content: &SecretData) -> Result<(), Error> {
         let mut left = ATTEMPTS;
         loop {
-            let made = cluster.create_secret_of(self.secret, content, Effect::Real);
+            let made = cluster.create_secret(self.secret, content, Effect::Real);
             let Err(error) = made.await else {
                 return Ok(());
             };

@@ -175,7 +175,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     results.set("SIGNED", answer.map_or("true", Answer::name));
-    results.set("REASON", cut(&reasons.join("; ")));
+    let reason = reasons.join("; ");
+    results.set("REASON", &reason[..reason.floor_char_boundary(MOST_REASON)]);
     results.commit()?;
     refusal.map_or(Ok(()), |(_, failure)| Err(failure))
 }
@@ -292,15 +293,6 @@ fn patience(text: &str) -> Result<Duration, Failure> {
                 "--timeout {text:?} is no duration up to a week, wanted something like 90s, 10m or 1h30m"
             ))
         })
-}
-
-/// A result is one line, and not a long one.
-fn cut(reason: &str) -> String {
-    let mut end = reason.len().min(MOST_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.get(..end).unwrap_or_default().to_owned()
 }
 
 /// Why an answer that is not yes is not.
