@@ -36,6 +36,8 @@ use crate::trouble::chain;
 const HOLD_AFTER: Duration = Duration::from_secs(1);
 /// How long the loop sleeps at the most.
 const PULSE: Duration = Duration::from_secs(5);
+/// How often the size of the queue is told.
+const TELL: Duration = Duration::from_secs(1);
 
 /// The controller at work.
 pub(crate) struct Controller {
@@ -46,6 +48,8 @@ pub(crate) struct Controller {
     owners: HashMap<String, String>,
     leadership: watch::Receiver<Leadership>,
     concurrency: usize,
+    /// When the size of the queue was told last.
+    told: Option<Instant>,
 }
 
 type Sights = BoxStream<'static, (RunKind, Result<Sight, Error>)>;
@@ -64,6 +68,7 @@ impl Controller {
             owners: HashMap::new(),
             leadership,
             concurrency,
+            told: None,
         }
     }
 
@@ -80,11 +85,9 @@ impl Controller {
         loop {
             self.start_tasks();
             self.context.health.beat();
-            let (waiting, in_work) = self.queue.sizes();
-            let oldest = self.queue.oldest();
-            let oldest = oldest.and_then(|seconds| Timestamp::from_second(seconds).ok());
-            self.context.metrics.queue(waiting, in_work, oldest);
-            let due = self.queue.next_due();
+            self.tell_queue();
+            // What is due matters only when it could be taken: a slot that gets free, and a turn that comes, wake the loop by themselves.
+            let due = self.queue.next_due().filter(|_| self.can_take());
             let pulse = Instant::now() + PULSE;
             let wake = due.map_or(pulse, |due| due.min(pulse));
             tokio::select! {
@@ -112,10 +115,7 @@ impl Controller {
 
     /// Starts what is ready, if it is our turn. What was begun while it was goes on: it can be done twice without harm.
     fn start_tasks(&mut self) {
-        if !self.leadership.borrow().holds() {
-            return;
-        }
-        while self.running.len() < self.concurrency
+        while self.can_take()
             && let Some(task) = self.queue.take(Instant::now())
         {
             let context = Arc::clone(&self.context);
@@ -128,21 +128,34 @@ impl Controller {
         }
     }
 
+    /// Whether it is our turn and a slot is free.
+    fn can_take(&self) -> bool {
+        self.leadership.borrow().holds() && self.running.len() < self.concurrency
+    }
+
+    /// Tells the size of the queue and its oldest run now and then: that looks at every entry, and the loop goes round for every event.
+    fn tell_queue(&mut self) {
+        if self.told.is_some_and(|told| told.elapsed() < TELL) {
+            return;
+        }
+        self.told = Some(Instant::now());
+        let (waiting, in_work) = self.queue.sizes();
+        let oldest = self.queue.oldest();
+        let oldest = oldest.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        self.context.metrics.queue(waiting, in_work, oldest);
+    }
+
     fn ended(&mut self, uid: &str, done: &Done) {
-        if done.is_marked {
-            self.child_is_done(uid);
+        if done.is_marked
+            && let Some(owner) = self.owners.get(uid)
+        {
+            self.queue.hurry(owner);
         }
         let settled = done.settled.clone();
         if matches!(settled, Settled::Done) {
             self.owners.remove(uid);
         }
         self.queue.settle(uid, settled, Instant::now());
-    }
-
-    fn child_is_done(&mut self, uid: &str) {
-        if let Some(owner) = self.owners.get(uid) {
-            self.queue.hurry(owner);
-        }
     }
 
     fn saw(&mut self, kind: RunKind, sight: Result<Sight, Error>) {
@@ -175,18 +188,12 @@ impl Controller {
         let uid = seen.uid();
         let live = self.context.settings.borrow().live.clone();
         let decision = match &live {
-            Some(live) => {
-                let believed = self.context.memory.believed();
-                self.context.ground.decide(seen, &live.config, &believed)
-            }
+            Some(live) => self.context.decide(seen, live),
             // Without a configuration nothing can be decided but what waits for one.
             None if seen.succeeded().is_none() => Decision::Running,
             None => Decision::Sign { forged: None },
         };
-        let has_ours = seen
-            .finalizers()
-            .iter()
-            .any(|name| marks::FINALIZERS.contains(&name.as_str()));
+        let has_ours = reconcile::is_held(seen);
         let is_going = seen.deleted().is_some() && has_ours;
         let something_to_do = match decision {
             Decision::Sign { .. } => true,

@@ -120,19 +120,15 @@ impl Queue {
                 self.entries.insert(uid.to_owned(), entry);
                 self.ready.insert((Reverse(completed), uid.to_owned()));
             }
-            Some(entry) => match &mut entry.state {
-                State::InWork { seen_again } => *seen_again = true,
-                State::Ready => {}
-                State::Later(at) => {
-                    if entry.goes_on {
-                        // It has ended now.
-                        self.later.remove(&(*at, uid.to_owned()));
-                        entry.goes_on = false;
-                        entry.completed = completed;
-                        entry.state = State::Ready;
-                        self.ready.insert((Reverse(completed), uid.to_owned()));
-                    }
+            Some(entry) => match entry.state {
+                State::Later(_) if entry.goes_on => {
+                    // It has ended now.
+                    entry.goes_on = false;
+                    entry.completed = completed;
+                    self.hurry(uid);
                 }
+                State::InWork { .. } => self.hurry(uid),
+                State::Ready | State::Later(_) => {}
             },
         }
     }
