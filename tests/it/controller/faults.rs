@@ -6,14 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tekseal_harness::{ApiServer, Proxy, Registry, Run, fixtures, object_path};
+use tekseal_harness::{ApiServer, Registry, Run, object_path};
 
-use super::stand::{REASON, RECORD, SIGNED, Stand, annotation, replace, wait};
-
-const OCI: &[(&str, &str)] = &[
-    ("artifacts.taskrun.format", "slsa/v1"),
-    ("artifacts.taskrun.storage", "oci"),
-];
+use super::stand::{OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, replace, results_at};
+use crate::workshop::plain_key;
 
 fn switch() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(true))
@@ -73,19 +69,13 @@ fn a_controller_killed_at_any_moment_goes_on_where_it_was() {
 #[test]
 fn a_registry_that_fails_is_waited_for() {
     let Some(stand) = Stand::new() else { return };
-    let proxy = Proxy::start(stand.registry.address());
-    let listed = format!("{},{}", stand.registry.address(), proxy.address());
-    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let (proxy, results) = stand.behind_proxy();
     let is_ill = switch();
     let ill = Arc::clone(&is_ill);
     proxy
         .when(move |seen| seen.is("PUT", "/manifests/") && ill.load(Ordering::Relaxed))
         .answer(503, &[], b"");
     let _controller = stand.start();
-    let results = json!([
-        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
-    ]);
     let run = stand.completed("build", results);
     let told = |run: &Value| annotation(run, REASON).is_some_and(|reason| reason.contains("503"));
     let waiting = stand.wait(&run, told);
@@ -100,17 +90,11 @@ fn a_registry_that_fails_is_waited_for() {
 #[test]
 fn a_registry_that_is_gone_is_waited_for() {
     let Some(stand) = Stand::new() else { return };
-    let proxy = Proxy::start(stand.registry.address());
-    let listed = format!("{},{}", stand.registry.address(), proxy.address());
-    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let (proxy, results) = stand.behind_proxy();
     let is_gone = switch();
     let gone = Arc::clone(&is_gone);
     proxy.when(move |_| gone.load(Ordering::Relaxed)).refuse();
     let _controller = stand.start();
-    let results = json!([
-        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
-    ]);
     let run = stand.completed("build", results);
     let told = |run: &Value| annotation(run, REASON).is_some();
     let waiting = stand.wait(&run, told);
@@ -129,11 +113,7 @@ fn an_api_server_that_restarts_is_waited_for() {
     let digest = registry.push_image("team/app", "1").digest;
     let (system, builds) = (api.namespace(), api.namespace());
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::copy(
-        fixtures().join("keys/plain.pem"),
-        folder.path().join("x509.pem"),
-    )
-    .expect("it is there");
+    fs::copy(plain_key().0, folder.path().join("x509.pem")).expect("it is there");
     api.create(&json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "chains-config", "namespace": system},
@@ -162,20 +142,21 @@ fn an_api_server_that_restarts_is_waited_for() {
         run["status"] = json!({
             "conditions": [{"type": "Succeeded", "status": "True"}], "podName": "pod",
             "completionTime": "2026-03-01T10:01:00Z",
-            "results": [
-                {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", registry.address())},
-                {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
-            ],
+            "results": results_at(registry.address(), "team/app", &digest),
         });
         api.put_status(&run)
     };
     let run = create(&api, "before");
-    wait(&api, &run, |run| annotation(run, SIGNED).is_some());
+    api.wait_within(PATIENCE, &object_path(&run), |run| {
+        annotation(run, SIGNED).is_some()
+    });
     api.stop();
     std::thread::sleep(Duration::from_secs(2));
     api.restart();
     let run = create(&api, "after");
-    let run = wait(&api, &run, |run| annotation(run, SIGNED).is_some());
+    let run = api.wait_within(PATIENCE, &object_path(&run), |run| {
+        annotation(run, SIGNED).is_some()
+    });
     assert_eq!(annotation(&run, SIGNED), Some("true"));
     drop(controller);
 }
@@ -183,9 +164,7 @@ fn an_api_server_that_restarts_is_waited_for() {
 #[test]
 fn a_second_writer_on_the_run_is_no_hindrance() {
     let Some(stand) = Stand::new() else { return };
-    let proxy = Proxy::start(stand.registry.address());
-    let listed = format!("{},{}", stand.registry.address(), proxy.address());
-    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let (proxy, results) = stand.behind_proxy();
     let held = proxy
         .on("PUT", "/manifests/")
         .hold(tekseal_harness::Moment::BeforeForwarding);
@@ -193,10 +172,6 @@ fn a_second_writer_on_the_run_is_no_hindrance() {
     let run = stand.created("build");
     // With a finalizer to take off, the change is bound to the version that was read.
     let run = stand.wait(&run, |run| run["metadata"]["finalizers"].is_array());
-    let results = json!([
-        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
-    ]);
     let run = stand.complete(run, results);
     held.wait_until_held();
     let path = object_path(&run);
@@ -271,19 +246,13 @@ fn a_broken_configuration_leaves_the_last_good_one() {
 #[test]
 fn a_run_deleted_while_it_is_signed_is_gone_only_when_it_is_signed() {
     let Some(stand) = Stand::new() else { return };
-    let proxy = Proxy::start(stand.registry.address());
-    let listed = format!("{},{}", stand.registry.address(), proxy.address());
-    stand.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+    let (proxy, results) = stand.behind_proxy();
     let held = proxy
         .on("PUT", "/manifests/")
         .hold(tekseal_harness::Moment::BeforeForwarding);
     let _controller = stand.start();
     let run = stand.created("build");
     let run = stand.wait(&run, |run| run["metadata"]["finalizers"].is_array());
-    let results = json!([
-        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", proxy.address())},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
-    ]);
     let run = stand.complete(run, results);
     held.wait_until_held();
     stand.api.delete(&object_path(&run));
@@ -292,11 +261,7 @@ fn a_run_deleted_while_it_is_signed_is_gone_only_when_it_is_signed() {
         "our finalizer holds it"
     );
     held.release();
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while stand.api.get(&object_path(&run)).is_some() {
-        assert!(std::time::Instant::now() < deadline, "it was not let go");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    stand.wait_gone(&run);
     for suffix in ["sig", "att"] {
         assert_eq!(
             layers(&stand.registry, "team/app", &stand.digest, suffix),

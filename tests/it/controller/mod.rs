@@ -5,3 +5,5 @@ mod lifecycle;
 mod recording;
 mod rules;
 mod stand;
+
+pub(crate) use self::stand::serve_tekton_configs;

@@ -3,12 +3,7 @@
 use serde_json::{Value, json};
 use tekseal_harness::{cosign, object_path};
 
-use super::stand::{REASON, RECORD, SIGNED, Stand, annotation};
-
-const OCI: &[(&str, &str)] = &[
-    ("artifacts.taskrun.format", "slsa/v1"),
-    ("artifacts.taskrun.storage", "oci"),
-];
+use super::stand::{OCI, REASON, RECORD, SIGNED, Stand, annotation};
 
 #[test]
 fn a_completed_run_is_signed_and_cosign_verifies_it() {
@@ -93,17 +88,8 @@ fn a_run_that_goes_on_is_held_and_let_go_when_it_is_signed() {
     let held = |run: &Value| run["metadata"]["finalizers"] == json!(["chains.tekton.dev/taskrun"]);
     let run = stand.wait(&run, held);
     stand.api.delete(&object_path(&run));
-    let run = stand.wait(&run, |_| true);
-    let gone = stand.api.get(&object_path(&run));
-    if let Some(run) = gone {
-        // It goes on and was deleted: nobody waits for its end.
-        let path = object_path(&run);
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
-        while stand.api.get(&path).is_some() {
-            assert!(std::time::Instant::now() < deadline, "it was not let go");
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-    }
+    // It goes on and was deleted: nobody waits for its end.
+    stand.wait_gone(&run);
 
     let run = stand.created("signed");
     let run = stand.wait(&run, held);

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tekseal_harness::{PASSWORD, Registry, Run, USER, fixtures, object_path};
 
-use super::stand::{REASON, RECORD, SIGNED, Stand, annotation};
+use super::stand::{REASON, RECORD, SIGNED, Stand, annotation, results_at, serve_tekton_configs};
 
 const OCI: &[(&str, &str)] = &[
     ("artifacts.taskrun.format", "slsa/v1"),
@@ -125,14 +125,7 @@ fn a_deleted_child_stays_until_its_pipeline_run_is_attested() {
     let run = end_pipeline(&stand, &run, &["build"]);
     let run = stand.wait_marked(&run);
     assert_eq!(annotation(&run, SIGNED), Some("true"));
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while stand.api.get(&object_path(&child)).is_some() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the child was not let go"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    stand.wait_gone(&child);
 }
 
 #[test]
@@ -257,10 +250,7 @@ fn a_registry_is_shown_the_secrets_of_the_service_account() {
         &json!({"secrets": [{"name": "wrong"}, {"name": "right"}]}),
     );
     let _controller = stand.start();
-    let run = stand.completed("build", json!([
-        {"name": "IMAGE_URL", "type": "string", "value": format!("{}/team/app", registry.address())},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
-    ]));
+    let run = stand.completed("build", results_at(registry.address(), "team/app", &digest));
     let run = stand.wait_marked(&run);
     assert_eq!(
         annotation(&run, SIGNED),
@@ -282,13 +272,7 @@ fn results_do_not_choose_where_the_controller_connects() {
         ("metadata", "169.254.169.254"),
         ("api", &api),
     ] {
-        let run = stand.completed(
-            name,
-            json!([
-                {"name": "IMAGE_URL", "type": "string", "value": format!("{registry}/team/app")},
-                {"name": "IMAGE_DIGEST", "type": "string", "value": stand.digest},
-            ]),
-        );
+        let run = stand.completed(name, results_at(registry, "team/app", &stand.digest));
         let told = |run: &Value| annotation(run, REASON).is_some();
         let run = stand.wait(&run, told);
         assert_ne!(annotation(&run, SIGNED), Some("true"));
@@ -317,16 +301,7 @@ fn runs_that_did_not_succeed_are_skipped_where_the_rule_says_so() {
 #[test]
 fn a_tekton_config_is_followed_where_no_operator_copies_it() {
     let Some(stand) = Stand::new() else { return };
-    stand.api.apply(&json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "tektonconfigs.operator.tekton.dev"},
-        "spec": {
-            "group": "operator.tekton.dev", "scope": "Cluster",
-            "names": {"kind": "TektonConfig", "plural": "tektonconfigs", "singular": "tektonconfig"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
-        },
-    }));
+    let collection = serve_tekton_configs(stand.api);
     let name = format!("config-{}", stand.builds);
     let config = json!({
         "apiVersion": "operator.tekton.dev/v1alpha1", "kind": "TektonConfig", "metadata": {"name": name},
@@ -339,15 +314,6 @@ fn a_tekton_config_is_followed_where_no_operator_copies_it() {
             "tekseal.registries": stand.registry.address(),
         }},
     });
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    let folder = "/apis/operator.tekton.dev/v1alpha1/tektonconfigs";
-    while stand.api.get(folder).is_none() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the kind is not served"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
     stand.api.create(&config);
     let _controller = stand
         .command()
@@ -359,7 +325,7 @@ fn a_tekton_config_is_followed_where_no_operator_copies_it() {
     stand.verify(&stand.image()).ok();
     // As the guide's `oc patch` does it.
     stand.api.patch(
-        &format!("{folder}/{name}"),
+        &format!("{collection}/{name}"),
         &json!({"spec": {"chain": {"artifacts.taskrun.storage": "tekton"}}}),
     );
     let changed = (0..20).any(|i| {

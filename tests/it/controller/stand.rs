@@ -6,15 +6,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tekseal_harness::{ApiServer, Registry, Run, Running, fixtures, object_path};
+use tekseal_harness::{ApiServer, Client, Proxy, Registry, Run, Running, object_path};
 use tempfile::TempDir;
 
+use crate::workshop::plain_key;
+
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) const SIGNED: &str = "chains.tekton.dev/signed";
 pub(super) const RECORD: &str = "tekseal.dev/record";
 pub(super) const REASON: &str = "tekseal.dev/reason";
+
+/// TaskRuns signed as the guide has it, in the registry.
+pub(super) const OCI: &[(&str, &str)] = &[
+    ("artifacts.taskrun.format", "slsa/v1"),
+    ("artifacts.taskrun.storage", "oci"),
+];
 
 /// Everything for a controller of its own on the API server of all tests.
 pub(super) struct Stand {
@@ -44,7 +52,7 @@ impl Stand {
             folder: tempfile::tempdir().expect("a temporary folder"),
         };
         fs::create_dir(stand.keys()).expect("the folder is ours");
-        let key = fixtures().join("keys/plain.pem");
+        let (key, _) = plain_key();
         fs::copy(key, stand.keys().join("x509.pem")).expect("the fixture is there");
         Some(stand)
     }
@@ -60,7 +68,7 @@ impl Stand {
 
     /// The public half of the key.
     pub(super) fn public_key(&self) -> PathBuf {
-        fixtures().join("keys/plain.pub")
+        plain_key().1
     }
 
     /// Sets the configuration; the registry is listed, for it is on loopback.
@@ -146,10 +154,16 @@ impl Stand {
 
     /// Results that name an image.
     pub(super) fn results_of(&self, repository: &str, digest: &str) -> Value {
-        json!([
-            {"name": "IMAGE_URL", "type": "string", "value": format!("{}/{repository}", self.registry.address())},
-            {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
-        ])
+        results_at(self.registry.address(), repository, digest)
+    }
+
+    /// A proxy before the registry, listed beside it, with [`OCI`] as the configuration; and results that name the image through it.
+    pub(super) fn behind_proxy(&self) -> (Proxy, Value) {
+        let proxy = Proxy::start(self.registry.address());
+        let listed = format!("{},{}", self.registry.address(), proxy.address());
+        self.configure(&[OCI, &[("tekseal.registries", &listed)]].concat());
+        let results = results_at(proxy.address(), "team/app", &self.digest);
+        (proxy, results)
     }
 
     /// The image as `registry/repository@digest`.
@@ -160,7 +174,18 @@ impl Stand {
     /// Waits until the object is as wanted, and gives it.
     #[track_caller]
     pub(super) fn wait(&self, object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-        wait(self.api, object, wanted)
+        self.api.wait_within(PATIENCE, &object_path(object), wanted)
+    }
+
+    /// Waits until the object is gone.
+    #[track_caller]
+    pub(super) fn wait_gone(&self, object: &Value) {
+        let path = object_path(object);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.api.get(&path).is_some() {
+            assert!(Instant::now() < deadline, "{path} was not let go");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Waits until the run carries a mark, and gives the run.
@@ -199,24 +224,33 @@ impl Stand {
     }
 }
 
-#[track_caller]
-pub(super) fn wait(api: &ApiServer, object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-    let path = object_path(object);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let found = api.get(&path);
-        if let Some(found) = &found
-            && wanted(found)
-        {
-            return found.clone();
-        }
-        assert!(
-            Instant::now() < deadline,
-            "{path} did not become what was wanted: {:#}",
-            found.map_or(Value::Null, |found| found["metadata"].clone())
-        );
-        std::thread::sleep(Duration::from_millis(20));
+/// Results that name an image of the registry at an address.
+pub(super) fn results_at(address: &str, repository: &str, digest: &str) -> Value {
+    json!([
+        {"name": "IMAGE_URL", "type": "string", "value": format!("{address}/{repository}")},
+        {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
+    ])
+}
+
+/// Has the API server serve TektonConfigs, and gives the path of their collection.
+pub(crate) fn serve_tekton_configs(api: &Client) -> &'static str {
+    api.apply(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "tektonconfigs.operator.tekton.dev"},
+        "spec": {
+            "group": "operator.tekton.dev", "scope": "Cluster",
+            "names": {"kind": "TektonConfig", "plural": "tektonconfigs", "singular": "tektonconfig"},
+            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
+        },
+    }));
+    let collection = "/apis/operator.tekton.dev/v1alpha1/tektonconfigs";
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while api.get(collection).is_none() {
+        assert!(Instant::now() < deadline, "the kind is not served");
+        std::thread::sleep(Duration::from_millis(50));
     }
+    collection
 }
 
 pub(super) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tekseal_harness::{Node, Run, Running, cosign, fixtures, object_path};
+use tekseal_harness::{Node, Run, Running, cosign, object_path};
 use tempfile::TempDir;
+
+use crate::controller::serve_tekton_configs;
+use crate::workshop::plain_key;
 
 const SIGNED: &str = "chains.tekton.dev/signed";
 
@@ -23,7 +26,7 @@ impl Stand {
     fn new() -> Self {
         let node = Node::here();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let key = fixtures().join("keys/plain.pem");
+        let (key, _) = plain_key();
         fs::copy(key, folder.path().join("x509.pem")).expect("the fixture is there");
         Self {
             node,
@@ -78,7 +81,7 @@ impl Stand {
     }
 
     fn public_key(&self) -> PathBuf {
-        fixtures().join("keys/plain.pub")
+        plain_key().1
     }
 
     /// A Task that says it built an image of this repository; `image` is in the registry.
@@ -167,25 +170,7 @@ fn a_task_run_of_the_real_tekton_is_signed_and_waited_for() {
 #[ignore = "needs a Kubernetes node: ./test --cluster"]
 fn the_guides_tekton_config_drives_a_pipeline_run_with_deep_inspection() {
     let stand = Stand::new();
-    stand.node.apply(&json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "tektonconfigs.operator.tekton.dev"},
-        "spec": {
-            "group": "operator.tekton.dev", "scope": "Cluster",
-            "names": {"kind": "TektonConfig", "plural": "tektonconfigs", "singular": "tektonconfig"},
-            "versions": [{"name": "v1alpha1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
-        },
-    }));
-    let folder = "/apis/operator.tekton.dev/v1alpha1/tektonconfigs";
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
-    while stand.node.get(folder).is_none() {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "the kind is not served"
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    serve_tekton_configs(stand.node);
     let secret = fs::read_to_string(stand.folder.path().join("x509.pem")).expect("it is there");
     stand.node.create(&json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "signing-secrets", "namespace": stand.system},

@@ -236,9 +236,19 @@ impl Client {
     /// When it is not so within two minutes, with all that was seen.
     #[track_caller]
     pub fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        self.wait_within(AWAITED_WITHIN, path, is_so)
+    }
+
+    /// As [`Self::wait_for`], for so long.
+    ///
+    /// # Panics
+    ///
+    /// When it is not so in time, with all that was seen.
+    #[track_caller]
+    pub fn wait_within(&self, time: Duration, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let (collection, name) = path.rsplit_once('/').expect("a path has a slash");
         let selected = format!("{collection}?fieldSelector=metadata.name%3D{name}");
-        let deadline = Instant::now() + AWAITED_WITHIN;
+        let deadline = Instant::now() + time;
         let mut others = Vec::new();
         while Instant::now() < deadline {
             // A server ends its watches when the definition of the type changes, as a webhook's certificate does.
