@@ -33,4 +33,4 @@ pub use lease::{Holder, Lease, Turn};
 pub use runs::{Change, RunRef, RunRefError};
 pub use secrets::{SecretData, SecretRef, SecretRefError};
 pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch, watch_run};
-pub use settings::{ConfigSource, ConfigSourceError, watch_settings};
+pub use settings::{ConfigSource, ConfigSourceError, StateMap, watch_settings};

@@ -72,6 +72,12 @@ impl Seen {
         RunRef::new(kind, namespace, name).ok()
     }
 
+    /// The namespace that it is in; empty for an object without one, which no API server gives.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
     /// Its uid.
     #[must_use]
     pub fn uid(&self) -> &str {

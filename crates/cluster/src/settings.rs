@@ -188,7 +188,7 @@ impl Cluster {
         Ok(StateMap::of(made))
     }
 
-    /// Sets one key of a ConfigMap that is there and leaves the others.
+    /// Sets one key of a ConfigMap that is there and leaves the others; gives what is in it then.
     ///
     /// # Errors
     /// If it is not there or must not be changed.
@@ -198,7 +198,7 @@ impl Cluster {
         name: &str,
         key: &str,
         value: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<StateMap, Error> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("ConfigMap {namespace}/{name}");
         let mut data = Map::new();
@@ -209,7 +209,8 @@ impl Cluster {
             ..PatchParams::default()
         };
         let request = api.patch(name, &params, &patch);
-        self.call(Operation::Change, &what, request).await.map(drop)
+        let changed = self.call(Operation::Change, &what, request).await?;
+        Ok(StateMap::of(changed))
     }
 
     /// Labels of a namespace.

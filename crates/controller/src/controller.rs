@@ -193,6 +193,9 @@ impl Controller {
             None if seen.succeeded().is_none() => Decision::Running,
             None => Decision::Sign { forged: None },
         };
+        if matches!(decision, Decision::Sign { forged: Some(_) }) {
+            self.context.memory.doubt();
+        }
         let has_ours = reconcile::is_held(seen);
         let is_going = seen.deleted().is_some() && has_ours;
         let something_to_do = match decision {

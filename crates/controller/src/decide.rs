@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use tekseal_cluster::Seen;
 use tekseal_core::config::Config;
 use tekseal_core::marks;
-use tekseal_signing::{PublicKey, verify_record};
+use tekseal_signing::verify_record;
+
+use crate::memory::Believed;
 
 /// What does not change while the controller runs, but for keys that are added.
 pub(crate) struct Ground {
@@ -38,7 +40,7 @@ const TEKTON: &str = "tekton.dev/pipeline";
 
 impl Ground {
     /// What is to be done with `run`.
-    pub(crate) fn decide(&self, run: &Seen, config: &Config, believed: &[PublicKey]) -> Decision {
+    pub(crate) fn decide(&self, run: &Seen, config: &Config, believed: &Believed) -> Decision {
         if let Some(manager) = run.managed_by()
             && manager != TEKTON
             && !config.managed_by().contains(manager)
@@ -48,8 +50,9 @@ impl Ground {
         if run.succeeded().is_none() {
             return Decision::Running;
         }
-        // A run that never started has no completion time.
-        let completed = run.completed().or_else(|| run.created());
+        // A run that never started has no completion time. One that is said to have ended before it was made was made by somebody who wants
+        // its mark believed: only the time of its making is the API server's own word.
+        let completed = run.completed().max(run.created());
         if let (Some(before), Some(completed)) = (self.ignore_before, completed)
             && completed < before
         {
@@ -63,7 +66,7 @@ impl Ground {
         }
         let why = match run.annotation(marks::RECORD) {
             None => "there is no record of it".to_owned(),
-            Some(record) => match verify_record(record, run.uid(), believed) {
+            Some(record) => match verify_record(record, run.uid(), believed.of(run.namespace())) {
                 Ok(record) if record.outcome.mark() == mark => return Decision::Done,
                 Ok(record) => format!("the record says {:?}", record.outcome.mark()),
                 Err(error) => error.to_string(),
@@ -87,9 +90,10 @@ mod tests {
 
     use serde_json::json;
     use tekseal_core::marks::{Outcome, Record};
-    use tekseal_signing::{Signer, random};
+    use tekseal_signing::{PublicKey, Signer, random};
 
     use super::*;
+    use crate::memory::Vouches;
 
     fn ground() -> Ground {
         Ground {
@@ -104,10 +108,20 @@ mod tests {
         Config::from_map(&map).expect("a good map")
     }
 
+    fn believed(key: &PublicKey, vouches: &Vouches) -> Believed {
+        let mut believed = Believed::default();
+        believed.add(key.clone(), vouches);
+        believed
+    }
+
     fn run(completed: &str, annotations: &[(&str, &str)]) -> Seen {
+        run_of("2026-01-01T00:00:00Z", completed, annotations)
+    }
+
+    fn run_of(created: &str, completed: &str, annotations: &[(&str, &str)]) -> Seen {
         let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
         let document = json!({
-            "metadata": { "name": "a", "namespace": "b", "uid": "u", "annotations": annotations },
+            "metadata": { "name": "a", "namespace": "b", "uid": "u", "creationTimestamp": created, "annotations": annotations },
             "status": { "completionTime": completed, "conditions": [{ "type": "Succeeded", "status": "True" }] },
         });
         serde_json::from_value(document).expect("it is a run")
@@ -129,7 +143,7 @@ mod tests {
     #[test]
     fn only_a_mark_with_our_record_is_believed_on_a_run_of_our_time() {
         let (ours, theirs) = (signer(), signer());
-        let keys = [ours.public_key().clone()];
+        let keys = believed(ours.public_key(), &Vouches::ForAll);
         let decide = |run: &Seen| ground().decide(run, &config(&[]), &keys);
         let good = record(&ours, "u", Outcome::Signed);
         let with = |mark, record: &str| {
@@ -156,8 +170,38 @@ mod tests {
     }
 
     #[test]
+    fn a_namespaces_own_key_is_believed_there_only() {
+        let signer = signer();
+        let record = record(&signer, "u", Outcome::Signed);
+        let run = run(LATER, &[(marks::SIGNED, "true"), (marks::RECORD, &record)]);
+        let decide = |namespace: &str| {
+            let keys = believed(signer.public_key(), &Vouches::For(namespace.to_owned()));
+            ground().decide(&run, &config(&[]), &keys)
+        };
+        assert_eq!(decide("b"), Decision::Done);
+        assert!(matches!(
+            decide("other"),
+            Decision::Sign { forged: Some(_) }
+        ));
+    }
+
+    #[test]
+    fn a_run_cannot_have_ended_before_it_was_made() {
+        let decide = |run: &Seen| ground().decide(run, &config(&[]), &Believed::default());
+        let marked = [(marks::SIGNED, "true")];
+        assert!(matches!(
+            decide(&run_of(LATER, EARLIER, &marked)),
+            Decision::Sign { forged: Some(_) }
+        ));
+        assert_eq!(
+            decide(&run_of(LATER, "2019-01-01T00:00:00Z", &[])),
+            Decision::Sign { forged: None }
+        );
+    }
+
+    #[test]
     fn marks_from_before_our_time_are_left_alone_and_unmarked_runs_are_signed() {
-        let decide = |run: &Seen| ground().decide(run, &config(&[]), &[]);
+        let decide = |run: &Seen| ground().decide(run, &config(&[]), &Believed::default());
         assert_eq!(
             decide(&run(EARLIER, &[(marks::SIGNED, "true")])),
             Decision::Done
@@ -171,8 +215,9 @@ mod tests {
             decide(&run(EARLIER, &[(marks::SIGNED, "maybe")])),
             Decision::Sign { forged: None }
         );
+        let old = "2019-01-01T00:00:00Z";
         assert!(matches!(
-            decide(&run("2019-01-01T00:00:00Z", &[])),
+            decide(&run_of(old, old, &[])),
             Decision::Ignored(_)
         ));
     }
@@ -186,17 +231,20 @@ mod tests {
         });
         let seen: Seen = serde_json::from_value(document.clone()).expect("it is a run");
         assert!(matches!(
-            ground().decide(&seen, &config(&[]), &[]),
+            ground().decide(&seen, &config(&[]), &Believed::default()),
             Decision::Ignored(_)
         ));
         let filter = config(&[("filter.managed-by", "kueue.example/mk")]);
         assert_eq!(
-            ground().decide(&seen, &filter, &[]),
+            ground().decide(&seen, &filter, &Believed::default()),
             Decision::Sign { forged: None }
         );
         document["spec"]["managedBy"] = json!(TEKTON);
         document["status"]["conditions"][0]["status"] = json!("Unknown");
         let seen: Seen = serde_json::from_value(document).expect("it is a run");
-        assert_eq!(ground().decide(&seen, &config(&[]), &[]), Decision::Running);
+        assert_eq!(
+            ground().decide(&seen, &config(&[]), &Believed::default()),
+            Decision::Running
+        );
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
@@ -77,8 +77,13 @@ pub(crate) enum Error {
 pub(crate) struct Keys {
     cluster: Cluster,
     folder: PathBuf,
-    opened: Mutex<HashMap<Source, Opened>>,
+    /// Each with a lock of its own: a Secret that is slow to read, or a key that is being derived, holds up only those who want that one.
+    opened: std::sync::Mutex<HashMap<Source, Slot>>,
+    /// Held while a key is derived, which takes tens of MiB for a moment: one at a time.
+    deriving: Mutex<()>,
 }
+
+type Slot = Arc<Mutex<Option<Opened>>>;
 
 /// A key as it was when somebody last looked.
 struct Opened {
@@ -99,21 +104,23 @@ impl Keys {
         Self {
             cluster: cluster.clone(),
             folder: folder.to_owned(),
-            opened: Mutex::default(),
+            opened: std::sync::Mutex::default(),
+            deriving: Mutex::default(),
         }
     }
 
-    /// The key at `source`. Only a change of its content makes it be opened anew, and only one task opens at a time.
+    /// The key at `source`. Only a change of its content makes it be opened anew, once for all who want it.
     ///
     /// # Errors
     /// If there is none, or it cannot be opened. While a Secret cannot be read for reasons that may pass, what was read before holds.
     pub(crate) async fn get(&self, source: &Source) -> Result<Arc<Signer>, Error> {
-        let mut opened = self.opened.lock().await;
+        let slot = self.slot(source);
+        let mut slot = slot.lock().await;
         let valid = match source {
             Source::Mounted => LOOK_AT_FILES,
             Source::Secret(_) => LOOK_AT_SECRET,
         };
-        if let Some(known) = opened.get(source)
+        if let Some(known) = slot.as_ref()
             && known.looked.elapsed() < valid
         {
             return known.signer.clone();
@@ -122,43 +129,48 @@ impl Keys {
             Ok(material) => material,
             Err(error) => {
                 let holds = matches!(&error, Error::Cluster { source, .. } if source.blame() == tekseal_core::Blame::Outside);
-                if let Some(known) = opened.get_mut(source)
+                if let Some(known) = slot.as_mut()
                     && holds
                 {
                     known.looked = Instant::now();
                     return known.signer.clone();
                 }
-                let failed = Opened {
+                *slot = Some(Opened {
                     content: Digest::of(b""),
                     looked: Instant::now(),
                     signer: Err(error.clone()),
-                };
-                opened.insert(source.clone(), failed);
+                });
                 return Err(error);
             }
         };
         let content = material.digest();
-        if let Some(known) = opened.get_mut(source)
+        if let Some(known) = slot.as_mut()
             && known.content == content
         {
             known.looked = Instant::now();
             return known.signer.clone();
         }
         let place = self.place(source);
+        let deriving = self.deriving.lock().await;
         // Deriving takes a fifth of a second: others go on meanwhile.
         let signer = tokio::task::spawn_blocking(move || material.open(&place))
             .await
             .expect("opening a key does not panic");
+        drop(deriving);
         if let Ok(signer) = &signer {
             tracing::info!(place = %self.place(source), key = %signer.public_key().fingerprint(), "opened key");
         }
-        let fresh = Opened {
+        *slot = Some(Opened {
             content,
             looked: Instant::now(),
             signer: signer.clone(),
-        };
-        opened.insert(source.clone(), fresh);
+        });
         signer
+    }
+
+    fn slot(&self, source: &Source) -> Slot {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(opened.entry(source.clone()).or_default())
     }
 
     fn place(&self, source: &Source) -> String {

@@ -144,6 +144,8 @@ async fn prepare(
         cluster: cluster.clone(),
     });
     tokio::spawn(watchman::watch(Arc::clone(&context), source));
+    let doubted = Arc::clone(&context);
+    tokio::spawn(async move { doubted.memory.follow().await });
     Ok((context, election))
 }
 

@@ -30,9 +30,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 use tokio::time::Instant;
 
 use crate::decide::{Decision, Ground};
-use crate::keys::{Keys, Source};
+use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
-use crate::memory::Memory;
+use crate::memory::{Memory, Vouches};
 use crate::note::{self, InAnnotations};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
@@ -151,7 +151,7 @@ enum Hold {
 struct Means {
     live: Arc<Live>,
     signer: Arc<Signer>,
-    /// Who signs Records: the platform's key where there is one, so that a tenant's key vouches for no mark.
+    /// Who signs Records: the platform's key where there is one, so that a tenant's key vouches for no mark of others.
     recorder: Arc<Signer>,
 }
 
@@ -175,7 +175,7 @@ impl Attempt<'_> {
                 .unwrap_or_else(|| "the configuration was not read yet".to_owned());
             return self.blocked(&fresh, &problem).await;
         };
-        let forged = match self.context.decide(&fresh.seen, &live) {
+        let forged = match self.decide(&fresh.seen, &live).await {
             Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
             Decision::Running if fresh.seen.deleted().is_none() => {
                 return self.hold(&fresh.seen).await;
@@ -227,26 +227,49 @@ impl Attempt<'_> {
         Ok((seen.uid() == self.task.uid).then_some(Fresh { document, seen }))
     }
 
+    /// What is to be done with the run. Before its mark is called forged, the keys that other replicas have used are read.
+    async fn decide(&self, seen: &Seen, live: &Live) -> Decision {
+        let decision = self.context.decide(seen, live);
+        if !matches!(decision, Decision::Sign { forged: Some(_) }) {
+            return decision;
+        }
+        match self.context.memory.refresh().await {
+            Ok(()) => self.context.decide(seen, live),
+            Err(error) => {
+                // It is signed, which does no harm to a run that was signed before; but nobody is accused.
+                tracing::warn!(error = chain(&error), "the believed keys cannot be read");
+                Decision::Sign { forged: None }
+            }
+        }
+    }
+
     /// The keys for this run's namespace.
     async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
         let platform = Source::of_platform(&live.config).map_err(|error| chain(&error))?;
         let own = self.rule(live).await?;
         let of_platform = self.context.keys.get(&platform).await;
-        let (signer, recorder) = match own {
+        let (signer, recorder, vouches) = match own {
             None => {
                 let key = of_platform.map_err(|error| chain(&error))?;
-                (Arc::clone(&key), key)
+                (Arc::clone(&key), key, Vouches::ForAll)
             }
             Some(source) => {
                 let key = self.context.keys.get(&source).await;
                 let key = key.map_err(|error| chain(&error))?;
-                let recorder = of_platform.unwrap_or_else(|_| Arc::clone(&key));
-                (key, recorder)
+                match of_platform {
+                    Ok(recorder) => (key, recorder, Vouches::ForAll),
+                    // A platform that has no key and wants none. A key that is there, but cannot be read now, is waited for.
+                    Err(keys::Error::Absent(_)) if platform == Source::Mounted => {
+                        let vouches = Vouches::For(self.run.namespace.clone());
+                        (Arc::clone(&key), key, vouches)
+                    }
+                    Err(error) => return Err(chain(&error)),
+                }
             }
         };
         self.context
             .memory
-            .believe(recorder.public_key())
+            .believe(recorder.public_key(), &vouches)
             .await
             .map_err(|error| chain(&error))?;
         Ok(Means {

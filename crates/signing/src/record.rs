@@ -39,13 +39,13 @@ impl Signer {
 ///
 /// # Errors
 /// If it is malformed, of another run, or signed by none of the keys.
-pub fn verify_record(
+pub fn verify_record<'k>(
     annotation: &str,
     uid: &str,
-    keys: &[PublicKey],
+    keys: impl IntoIterator<Item = &'k PublicKey>,
 ) -> Result<Record, Unbelieved> {
     let unverified = Record::parse(annotation)?;
-    let is_signed = keys.iter().any(|key| {
+    let is_signed = keys.into_iter().any(|key| {
         key.verify(
             HashAlgorithm::Sha256,
             &unverified.message,
