@@ -9,6 +9,7 @@ use http::{HeaderValue, header};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::answers;
 use crate::error::{Cause, Error, Operation};
 
 /// The name under which changes are recorded in `managedFields`.
@@ -59,7 +60,7 @@ impl Cluster {
             443
         };
         Ok(Self {
-            client,
+            client: answers::bounded(client, &namespace),
             host: url.host().unwrap_or_default().to_owned(),
             port: url.port_u16().unwrap_or(default_port),
             namespace,

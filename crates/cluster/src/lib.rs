@@ -15,10 +15,13 @@
 //! error says what was being done to what, and who must act.
 
 mod accounts;
+mod answers;
 mod client;
 mod error;
 mod events;
+mod items;
 mod lease;
+mod lenient;
 mod pods;
 mod runs;
 pub mod secrets;
@@ -32,5 +35,5 @@ pub use events::{Events, Severity, Told};
 pub use lease::{Holder, Lease, Turn};
 pub use runs::{Change, RunRef, RunRefError};
 pub use secrets::{SecretData, SecretRef, SecretRefError};
-pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch, watch_run};
+pub use seen::{Scope, Seen, Sight, watch, watch_run};
 pub use settings::{ConfigSource, ConfigSourceError, watch_settings};
