@@ -10,6 +10,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::answers;
+use crate::children::Room;
 use crate::error::{Cause, Error, Operation};
 
 /// The name under which changes are recorded in `managedFields`.
@@ -22,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) client: kube::Client,
+    /// For all clones together.
+    pub(crate) room: Room,
     host: String,
     port: u16,
     namespace: String,
@@ -61,6 +64,7 @@ impl Cluster {
         };
         Ok(Self {
             client: answers::bounded(client, &namespace),
+            room: Room::new(),
             host: url.host().unwrap_or_default().to_owned(),
             port: url.port_u16().unwrap_or(default_port),
             namespace,

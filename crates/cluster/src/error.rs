@@ -4,6 +4,8 @@ use std::fmt;
 
 use tekseal_core::Blame;
 
+use crate::children::MOST_CHILDREN_BYTES;
+
 /// An operation on the API server that failed; the source says why.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,27 @@ pub enum Error {
         file: Option<String>,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The children of a PipelineRun are too large together.
+    #[error(
+        "the TaskRuns of {run} have {} KiB together, more than {} KiB: keep large data out of their params, results and embedded specs, or make several pipelines of it",
+        bytes.div_ceil(1024), MOST_CHILDREN_BYTES / 1024
+    )]
+    LargeChildren {
+        /// The PipelineRun.
+        run: String,
+        /// How large those are that were looked at.
+        bytes: usize,
+    },
+    /// Too many children of a PipelineRun would have to be read one by one.
+    #[error("{run} names {found} children that its label does not find, more than {most}")]
+    UnlistedChildren {
+        /// The PipelineRun.
+        run: String,
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        most: usize,
     },
     /// A request failed.
     #[error("cannot {operation} {what}")]
@@ -91,6 +114,7 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NoWay { .. } => Blame::Setting,
+            Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => Blame::Artifact,
             Self::Request { source, .. } => match **source {
                 Cause::Refused { status: 404, .. } => Blame::Artifact,
                 Cause::Refused { status, .. } if is_refusal(status) => Blame::Setting,
@@ -109,7 +133,7 @@ impl Error {
                 Cause::Refused { status, .. } => Some(status),
                 _ => None,
             },
-            Self::NoWay { .. } => None,
+            Self::NoWay { .. } | Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => None,
         }
     }
 
@@ -145,6 +169,8 @@ impl Error {
                 ),
                 _ => None,
             },
+            // They end in a run's annotation, so they say it themselves.
+            Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  kubeconfig or Pod ─▶ Cluster ─┬─ runs      documents as the API server has them; patches of annotations and finalizers
+//!                                ├─ children  documents of a PipelineRun's TaskRuns, within bounds
 //!                                ├─ seen      a watch of runs that keeps of each only what a decision needs
 //!                                ├─ settings  ConfigMaps and TektonConfig as a map of texts
 //!                                ├─ secrets   keys; created, read, replaced
@@ -16,6 +17,7 @@
 
 mod accounts;
 mod answers;
+mod children;
 mod client;
 mod error;
 mod events;
@@ -29,6 +31,7 @@ mod seen;
 mod settings;
 
 pub use accounts::{AccountSecret, AccountSecrets};
+pub use children::{Children, MOST_CHILDREN_BYTES};
 pub use client::Cluster;
 pub use error::{Cause, Error, Operation};
 pub use events::{Events, Severity, Told};
