@@ -47,7 +47,7 @@ impl Cluster {
         Self::with(config, program)
     }
 
-    fn with(mut config: Config, program: &'static str) -> Result<Self, Error> {
+    pub(crate) fn with(mut config: Config, program: &'static str) -> Result<Self, Error> {
         let agent = (header::USER_AGENT, HeaderValue::from_static(program));
         config.headers.push(agent);
         config.connect_timeout = Some(Duration::from_secs(10));

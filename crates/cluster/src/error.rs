@@ -89,6 +89,12 @@ pub enum Cause {
     /// No connection, or a broken one.
     #[error("no complete answer from the API server")]
     Transport(#[source] kube::Error),
+    /// Nothing was asked, since nothing can be there: it is not found.
+    #[error("no object can have that name")]
+    Name,
+    /// It is more than is read.
+    #[error("{0}")]
+    Limit(String),
     /// The answer is not what was asked for.
     #[error("the answer is not understood: {0}")]
     Answer(String),
@@ -116,9 +122,9 @@ impl Error {
             Self::NoWay { .. } => Blame::Setting,
             Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => Blame::Artifact,
             Self::Request { source, .. } => match **source {
-                Cause::Refused { status: 404, .. } => Blame::Artifact,
+                Cause::Refused { status: 404, .. } | Cause::Name => Blame::Artifact,
                 Cause::Refused { status, .. } if is_refusal(status) => Blame::Setting,
-                Cause::Certificate(_) => Blame::Setting,
+                Cause::Certificate(_) | Cause::Limit(_) => Blame::Setting,
                 Cause::Refused { .. } | Cause::TimeOut(_) | Cause::Transport(_) => Blame::Outside,
                 Cause::Answer(_) => Blame::Outside,
             },
@@ -140,7 +146,13 @@ impl Error {
     /// Whether the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status() == Some(404)
+        let is_no_name = |error: &Self| match error {
+            Self::Request { source, .. } => matches!(**source, Cause::Name),
+            Self::NoWay { .. } | Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => {
+                false
+            }
+        };
+        self.status() == Some(404) || is_no_name(self)
     }
 
     /// Whether somebody else was faster: the object is another, or of another version, than was assumed.
