@@ -9,6 +9,8 @@ use http::{HeaderValue, header};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use crate::answers;
+use crate::children::Room;
 use crate::error::{Cause, Error, Operation};
 
 /// The name under which changes are recorded in `managedFields`.
@@ -21,6 +23,8 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) client: kube::Client,
+    /// For all clones together.
+    pub(crate) room: Room,
     host: String,
     port: u16,
     namespace: String,
@@ -43,7 +47,7 @@ impl Cluster {
         Self::with(config, program)
     }
 
-    fn with(mut config: Config, program: &'static str) -> Result<Self, Error> {
+    pub(crate) fn with(mut config: Config, program: &'static str) -> Result<Self, Error> {
         let agent = (header::USER_AGENT, HeaderValue::from_static(program));
         config.headers.push(agent);
         config.connect_timeout = Some(Duration::from_secs(10));
@@ -59,7 +63,8 @@ impl Cluster {
             443
         };
         Ok(Self {
-            client,
+            client: answers::bounded(client, &namespace),
+            room: Room::new(),
             host: url.host().unwrap_or_default().to_owned(),
             port: url.port_u16().unwrap_or(default_port),
             namespace,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use tekseal_core::Blame;
 
+use crate::children::MOST_CHILDREN_BYTES;
+
 /// An operation on the API server that failed; the source says why.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -14,6 +16,27 @@ pub enum Error {
         file: Option<String>,
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The children of a PipelineRun are too large together.
+    #[error(
+        "the TaskRuns of {run} have {} KiB together, more than {} KiB: keep large data out of their params, results and embedded specs, or make several pipelines of it",
+        bytes.div_ceil(1024), MOST_CHILDREN_BYTES / 1024
+    )]
+    LargeChildren {
+        /// The PipelineRun.
+        run: String,
+        /// How large those are that were looked at.
+        bytes: usize,
+    },
+    /// Too many children of a PipelineRun would have to be read one by one.
+    #[error("{run} names {found} children that its label does not find, more than {most}")]
+    UnlistedChildren {
+        /// The PipelineRun.
+        run: String,
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        most: usize,
     },
     /// A request failed.
     #[error("cannot {operation} {what}")]
@@ -66,6 +89,12 @@ pub enum Cause {
     /// No connection, or a broken one.
     #[error("no complete answer from the API server")]
     Transport(#[source] kube::Error),
+    /// Nothing was asked, since nothing can be there: it is not found.
+    #[error("no object can have that name")]
+    Name,
+    /// It is more than is read.
+    #[error("{0}")]
+    Limit(String),
     /// The answer is not what was asked for.
     #[error("the answer is not understood: {0}")]
     Answer(String),
@@ -91,10 +120,11 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::NoWay { .. } => Blame::Setting,
+            Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => Blame::Artifact,
             Self::Request { source, .. } => match **source {
-                Cause::Refused { status: 404, .. } => Blame::Artifact,
+                Cause::Refused { status: 404, .. } | Cause::Name => Blame::Artifact,
                 Cause::Refused { status, .. } if is_refusal(status) => Blame::Setting,
-                Cause::Certificate(_) => Blame::Setting,
+                Cause::Certificate(_) | Cause::Limit(_) => Blame::Setting,
                 Cause::Refused { .. } | Cause::TimeOut(_) | Cause::Transport(_) => Blame::Outside,
                 Cause::Answer(_) => Blame::Outside,
             },
@@ -109,14 +139,20 @@ impl Error {
                 Cause::Refused { status, .. } => Some(status),
                 _ => None,
             },
-            Self::NoWay { .. } => None,
+            Self::NoWay { .. } | Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => None,
         }
     }
 
     /// Whether the object is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.status() == Some(404)
+        let is_no_name = |error: &Self| match error {
+            Self::Request { source, .. } => matches!(**source, Cause::Name),
+            Self::NoWay { .. } | Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => {
+                false
+            }
+        };
+        self.status() == Some(404) || is_no_name(self)
     }
 
     /// Whether somebody else was faster: the object is another, or of another version, than was assumed.
@@ -145,6 +181,8 @@ impl Error {
                 ),
                 _ => None,
             },
+            // They end in a run's annotation, so they say it themselves.
+            Self::LargeChildren { .. } | Self::UnlistedChildren { .. } => None,
         }
     }
 }

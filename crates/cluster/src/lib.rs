@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  kubeconfig or Pod ─▶ Cluster ─┬─ runs      documents as the API server has them; patches of annotations and finalizers
+//!                                ├─ children  documents of a PipelineRun's TaskRuns, within bounds
 //!                                ├─ seen      a watch of runs that keeps of each only what a decision needs
 //!                                ├─ settings  ConfigMaps and TektonConfig as a map of texts
 //!                                ├─ secrets   keys; created, read, replaced
@@ -15,10 +16,14 @@
 //! error says what was being done to what, and who must act.
 
 mod accounts;
+mod answers;
+mod children;
 mod client;
 mod error;
 mod events;
+mod items;
 mod lease;
+mod lenient;
 mod pods;
 mod runs;
 pub mod secrets;
@@ -26,11 +31,12 @@ mod seen;
 mod settings;
 
 pub use accounts::{AccountSecret, AccountSecrets};
+pub use children::{Children, MOST_CHILDREN_BYTES};
 pub use client::Cluster;
 pub use error::{Cause, Error, Operation};
 pub use events::{Events, Severity, Told};
 pub use lease::{Holder, Lease, Turn};
 pub use runs::{Change, RunRef, RunRefError};
 pub use secrets::{SecretData, SecretRef, SecretRefError};
-pub use seen::{ANNOTATION_PREFIXES, Scope, Seen, Sight, watch, watch_run};
+pub use seen::{Scope, Seen, Sight, watch, watch_run};
 pub use settings::{ConfigSource, ConfigSourceError, StateMap, watch_settings};

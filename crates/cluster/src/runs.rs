@@ -6,21 +6,11 @@ use std::str::FromStr;
 
 use http::{Method, Request, header};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use tekseal_core::run::RunKind;
 
 use crate::client::Cluster;
 use crate::error::{Cause, Error, Operation};
-
-/// How many children are read with one request: each may be large.
-const PAGE: usize = 50;
-/// The most children that are read of one PipelineRun.
-const MOST_CHILDREN: usize = 2000;
-/// The longest name that can be the value of a label.
-const MOST_LABEL: usize = 63;
-/// Label of child TaskRuns with the name of their PipelineRun.
-const PIPELINE_RUN_LABEL: &str = "tekton.dev/pipelineRun";
 
 /// Which run: `k8s://NAMESPACE/taskrun/NAME` or `k8s://NAMESPACE/pipelinerun/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,20 +42,6 @@ pub struct Change {
 }
 
 #[derive(Deserialize)]
-struct List<'a> {
-    #[serde(borrow)]
-    items: Vec<&'a RawValue>,
-    #[serde(default)]
-    metadata: ListMeta,
-}
-
-#[derive(Default, Deserialize)]
-struct ListMeta {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
-#[derive(Deserialize)]
 struct Changed {
     metadata: ChangedMeta,
 }
@@ -80,7 +56,7 @@ struct ChangedMeta {
 }
 
 impl Cluster {
-    /// The document of a run, as the API server prints it.
+    /// The document of a run, as the API server prints it: 1.5 MB at most, since etcd takes no more, and 4 MiB whatever is stored.
     ///
     /// # Errors
     /// If it is not there or cannot be read.
@@ -92,42 +68,6 @@ impl Cluster {
             self.client.request_text(request),
         )
         .await
-    }
-
-    /// The documents of the TaskRuns whose label says that they belong to a PipelineRun. Labels can be changed by whoever may change
-    /// runs: what belongs to the PipelineRun is for its own document to say.
-    ///
-    /// # Errors
-    /// If they cannot be listed.
-    pub async fn children(
-        &self,
-        namespace: &str,
-        pipeline_run: &str,
-    ) -> Result<Vec<String>, Error> {
-        if pipeline_run.len() > MOST_LABEL {
-            return Ok(Vec::new());
-        }
-        let what = format!("TaskRuns of PipelineRun {namespace}/{pipeline_run}");
-        let folder = RunRef::folder(RunKind::TaskRun, namespace);
-        let mut found = Vec::new();
-        let mut token = String::new();
-        loop {
-            let selector = escaped(&format!("{PIPELINE_RUN_LABEL}={pipeline_run}"));
-            let mut path = format!("{folder}?limit={PAGE}&labelSelector={selector}");
-            if !token.is_empty() {
-                path.push_str("&continue=");
-                path.push_str(&escaped(&token));
-            }
-            let request = self.client.request_text(get(&path));
-            let text = self.call(Operation::List, &what, request).await?;
-            let list: List<'_> = serde_json::from_str(&text)
-                .map_err(|e| Error::of(Operation::List, &what, Cause::Answer(e.to_string())))?;
-            found.extend(list.items.iter().map(|item| item.get().to_owned()));
-            token = list.metadata.token;
-            if token.is_empty() || found.len() >= MOST_CHILDREN {
-                return Ok(found);
-            }
-        }
     }
 
     /// Changes annotations and finalizers of a run by one merge patch.
@@ -266,7 +206,7 @@ impl RunRef {
         format!("k8s://{}/{kind}/{}", self.namespace, self.name)
     }
 
-    fn folder(kind: RunKind, namespace: &str) -> String {
+    pub(crate) fn folder(kind: RunKind, namespace: &str) -> String {
         let plural = match kind {
             RunKind::TaskRun => "taskruns",
             RunKind::PipelineRun => "pipelineruns",
@@ -316,7 +256,7 @@ pub(crate) fn is_name(text: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
 }
 
-fn get(path: &str) -> Request<Vec<u8>> {
+pub(crate) fn get(path: &str) -> Request<Vec<u8>> {
     Request::builder()
         .uri(path)
         .header(header::ACCEPT, "application/json")
@@ -325,7 +265,7 @@ fn get(path: &str) -> Request<Vec<u8>> {
 }
 
 /// A text as a value of a query.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

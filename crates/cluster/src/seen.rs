@@ -5,29 +5,42 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::core::DynamicResourceScope;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{WatchStreamExt as _, watcher::ListSemantic};
 use kube::{Api, Resource};
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{MapAccess, SeqAccess};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+use tekseal_core::marks;
 use tekseal_core::run::RunKind;
 
 use crate::client::Cluster;
 use crate::error::{Error, Operation};
-use crate::runs::RunRef;
+use crate::lenient::{Lenient, Member, Part};
+use crate::runs::{RunRef, is_name};
 
-/// Annotations that are kept begin so; payloads and signatures of the storage `tekton` are not among them.
-pub const ANNOTATION_PREFIXES: [&str; 3] = [
-    "chains.tekton.dev/signed",
-    "chains.tekton.dev/retries",
-    "tekseal.dev/",
+/// The annotations that are kept, and how many bytes of each: tenants write what they like. A longer value is cut, but stays longer than
+/// any that means something, so that it is neither a mark, nor a record, nor a reason of ours.
+const ANNOTATIONS: [(&str, usize); 4] = [
+    (marks::SIGNED, 64),
+    (marks::RETRIES, 64),
+    (marks::RECORD, marks::MOST_RECORD_BYTES),
+    (marks::REASON, 4096),
 ];
+/// How many bytes are kept of other texts that tenants may write.
+const MOST_TEXT: usize = 1024;
+/// The longest uid that is believed; those of an API server have 36 bytes.
+const MOST_UID: usize = 128;
+
+/// Kind of the owner that is of interest.
+const PIPELINE_RUN: &str = "PipelineRun";
+/// Type of the condition that is of interest.
+const SUCCEEDED: &str = "Succeeded";
 
 /// How many runs are listed with one request: what bounds the memory of a start beside ten thousand runs.
 const PAGE: u32 = 50;
@@ -58,9 +71,17 @@ pub enum Sight {
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     metadata: ObjectMeta,
+    owner: Option<Owner>,
     succeeded: Option<bool>,
     completed: Option<Timestamp>,
     managed_by: Option<String>,
+}
+
+/// The PipelineRun that a run is a part of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner {
+    name: String,
+    uid: String,
 }
 
 impl Seen {
@@ -123,7 +144,7 @@ impl Seen {
         annotations.get(key).map(String::as_str)
     }
 
-    /// Its finalizers.
+    /// Its finalizers; of a run that was listed, only Chains' and ours. Whoever is to replace them reads the run first.
     #[must_use]
     pub fn finalizers(&self) -> &[String] {
         self.metadata.finalizers.as_deref().unwrap_or_default()
@@ -141,11 +162,51 @@ impl Seen {
     /// The PipelineRun that it is a part of: name and uid of its controlling owner.
     #[must_use]
     pub fn pipeline_run(&self) -> Option<(&str, &str)> {
-        let owners = self.metadata.owner_references.as_ref()?;
-        let owner = owners
-            .iter()
-            .find(|owner| owner.kind == "PipelineRun" && owner.controller == Some(true))?;
+        let owner = self.owner.as_ref()?;
         Some((&owner.name, &owner.uid))
+    }
+
+    /// A document of what is kept, to be read as this again. Of the finalizers, which may be endless, it has only Chains' and ours.
+    pub(crate) fn document(&self) -> Value {
+        let meta = &self.metadata;
+        let finalizers: Vec<&String> = self
+            .finalizers()
+            .iter()
+            .filter(|name| marks::is_finalizer(name))
+            .collect();
+        let owners: Vec<Value> = self.owner.iter().map(Owner::document).collect();
+        let conditions: Vec<Value> = self
+            .succeeded
+            .iter()
+            .map(|&is_well| {
+                let status = if is_well { "True" } else { "False" };
+                json!({ "type": SUCCEEDED, "status": status })
+            })
+            .collect();
+        json!({
+            "metadata": {
+                "name": meta.name,
+                "namespace": meta.namespace,
+                "uid": meta.uid,
+                "resourceVersion": meta.resource_version,
+                "creationTimestamp": meta.creation_timestamp,
+                "deletionTimestamp": meta.deletion_timestamp,
+                "annotations": meta.annotations,
+                "finalizers": finalizers,
+                "ownerReferences": owners,
+            },
+            "spec": { "managedBy": self.managed_by },
+            "status": {
+                "conditions": conditions,
+                "completionTime": self.completed.map(|time| time.to_string()),
+            },
+        })
+    }
+}
+
+impl Owner {
+    fn document(&self) -> Value {
+        json!({ "kind": PIPELINE_RUN, "controller": true, "name": self.name, "uid": self.uid })
     }
 }
 
@@ -248,112 +309,268 @@ pub(crate) fn of_watch(what: String, error: watcher::Error) -> Error {
 
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Document {
-            metadata: Metadata,
-            #[serde(default)]
-            spec: Option<Spec>,
-            #[serde(default)]
-            status: Option<Status>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Metadata {
-            name: Option<String>,
-            namespace: Option<String>,
-            uid: Option<String>,
-            resource_version: Option<String>,
-            creation_timestamp: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
-            deletion_timestamp: Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time>,
-            #[serde(default)]
-            annotations: Option<Kept>,
-            finalizers: Option<Vec<String>>,
-            owner_references:
-                Option<Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference>>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Spec {
-            #[serde(default)]
-            managed_by: Option<String>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Status {
-            #[serde(default)]
-            conditions: Option<Vec<Condition>>,
-            #[serde(default)]
-            completion_time: Option<String>,
-        }
-        #[derive(Deserialize)]
-        struct Condition {
-            #[serde(default)]
-            r#type: String,
-            #[serde(default)]
-            status: String,
-        }
-
-        let document = Document::deserialize(deserializer)?;
-        let status = document.status;
-        let conditions = status.as_ref().and_then(|s| s.conditions.as_ref());
-        let succeeded = conditions
-            .and_then(|list| list.iter().find(|c| c.r#type == "Succeeded"))
-            .and_then(|condition| match condition.status.as_str() {
-                "True" => Some(true),
-                "False" => Some(false),
-                _ => None,
-            });
-        // A time that is none is for the reading of the whole run to refuse: one odd run must not end a watch.
-        let completed = status
-            .and_then(|s| s.completion_time)
-            .and_then(|text| text.parse().ok());
+        let Lenient(document) = Lenient::<Document>::deserialize(deserializer)?;
         let meta = document.metadata;
+        let time = |text: Option<String>| text.and_then(|text| text.parse().ok());
         Ok(Self {
             metadata: ObjectMeta {
                 name: meta.name,
                 namespace: meta.namespace,
                 uid: meta.uid,
                 resource_version: meta.resource_version,
-                creation_timestamp: meta.creation_timestamp,
-                deletion_timestamp: meta.deletion_timestamp,
-                annotations: meta.annotations.map(|kept| kept.0),
-                finalizers: meta.finalizers,
-                owner_references: meta.owner_references,
+                creation_timestamp: time(meta.created).map(Time),
+                deletion_timestamp: time(meta.deleted).map(Time),
+                annotations: Some(meta.annotations.0),
+                finalizers: Some(meta.finalizers.0),
                 ..ObjectMeta::default()
             },
-            succeeded,
-            completed,
-            managed_by: document.spec.and_then(|spec| spec.managed_by),
+            owner: meta.owners.0,
+            succeeded: document.status.succeeded.0.flatten(),
+            completed: document.status.completed.and_then(|text| text.parse().ok()),
+            managed_by: document.spec.managed_by,
         })
     }
 }
 
+/// What is read of a run. A field of an odd type counts as absent: refusing it is for the reading of the whole run.
+#[derive(Default)]
+struct Document {
+    metadata: Metadata,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Default)]
+struct Metadata {
+    name: Option<String>,
+    namespace: Option<String>,
+    uid: Option<String>,
+    resource_version: Option<String>,
+    created: Option<String>,
+    deleted: Option<String>,
+    annotations: Annotations,
+    finalizers: Finalizers,
+    owners: Owners,
+}
+
+#[derive(Default)]
+struct Spec {
+    managed_by: Option<String>,
+}
+
+#[derive(Default)]
+struct Status {
+    succeeded: Succeeded,
+    completed: Option<String>,
+}
+
 /// The annotations that are kept; the values of others are never allocated.
-struct Kept(BTreeMap<String, String>);
+#[derive(Default)]
+struct Annotations(BTreeMap<String, String>);
 
-impl<'de> Deserialize<'de> for Kept {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfMap;
-        impl<'de> Visitor<'de> for OfMap {
-            type Value = Kept;
+#[derive(Default)]
+struct Finalizers(Vec<String>);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of annotations")
-            }
+/// A text that is not cut, since it may be written back.
+#[derive(Default)]
+struct Whole(Option<String>);
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kept, A::Error> {
-                let mut kept = BTreeMap::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if ANNOTATION_PREFIXES.iter().any(|p| key.starts_with(p)) {
-                        kept.insert(key, map.next_value()?);
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
-                    }
-                }
-                Ok(Kept(kept))
-            }
+/// The first owner that is in control and can be a PipelineRun.
+#[derive(Default)]
+struct Owners(Option<Owner>);
+
+#[derive(Default)]
+struct Reference {
+    kind: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    controller: Option<bool>,
+}
+
+/// What the first condition of that type says; nothing where there is none.
+#[derive(Default)]
+struct Succeeded(Option<Option<bool>>);
+
+#[derive(Default)]
+struct Condition {
+    kind: Option<String>,
+    status: Option<String>,
+}
+
+impl Part for Document {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "metadata" => value.into(&mut self.metadata),
+            "spec" => value.into(&mut self.spec),
+            "status" => value.into(&mut self.status),
+            _ => value.skip(),
         }
-        deserializer.deserialize_map(OfMap)
+    }
+}
+
+impl Part for Metadata {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "name" => value.into(&mut self.name),
+            "namespace" => value.into(&mut self.namespace),
+            "uid" => value.into(&mut self.uid),
+            "resourceVersion" => value.into(&mut self.resource_version),
+            "creationTimestamp" => value.into(&mut self.created),
+            "deletionTimestamp" => value.into(&mut self.deleted),
+            "annotations" => value.into(&mut self.annotations),
+            "finalizers" => value.into(&mut self.finalizers),
+            "ownerReferences" => value.into(&mut self.owners),
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Part for Spec {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "managedBy" => value.into(&mut self.managed_by),
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Part for Status {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "conditions" => value.into(&mut self.succeeded),
+            "completionTime" => value.into(&mut self.completed),
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Part for Annotations {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        let Some(&(_, room)) = ANNOTATIONS.iter().find(|(kept, _)| *kept == name) else {
+            return value.skip();
+        };
+        let mut text = Whole::default();
+        value.into(&mut text)?;
+        if let Some(text) = text.0 {
+            self.0.insert(name.to_owned(), cut(&text, room));
+        }
+        Ok(())
+    }
+}
+
+impl Part for Finalizers {
+    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<Option<()>, A::Error> {
+        let name = list.next_element::<Lenient<Whole>>()?;
+        Ok(name.map(|Lenient(name)| self.0.extend(name.0)))
+    }
+}
+
+impl Part for Owners {
+    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<Option<()>, A::Error> {
+        let reference = list.next_element::<Lenient<Reference>>()?;
+        Ok(reference.map(|Lenient(reference)| {
+            self.0 = self.0.take().or_else(|| reference.pipeline_run());
+        }))
+    }
+}
+
+impl Part for Reference {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "kind" => value.into(&mut self.kind),
+            "name" => value.into(&mut self.name),
+            "uid" => value.into(&mut self.uid),
+            "controller" => value.into(&mut self.controller),
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Reference {
+    /// The PipelineRun in control. What no run is called and no API server gives for a uid is none, so that nobody keeps it.
+    fn pipeline_run(self) -> Option<Owner> {
+        let is_one = self.kind.as_deref() == Some(PIPELINE_RUN) && self.controller == Some(true);
+        let (name, uid) = self.name.zip(self.uid).filter(|_| is_one)?;
+        (is_name(&name) && uid.len() <= MOST_UID).then_some(Owner { name, uid })
+    }
+}
+
+impl Part for Succeeded {
+    fn element<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<Option<()>, A::Error> {
+        let condition = list.next_element::<Lenient<Condition>>()?;
+        Ok(condition.map(|Lenient(condition)| {
+            if self.0.is_none() && condition.kind.as_deref() == Some(SUCCEEDED) {
+                self.0 = Some(match condition.status.as_deref() {
+                    Some("True") => Some(true),
+                    Some("False") => Some(false),
+                    _ => None,
+                });
+            }
+        }))
+    }
+}
+
+impl Part for Condition {
+    fn member<'de, A: MapAccess<'de>>(
+        &mut self,
+        name: &str,
+        value: Member<'_, A>,
+    ) -> Result<(), A::Error> {
+        match name {
+            "type" => value.into(&mut self.kind),
+            "status" => value.into(&mut self.status),
+            _ => value.skip(),
+        }
+    }
+}
+
+impl Part for Option<String> {
+    fn of_text(text: &str) -> Self {
+        Some(cut(text, MOST_TEXT))
+    }
+}
+
+impl Part for Option<bool> {
+    fn of_flag(flag: bool) -> Self {
+        Some(flag)
+    }
+}
+
+impl Part for Whole {
+    fn of_text(text: &str) -> Self {
+        Self(Some(text.to_owned()))
+    }
+}
+
+/// The beginning of a text that is longer than `most` bytes, longer itself: what is known to be no longer is never one that was cut.
+fn cut(text: &str, most: usize) -> String {
+    match text.len() > most {
+        true => text[..text.ceil_char_boundary(most + 1)].to_owned(),
+        false => text.to_owned(),
     }
 }
 
@@ -384,8 +601,122 @@ mod tests {
 
     #[test]
     fn a_run_that_is_odd_is_seen_all_the_same() {
-        let document = r#"{"metadata":{"name":"a","namespace":"b"},"status":{"completionTime":"yesterday","conditions":null}}"#;
+        let odd = [
+            r#""status":{"completionTime":"yesterday","conditions":null}"#,
+            r#""status":{"completionTime":5,"conditions":[null]}"#,
+            r#""status":{"completionTime":{},"conditions":[7,"x",[],{"type":7,"status":"True"},{"type":"Succeeded","status":[]}]}"#,
+            r#""status":null"#,
+            r#""status":"x""#,
+            r#""status":["x"]"#,
+            r#""status":{"conditions":"Succeeded"},"spec":"x""#,
+            r#""spec":{"managedBy":7}"#,
+            r#""spec":null"#,
+            r#""spec":[[[{}]],-1,1.5,18446744073709551615,true,false,null]"#,
+        ];
+        for odd in odd {
+            let document = format!(r#"{{{odd},"metadata":{{"name":"a","namespace":"b"}}}}"#);
+            let seen: Seen = serde_json::from_str(&document).expect("it is seen");
+            assert_eq!((seen.succeeded(), seen.completed()), (None, None), "{odd}");
+            assert_eq!(seen.managed_by(), None, "{odd}");
+            let reference = seen.reference(RunKind::TaskRun).map(|run| run.to_string());
+            assert_eq!(reference.as_deref(), Some("TaskRun b/a"), "{odd}");
+        }
+        for document in ["null", "7", "[]", r#""x""#, "{}", r#"{"metadata":[]}"#] {
+            let seen: Seen = serde_json::from_str(document).expect("it is seen");
+            assert_eq!(seen.reference(RunKind::TaskRun), None, "{document}");
+        }
+    }
+
+    #[test]
+    fn odd_metadata_is_absent_and_the_rest_of_it_is_there() {
+        let document = r#"{"metadata":{"name":"a","namespace":7,"uid":"u","resourceVersion":{},"creationTimestamp":"2026-01-02T03:04:05Z",
+            "deletionTimestamp":"now","labels":"x","finalizers":["f",null,["g"],"chains.tekton.dev"],
+            "annotations":{"chains.tekton.dev/signed":null,"tekseal.dev/record":{"a":"b"},"chains.tekton.dev/retries":"1"},
+            "ownerReferences":[null,"x",{"kind":"PipelineRun","name":7,"uid":"v","controller":true},
+              {"kind":"PipelineRun","name":"p","uid":"v","controller":"true"},{"kind":"Pod","name":"p","uid":"v","controller":true},
+              {"kind":"PipelineRun","name":"p","uid":"w","controller":true},{"kind":"PipelineRun","name":"q","uid":"x","controller":true}]},
+            "status":{"conditions":[null,{"type":"Succeeded","status":"True"},{"type":"Succeeded","status":"False"}]}}"#;
         let seen: Seen = serde_json::from_str(document).expect("it is seen");
-        assert_eq!((seen.succeeded(), seen.completed()), (None, None));
+        assert_eq!(seen.uid(), "u");
+        assert_eq!((seen.resource_version(), seen.deleted()), ("", None));
+        let created = seen.created().map(|time| time.to_string());
+        assert_eq!(created.as_deref(), Some("2026-01-02T03:04:05Z"));
+        assert_eq!(seen.finalizers(), ["f", "chains.tekton.dev"]);
+        assert_eq!(seen.annotation(marks::SIGNED), None);
+        assert_eq!(seen.annotation(marks::RECORD), None);
+        assert_eq!(seen.annotation(marks::RETRIES), Some("1"));
+        assert_eq!(seen.pipeline_run(), Some(("p", "w")));
+        assert_eq!(seen.succeeded(), Some(true));
+    }
+
+    #[test]
+    fn nesting_has_no_end_that_would_hide_a_run() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let document = format!(
+            r#"{{"spec":{{"managedBy":{deep}}},"status":{deep},"metadata":{{"name":"a","namespace":"b","annotations":{{"tekseal.dev/record":{deep}}}}}}}"#
+        );
+        let seen: Seen = serde_json::from_str(&document).expect("it is seen");
+        assert!(seen.reference(RunKind::TaskRun).is_some());
+    }
+
+    #[test]
+    fn what_tenants_write_is_kept_as_far_as_it_can_mean_something() {
+        let large = |begin: &str| format!("{begin}{}", "ü".repeat(100_000));
+        let document = json!({
+            "metadata": {
+                "name": "a", "namespace": "b", "finalizers": [large("f"), marks::FINALIZERS[0]],
+                "annotations": {
+                    marks::SIGNED: large("true"), marks::RECORD: large("{"), marks::REASON: large("because"),
+                    "tekseal.dev/other": large(""), "chains.tekton.dev/signed-by": large(""),
+                },
+                "ownerReferences": [
+                    { "kind": "PipelineRun", "name": "p", "uid": large("u"), "controller": true },
+                    { "kind": "PipelineRun", "name": large("p"), "uid": "u", "controller": true },
+                ],
+            },
+            "spec": { "managedBy": large("somebody") },
+        });
+        let seen: Seen = serde_json::from_value(document).expect("it is seen");
+        let length = |key: &str| seen.annotation(key).map(str::len).unwrap_or_default();
+        // Longer than anything that means something, and hardly longer.
+        for (key, most) in ANNOTATIONS {
+            let kept = length(key);
+            assert!(
+                kept == 0 || (most < kept && kept <= most + 4),
+                "{key} {kept}"
+            );
+        }
+        assert!(length(marks::SIGNED) > 0 && length(marks::RECORD) > 0);
+        let record = seen.annotation(marks::RECORD).expect("it is kept");
+        let error = marks::Record::parse(record).expect_err("it is too large");
+        assert!(matches!(error, marks::RecordError::Size), "{error}");
+        assert_eq!(seen.pipeline_run(), None);
+        assert!(
+            seen.managed_by()
+                .is_some_and(|name| name.len() <= MOST_TEXT + 4)
+        );
+        // Finalizers are written back: those of a run that was read are whole.
+        assert_eq!(seen.finalizers()[0], large("f"));
+        assert!(seen.document().to_string().len() < 64 * 1024);
+    }
+
+    #[test]
+    fn what_is_left_of_a_listed_run_is_read_as_the_same() {
+        let document = json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "metadata": {
+                "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "7",
+                "creationTimestamp": "2026-01-02T03:04:05Z", "deletionTimestamp": "2026-01-02T03:04:06Z",
+                "annotations": { marks::SIGNED: "true", marks::RECORD: "r", marks::REASON: "x", marks::RETRIES: "3" },
+                "finalizers": ["chains.tekton.dev/taskrun"],
+                "ownerReferences": [{ "kind": "PipelineRun", "name": "p", "uid": "v", "controller": true }],
+            },
+            "spec": { "managedBy": "m" },
+            "status": { "completionTime": "2026-01-02T03:04:05.123456Z", "conditions": [{ "type": "Succeeded", "status": "False" }] },
+        });
+        let seen: Seen = serde_json::from_value(document).expect("it is a run");
+        let again: Seen = serde_json::from_value(seen.document()).expect("it is a run");
+        assert_eq!(format!("{again:?}"), format!("{seen:?}"));
+        assert!(seen.completed().is_some() && seen.deleted().is_some());
     }
 }

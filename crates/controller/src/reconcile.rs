@@ -10,13 +10,13 @@
 //! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
 //! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tekseal_attest::{Item, Place};
-use tekseal_cluster::{Change, Cluster, Events, RunRef, Seen, Severity};
+use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::{ErrorType, FailureClass, Metrics};
 use tekseal_core::config::AbsentRule;
@@ -308,10 +308,10 @@ impl Attempt<'_> {
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<(), Trouble> {
         let config = &means.live.config;
         let children = match self.run.kind {
-            RunKind::TaskRun => Vec::new(),
+            RunKind::TaskRun => Children::default(),
             RunKind::PipelineRun => self.children(&fresh.document, means).await?,
         };
-        let prepared = prepare::prepare(&fresh.document, &children, config)?;
+        let prepared = prepare::prepare(&fresh.document, &children.documents, config)?;
         drop(children);
         let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
             true => {
@@ -497,59 +497,38 @@ impl Attempt<'_> {
         Ok(places)
     }
 
-    /// The documents of a PipelineRun's children, when all that are there are done with.
-    async fn children(
-        &self,
-        document: &str,
-        means: &Means,
-    ) -> Result<Vec<(String, String)>, Trouble> {
-        let cluster = &self.context.cluster;
+    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for: others
+    /// may need their room.
+    async fn children(&self, document: &str, means: &Means) -> Result<Children, Trouble> {
         let names = run::child_task_runs(document.as_bytes());
-        let listed = cluster
-            .children(&self.run.namespace, &self.run.name)
-            .await
-            .map_err(|error| Trouble::of_cluster(&error))?;
-        let mut found: HashMap<String, (Seen, String)> = HashMap::new();
-        for text in listed {
-            let seen = seen(&text, self.run).map_err(|error| Trouble::of_cluster(&error))?;
-            if let Some(child) = seen.reference(RunKind::TaskRun) {
-                found.insert(child.name, (seen, text));
-            }
+        if names.is_empty() {
+            return Ok(Children::default());
         }
-        let (mut children, mut waiting) = (Vec::new(), Vec::new());
-        for name in names {
-            let child = match found.remove(&name) {
-                Some(child) => Some(child),
-                None => self.unlabelled(&name).await?,
-            };
-            let Some((seen, text)) = child else {
-                continue;
-            };
+        let read = self
+            .context
+            .cluster
+            .children(&self.run.namespace, &self.run.name, &names);
+        let children = read.await.map_err(|error| match error {
+            Error::LargeChildren { .. } | Error::UnlistedChildren { .. } => {
+                Trouble::last(Stage::Payload, &error)
+            }
+            Error::NoWay { .. } | Error::Request { .. } => Trouble::of_cluster(&error),
+        })?;
+        let mut waiting = HashSet::new();
+        for (name, text) in &children.documents {
+            let seen = seen(text, self.run).map_err(|error| Trouble::of_cluster(&error))?;
             match self.context.decide(&seen, &means.live) {
                 Decision::Done | Decision::Ignored(_) => {}
-                Decision::Running | Decision::Sign { .. } => waiting.push(name.clone()),
+                Decision::Running | Decision::Sign { .. } => {
+                    waiting.insert(name);
+                }
             }
-            children.push((name, text));
         }
-        match waiting.is_empty() {
-            true => Ok(children),
-            false => Err(Trouble::Children(waiting)),
+        if waiting.is_empty() {
+            return Ok(children);
         }
-    }
-
-    /// A child without the label of its PipelineRun; nothing if it is gone.
-    async fn unlabelled(&self, name: &str) -> Result<Option<(Seen, String)>, Trouble> {
-        let Ok(child) = RunRef::new(RunKind::TaskRun, &self.run.namespace, name) else {
-            return Ok(None);
-        };
-        match self.context.cluster.run(&child).await {
-            Ok(text) => {
-                let seen = seen(&text, &child).map_err(|error| Trouble::of_cluster(&error))?;
-                Ok(Some((seen, text)))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(Trouble::of_cluster(&error)),
-        }
+        let waiting = names.iter().filter(|name| waiting.contains(name));
+        Err(Trouble::Children(waiting.cloned().collect()))
     }
 
     fn record(

@@ -35,13 +35,14 @@ pub const FINALIZERS: [&str; 3] = [
     "chains.tekton.dev",
 ];
 
+/// The largest annotation that is read as a Record, in bytes: whoever keeps one byte more of a larger one sees that it is none.
+pub const MOST_RECORD_BYTES: usize = 16 * 1024;
+
 /// Payload type of a Record in its envelope.
 pub const RECORD_PAYLOAD_TYPE: &str = "application/vnd.tekseal.record+json";
 
 /// The most digests that a Record lists; of more it has the number and one digest over all of them.
 const MOST_DIGESTS: usize = 32;
-/// The largest annotation that is read as a Record.
-const MOST_BYTES: usize = 16 * 1024;
 
 /// Whether a finalizer is Chains' or ours.
 #[must_use]
@@ -140,8 +141,10 @@ pub struct UnverifiedRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Much larger than one.
-    #[error("the annotation {RECORD} has {0} bytes, more than any record")]
-    Size(usize),
+    #[error(
+        "the annotation {RECORD} has more than {MOST_RECORD_BYTES} bytes, more than any record"
+    )]
+    Size,
     /// No envelope with one signature.
     #[error("the annotation {RECORD} is no envelope with one signature")]
     Envelope(#[source] Option<dsse::Error>),
@@ -193,8 +196,8 @@ impl Record {
     /// # Errors
     /// If it is no envelope around a Record.
     pub fn parse(annotation: &str) -> Result<UnverifiedRecord, RecordError> {
-        if annotation.len() > MOST_BYTES {
-            return Err(RecordError::Size(annotation.len()));
+        if annotation.len() > MOST_RECORD_BYTES {
+            return Err(RecordError::Size);
         }
         let of_envelope = |error| RecordError::Envelope(Some(error));
         let envelope = Envelope::parse(annotation.as_bytes()).map_err(of_envelope)?;

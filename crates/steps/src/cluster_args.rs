@@ -1,18 +1,13 @@
 //! How a tool finds a cluster, and what it reads there: runs with their children, and keys.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::anyhow;
-use serde::Deserialize;
 use tekseal_cluster::{Cluster, RunRef, SecretData, SecretRef};
 use tekseal_core::run::{self, RunKind};
 
 use crate::Failure;
 use crate::registry_args::given;
-
-/// The most children that are read one by one, because the list of the PipelineRun's TaskRuns lacks them.
-const MOST_UNLISTED: usize = 500;
 
 /// The flag of every tool that may read a cluster.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -37,8 +32,8 @@ impl ClusterArgs {
     }
 }
 
-/// Reads a run, and the children of a PipelineRun: those that its label names, then those that only its document names. A child that is
-/// not there is left out here: whether it may be absent is for the library to say.
+/// Reads a run, and the children of a PipelineRun that its document names, or if it names none, those with its label. A child that is not
+/// there is left out here: whether it may be absent is for the library to say.
 pub(crate) async fn read_run(cluster: &Cluster, run: &RunRef) -> Result<RunDocuments, Failure> {
     let document = bounded(cluster.run(run).await?, run)?;
     let children = match run.kind {
@@ -56,37 +51,10 @@ async fn read_children(
     run: &RunRef,
     document: &str,
 ) -> Result<Vec<(String, String)>, Failure> {
-    let listed = cluster.children(&run.namespace, &run.name).await?;
-    let mut children = Vec::with_capacity(listed.len());
-    let mut known = HashSet::new();
-    for child in listed {
-        // What is no object with a name is for the library to refuse.
-        let name = serde_json::from_str::<Named>(&child).map(|child| child.metadata.name);
-        let name = name.unwrap_or_default();
-        children.push((format!("TaskRun {}/{name}", run.namespace), child));
-        known.insert(name);
-    }
-    let mut unlisted = Vec::new();
-    for name in run::child_task_runs(document.as_bytes()) {
-        if known.insert(name.clone()) {
-            // What cannot be a name is the name of nothing.
-            unlisted.extend(RunRef::new(RunKind::TaskRun, &run.namespace, &name));
-        }
-    }
-    if unlisted.len() > MOST_UNLISTED {
-        return Err(Failure::no(anyhow!(
-            "{run} names {} children that its label does not find, more than {MOST_UNLISTED}",
-            unlisted.len()
-        )));
-    }
-    for child in unlisted {
-        match cluster.run(&child).await {
-            Ok(document) => children.push((child.to_string(), bounded(document, &child)?)),
-            Err(error) if error.is_not_found() => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(children)
+    let names = run::child_task_runs(document.as_bytes());
+    let found = cluster.children(&run.namespace, &run.name, &names).await?;
+    let called = |(name, document)| (format!("TaskRun {}/{name}", run.namespace), document);
+    Ok(found.documents.into_iter().map(called).collect())
 }
 
 /// No API server stores an object of that size.
@@ -98,16 +66,6 @@ fn bounded(document: String, run: &RunRef) -> Result<String, Failure> {
         )));
     }
     Ok(document)
-}
-
-#[derive(Deserialize)]
-struct Named {
-    metadata: Name,
-}
-
-#[derive(Deserialize)]
-struct Name {
-    name: String,
 }
 
 /// Reads the Secret of a key reference.

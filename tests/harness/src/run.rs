@@ -262,6 +262,12 @@ impl Running {
             .is_some()
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Sends a signal (`TERM`, `INT`, `KILL`) to the program and its children.
     ///
     /// # Panics

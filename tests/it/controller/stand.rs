@@ -258,7 +258,7 @@ pub(super) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
 }
 
 /// Now, as Kubernetes writes it, a second ahead: completions must not lie before the controller's first start, which has whole seconds.
-fn now() -> String {
+pub(super) fn now() -> String {
     let output = std::process::Command::new("date")
         .args(["-u", "-d", "+1 second", "+%Y-%m-%dT%H:%M:%SZ"])
         .output()
