@@ -11,6 +11,7 @@
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
 //! code for tests, and a panic with the whole story is the best answer there.
 
+mod clock;
 mod cluster;
 mod cosign;
 mod http;
@@ -22,6 +23,7 @@ mod registry;
 mod run;
 mod tls;
 
+pub use clock::{Clock, dynamic_program};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Client, Daemon, Node, Watch, kubectl, object_path,
 };
