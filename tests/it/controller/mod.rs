@@ -1,8 +1,11 @@
 //! The controller as a process beside a real API server and a real registry.
 
+mod clocks;
 mod faults;
 mod lifecycle;
+mod outages;
 mod recording;
+mod replicas;
 mod rules;
 mod stand;
 
