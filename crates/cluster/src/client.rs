@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderValue, header};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -69,6 +71,22 @@ impl Cluster {
             port: url.port_u16().unwrap_or(default_port),
             namespace,
         })
+    }
+
+    /// The API server's clock, to the second; nothing where it does not say what time it is.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn time(&self) -> Result<Option<Timestamp>, Error> {
+        let request = http::Request::get("/version")
+            .body(kube::client::Body::empty())
+            .expect("the path is one");
+        let answer = self.client.send(request);
+        let what = "the version of the API server";
+        let answer = self.call(Operation::Read, what, answer).await?;
+        let date = answer.headers().get(header::DATE);
+        let text = date.and_then(|date| date.to_str().ok());
+        Ok(text.and_then(|text| DateTimeParser::new().parse_timestamp(text).ok()))
     }
 
     /// Host and port of the API server, as they are configured.

@@ -222,6 +222,9 @@ impl Controller {
             self.queue.start_over(uid);
         }
         self.note(uid, &run, seen);
+        if seen.deleted().is_some() {
+            self.queue.note_deleted(uid, Instant::now());
+        }
     }
 
     fn note(&mut self, uid: &str, run: &RunRef, seen: &Seen) {

@@ -93,9 +93,13 @@ async fn prepare(
     metrics: Metrics,
     health: Arc<Health>,
 ) -> anyhow::Result<(Arc<Context>, Election)> {
-    let memory = loop {
-        match Memory::open(cluster, &args.system_namespace).await {
-            Ok(memory) => break memory,
+    let (memory, ignore_before) = loop {
+        let opened = async {
+            let memory = Memory::open(cluster, &args.system_namespace).await?;
+            Ok::<_, tekseal_cluster::Error>((memory, ignore_before(args, cluster).await?))
+        };
+        match opened.await {
+            Ok(opened) => break opened,
             Err(error) if error.blame() == tekseal_core::Blame::Outside => {
                 tracing::warn!(
                     error = trouble::chain(&error),
@@ -114,7 +118,6 @@ async fn prepare(
     let read = first.wait_for(|state| state.live.is_some() || state.problem.is_some());
     // What is not read by then is told by the watchman, and runs wait for it.
     let _ = timeout(FIRST_CONFIGURATION, read).await;
-    let before = args.ignore_completed_before.as_ref();
     let election = match args.leader_elect {
         true => Election::begin(
             cluster,
@@ -127,7 +130,7 @@ async fn prepare(
     let context = Arc::new(Context {
         ground: Ground {
             first_start: memory.first_start,
-            ignore_before: before.map(|before| before.moment(Timestamp::now())),
+            ignore_before,
         },
         memory,
         keys: Keys::new(cluster, &args.signing_secrets),
@@ -147,6 +150,18 @@ async fn prepare(
     let doubted = Arc::clone(&context);
     tokio::spawn(async move { doubted.memory.follow().await });
     Ok((context, election))
+}
+
+/// Before which moment completed runs are left alone. Counted from the start by the API server's clock: ours may be wrong.
+async fn ignore_before(
+    args: &Args,
+    cluster: &Cluster,
+) -> Result<Option<Timestamp>, tekseal_cluster::Error> {
+    let Some(before) = &args.ignore_completed_before else {
+        return Ok(None);
+    };
+    let now = cluster.time().await?;
+    Ok(Some(before.moment(now.unwrap_or_else(Timestamp::now))))
 }
 
 /// Ends at SIGTERM and SIGINT.

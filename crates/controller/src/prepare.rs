@@ -57,7 +57,9 @@ pub(crate) fn prepare(
         ChildrenRule::Fail => MissingChildren::Refuse,
         ChildrenRule::Attest => MissingChildren::Allow,
     };
-    let run = CompletedRun::from_json(document.as_bytes(), &documents, missing).map_err(refused)?;
+    let run = CompletedRun::from_json(document.as_bytes(), &documents, missing);
+    let mut run = run.map_err(refused)?;
+    run.forget_marks();
     let mut prepared = Prepared {
         account: run.run().service_account().to_owned(),
         ..Prepared::default()

@@ -54,6 +54,8 @@ pub(crate) struct History {
     pub(crate) since: Option<Instant>,
     /// The reason that the run and an Event tell.
     pub(crate) told: Option<String>,
+    /// When it was first seen to be deleted.
+    pub(crate) deleted: Option<Instant>,
 }
 
 impl Default for History {
@@ -64,6 +66,7 @@ impl Default for History {
             attempts: 0,
             since: None,
             told: None,
+            deleted: None,
         }
     }
 }
@@ -170,9 +173,19 @@ impl Queue {
     /// Somebody asked to start over: what was tried before does not count.
     pub(crate) fn start_over(&mut self, uid: &str) {
         if let Some(entry) = self.entries.get_mut(uid) {
-            entry.history = History::default();
+            entry.history = History {
+                deleted: entry.history.deleted,
+                ..History::default()
+            };
         }
         self.hurry(uid);
+    }
+
+    /// A run that is held here was deleted: the time for which it may be held back is counted from when that was first seen.
+    pub(crate) fn note_deleted(&mut self, uid: &str, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.history.deleted.get_or_insert(now);
+        }
     }
 
     /// What was tried with a run, where it waits.
@@ -351,6 +364,16 @@ mod tests {
         queue.start_over("a");
         let task = queue.take(Instant::now()).expect("it is ready at once");
         assert_eq!((task.history.attempts, task.history.told), (0, None));
+        queue.note_deleted("a", now);
+        queue.note_deleted("a", now + FIRST_WAIT);
+        queue.start_over("a");
+        queue.settle("a", Settled::Again { told: None }, now);
+        let task = queue.take(now + FIRST_WAIT).expect("it is due");
+        assert_eq!(
+            task.history.deleted,
+            Some(now),
+            "it is deleted all the same"
+        );
         assert_eq!(wait_after(40), LONGEST_WAIT);
     }
 

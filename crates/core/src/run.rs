@@ -12,6 +12,7 @@ mod document;
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::marks;
 use crate::typed::Object;
 
 pub use crate::typed::Error as FieldError;
@@ -282,6 +283,14 @@ impl<'a> CompletedRun<'a> {
         std::iter::once(&self.run)
             .chain(&self.children)
             .map(|run| &run.object)
+    }
+
+    /// Takes off what a controller writes on runs while it works on them, and on children when it is done with them: otherwise a run that
+    /// is tried again, after it was told why it waits, would be attested in other bytes, beside those of the first attempt.
+    pub fn forget_marks(&mut self) {
+        for object in self.objects_mut() {
+            object.retain_texts("metadata", "annotations", |key| !marks::is_mark(key));
+        }
     }
 
     /// The run and its children, to be changed before they are formatted.

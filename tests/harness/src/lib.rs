@@ -11,16 +11,19 @@
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
 //! code for tests, and a panic with the whole story is the best answer there.
 
+mod clock;
 mod cluster;
 mod cosign;
 mod http;
 mod image;
 mod peers;
+mod port;
 mod proxy;
 mod registry;
 mod run;
 mod tls;
 
+pub use clock::{Clock, dynamic_program};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Client, Daemon, Node, Watch, kubectl, object_path,
 };
@@ -28,6 +31,7 @@ pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};
 pub use peers::{buildah, fixtures, peer_folder};
+pub use port::lasting_port;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};

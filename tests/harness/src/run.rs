@@ -36,6 +36,11 @@ pub fn program(name: &str) -> PathBuf {
         );
         return path;
     }
+    beside_tests(name)
+}
+
+/// The path of one of the project's programs where cargo put it beside the tests.
+pub(crate) fn beside_tests(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a process has an executable");
     let found = exe
         .ancestors()

@@ -1,12 +1,32 @@
 //! A private certificate authority and the certificates it gave, made by openssl in a folder of its own.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::run::Run;
 
-/// An authority, a server's pair for `127.0.0.1` and `localhost`, and a client's pair. All are P-256, valid for two days.
+const BEGIN: &str = "20200101000000Z";
+const END: &str = "20491231000000Z";
+/// What `openssl ca` needs to know: where it counts, and that requests say what they are for.
+const CONFIGURATION: &str = "[ca]
+default_ca = test
+[test]
+database = index.txt
+new_certs_dir = .
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+policy = names
+copy_extensions = copyall
+email_in_dn = no
+[names]
+commonName = supplied
+";
+
+/// An authority, a server's pair for `127.0.0.1` and `localhost`, and a client's pair. All are P-256, and valid for so long that a
+/// client whose clock is wrong has no other trouble with them than with those of a real cluster, which were made long ago.
 pub struct Certificates {
     folder: PathBuf,
     _temporary: Option<TempDir>,
@@ -32,22 +52,32 @@ impl Certificates {
             folder: folder.to_owned(),
             _temporary: None,
         };
-        made.openssl(
+        fs::write(made.path("ca.conf"), CONFIGURATION).expect("the folder is writable");
+        fs::write(made.path("index.txt"), "").expect("the folder is writable");
+        made.certify(
             "ca",
             "/CN=private authority of one test",
-            &["-addext", "keyUsage=critical,keyCertSign"],
+            &[
+                "basicConstraints=critical,CA:TRUE",
+                "keyUsage=critical,keyCertSign",
+            ],
         );
-        let server = [
-            "-addext",
-            "subjectAltName=IP:127.0.0.1,DNS:localhost",
-            "-addext",
-            "extendedKeyUsage=serverAuth",
-        ];
-        made.openssl("server", "/CN=localhost", &made.issued(&server));
-        made.openssl(
+        made.certify(
+            "server",
+            "/CN=localhost",
+            &[
+                "basicConstraints=critical,CA:FALSE",
+                "subjectAltName=IP:127.0.0.1,DNS:localhost",
+                "extendedKeyUsage=serverAuth",
+            ],
+        );
+        made.certify(
             "client",
             "/CN=client",
-            &made.issued(&["-addext", "extendedKeyUsage=clientAuth"]),
+            &[
+                "basicConstraints=critical,CA:FALSE",
+                "extendedKeyUsage=clientAuth",
+            ],
         );
         made
     }
@@ -74,41 +104,52 @@ impl Certificates {
         self.folder.join(name)
     }
 
-    /// The arguments for a certificate that the authority gives.
-    fn issued<'a>(&self, extensions: &[&'a str]) -> Vec<&'a str> {
-        let mut args = vec![
-            "-CA",
-            "ca.crt",
-            "-CAkey",
-            "ca.key",
-            "-addext",
-            "basicConstraints=critical,CA:FALSE",
-        ];
-        args.extend(extensions);
-        args
+    /// Makes a key, and has the authority certify it; the authority does so for itself.
+    fn certify(&self, name: &str, subject: &str, extensions: &[&str]) {
+        let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
+        let certificate = format!("{name}.crt");
+        let extensions = extensions
+            .iter()
+            .flat_map(|extension| ["-addext", extension]);
+        self.openssl()
+            .args([
+                "req",
+                "-new",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ])
+            .args([
+                "-nodes", "-sha256", "-subj", subject, "-keyout", &key, "-out", &request,
+            ])
+            .args(extensions)
+            .ok();
+        // `openssl req -x509` can only begin now, before OpenSSL 3.4.
+        let signer: &[&str] = match name {
+            "ca" => &["-selfsign"],
+            _ => &["-cert", "ca.crt"],
+        };
+        self.openssl()
+            .args([
+                "ca", "-batch", "-notext", "-config", "ca.conf", "-keyfile", "ca.key",
+            ])
+            .args(signer)
+            .args([
+                "-startdate",
+                BEGIN,
+                "-enddate",
+                END,
+                "-in",
+                &request,
+                "-out",
+                &certificate,
+            ])
+            .ok();
     }
 
-    fn openssl(&self, name: &str, subject: &str, extra: &[&str]) {
-        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
-        let fixed = [
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-sha256",
-            "-days",
-            "2",
-        ];
-        let own = ["-subj", subject, "-keyout", &key, "-out", &certificate];
-        Run::new("openssl")
-            .args(fixed)
-            .args(own)
-            .args(extra)
-            .folder(&self.folder)
-            .ok();
+    fn openssl(&self) -> Run {
+        Run::new("openssl").folder(&self.folder)
     }
 }
 

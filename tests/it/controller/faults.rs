@@ -8,35 +8,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tekseal_harness::{ApiServer, Registry, Run, object_path};
 
-use super::stand::{OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, replace, results_at};
+use super::stand::{
+    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, is_signed_once, layers,
+    replace, results_at, time,
+};
 use crate::workshop::plain_key;
 
 fn switch() -> Arc<AtomicBool> {
     Arc::new(AtomicBool::new(true))
-}
-
-/// Layers under a tag beside the image.
-fn layers(registry: &Registry, repository: &str, digest: &str, suffix: &str) -> usize {
-    let tag = format!("{}.{suffix}", digest.replace(':', "-"));
-    let manifest = registry.manifest(repository, &tag);
-    manifest.map_or(0, |manifest| {
-        manifest.json()["layers"].as_array().map_or(0, Vec::len)
-    })
-}
-
-#[track_caller]
-fn is_signed_once(stand: &Stand, run: &Value, repository: &str, digest: &str) {
-    assert_eq!(
-        annotation(run, SIGNED),
-        Some("true"),
-        "{:#}",
-        run["metadata"]
-    );
-    for suffix in ["sig", "att"] {
-        let found = layers(&stand.registry, repository, digest, suffix);
-        assert_eq!(found, 1, "{repository} {suffix}");
-    }
-    assert_eq!(annotation(run, REASON), None);
 }
 
 #[test]
@@ -62,7 +41,7 @@ fn a_controller_killed_at_any_moment_goes_on_where_it_was() {
     let _controller = stand.start();
     for (run, repository, digest) in &runs {
         let run = stand.wait_marked(run);
-        is_signed_once(&stand, &run, repository, digest);
+        is_signed_once(&run, &stand.registry, repository, digest);
     }
 }
 
@@ -84,7 +63,7 @@ fn a_registry_that_fails_is_waited_for() {
     stand.wait_event(&run, "SigningDelayed");
     is_ill.store(false, Ordering::Relaxed);
     let run = stand.wait_marked(&run);
-    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
 }
 
 #[test]
@@ -101,7 +80,7 @@ fn a_registry_that_is_gone_is_waited_for() {
     assert_eq!(annotation(&waiting, SIGNED), None);
     is_gone.store(false, Ordering::Relaxed);
     let run = stand.wait_marked(&run);
-    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
 }
 
 #[test]
@@ -119,7 +98,7 @@ fn an_api_server_that_restarts_is_waited_for() {
         "metadata": {"name": "chains-config", "namespace": system},
         "data": {"artifacts.taskrun.storage": "oci", "tekseal.registries": registry.address()},
     }));
-    let controller = Run::tool("tekseal-controller")
+    let controller = Run::tool(CONTROLLER)
         .arg("--kubeconfig")
         .arg(api.kubeconfig())
         .args([
@@ -178,7 +157,7 @@ fn a_second_writer_on_the_run_is_no_hindrance() {
     stand.api.patch(&path, &json!({"metadata": {"annotations": {"other.dev/a": "b"}, "finalizers": ["other.dev/keep", "chains.tekton.dev/taskrun"]}}));
     held.release();
     let run = stand.wait_marked(&run);
-    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
     assert_eq!(annotation(&run, "other.dev/a"), Some("b"));
     assert_eq!(run["metadata"]["finalizers"], json!(["other.dev/keep"]));
 }
@@ -212,7 +191,7 @@ fn a_wrong_password_is_waited_out() {
     );
     replace(&password, "right");
     let run = stand.wait_marked(&run);
-    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
 }
 
 #[test]
@@ -225,7 +204,7 @@ fn a_broken_configuration_leaves_the_last_good_one() {
     stand.configure(&[("artifacts.taskrun.format", "slsa/v9")]);
     let run = stand.completed("second", stand.image_results());
     let run = stand.wait_marked(&run);
-    is_signed_once(&stand, &run, "team/app", &stand.digest);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
     stand.configure(&[
         ("artifacts.taskrun.storage", "tekton"),
         ("artifacts.oci.storage", ""),
@@ -276,17 +255,13 @@ fn a_cluster_whose_clock_is_an_hour_off_gets_its_signatures() {
     stand.configure(OCI);
     let _controller = stand.start();
     for (name, shift) in [("ahead", "+1 hour"), ("behind", "-1 hour")] {
-        let output = std::process::Command::new("date")
-            .args(["-u", "-d", shift, "+%Y-%m-%dT%H:%M:%SZ"])
-            .output()
-            .expect("date is there");
-        let time = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let time = time(shift);
         let repository = format!("team/{name}");
         let digest = stand.registry.push_image(&repository, "1").digest;
         let results = stand.results_of(&repository, &digest);
         let run = stand.complete_at(stand.created(name), results, &time);
         let run = stand.wait_marked(&run);
-        is_signed_once(&stand, &run, &repository, &digest);
+        is_signed_once(&run, &stand.registry, &repository, &digest);
         assert!(annotation(&run, RECORD).is_some());
     }
 }

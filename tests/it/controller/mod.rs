@@ -1,9 +1,12 @@
 //! The controller as a process beside a real API server and a real registry.
 
+mod clocks;
 mod faults;
 mod hostile;
 mod lifecycle;
+mod outages;
 mod recording;
+mod replicas;
 mod rules;
 mod stand;
 

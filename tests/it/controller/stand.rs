@@ -18,6 +18,8 @@ pub(super) const SIGNED: &str = "chains.tekton.dev/signed";
 pub(super) const RECORD: &str = "tekseal.dev/record";
 pub(super) const REASON: &str = "tekseal.dev/reason";
 
+pub(super) const CONTROLLER: &str = "tekseal-controller";
+
 /// TaskRuns signed as the guide has it, in the registry.
 pub(super) const OCI: &[(&str, &str)] = &[
     ("artifacts.taskrun.format", "slsa/v1"),
@@ -97,14 +99,22 @@ impl Stand {
 
     /// The command of the controller, for the runs of this stand.
     pub(super) fn command(&self) -> Run {
-        Run::tool("tekseal-controller")
+        self.watching(Run::tool(CONTROLLER)).args([
+            "--listen",
+            "127.0.0.1:0",
+            "--leader-elect=false",
+        ])
+    }
+
+    /// The controller, or another build of it, with what it needs for the runs of this stand.
+    pub(super) fn watching(&self, controller: Run) -> Run {
+        controller
             .arg("--kubeconfig")
             .arg(self.api.kubeconfig())
             .args(["--system-namespace", &self.system])
             .args(["--namespace", &self.builds])
             .arg("--signing-secrets")
             .arg(self.keys())
-            .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
             .timeout(Duration::from_secs(600))
     }
 
@@ -174,7 +184,18 @@ impl Stand {
     /// Waits until the object is as wanted, and gives it.
     #[track_caller]
     pub(super) fn wait(&self, object: &Value, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.api.wait_within(PATIENCE, &object_path(object), wanted)
+        self.wait_within(PATIENCE, object, wanted)
+    }
+
+    /// Waits so long until the object is as wanted, and gives it.
+    #[track_caller]
+    pub(super) fn wait_within(
+        &self,
+        limit: Duration,
+        object: &Value,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        self.api.wait_within(limit, &object_path(object), wanted)
     }
 
     /// Waits until the object is gone.
@@ -194,16 +215,38 @@ impl Stand {
         self.wait(run, |run| annotation(run, SIGNED).is_some())
     }
 
+    /// All Events about runs.
+    pub(super) fn events(&self) -> Vec<Value> {
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.builds);
+        let list = self.api.get(&path).expect("Events can be listed");
+        list["items"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The TaskRuns that carry a mark.
+    pub(super) fn marked(&self) -> Vec<Value> {
+        let path = format!("/apis/tekton.dev/v1/namespaces/{}/taskruns", self.builds);
+        let list = self.api.get(&path).expect("TaskRuns can be listed");
+        let mut runs = list["items"].as_array().cloned().unwrap_or_default();
+        runs.retain(|run| annotation(run, SIGNED).is_some());
+        runs
+    }
+
+    /// No mark of ours was taken for somebody else's.
+    #[track_caller]
+    pub(super) fn nothing_is_called_forged(&self) {
+        let mut events = self.events();
+        events.retain(|event| event["reason"] == "ForgedMark");
+        assert!(events.is_empty(), "{events:#?}");
+    }
+
     /// Waits for an Event about an object, and gives its note.
     #[track_caller]
     pub(super) fn wait_event(&self, object: &Value, reason: &str) -> String {
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.builds);
         let uid = &object["metadata"]["uid"];
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let list = self.api.get(&path).expect("Events can be listed");
-            let items = list["items"].as_array().into_iter().flatten();
-            let of_object: Vec<_> = items.filter(|e| e["regarding"]["uid"] == *uid).collect();
+            let mut of_object = self.events();
+            of_object.retain(|event| event["regarding"]["uid"] == *uid);
             if let Some(found) = of_object.iter().find(|event| event["reason"] == reason) {
                 return found["note"].as_str().unwrap_or_default().to_owned();
             }
@@ -257,13 +300,44 @@ pub(super) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
     object["metadata"]["annotations"][key].as_str()
 }
 
+/// Layers under a tag beside an image.
+pub(super) fn layers(registry: &Registry, repository: &str, digest: &str, suffix: &str) -> usize {
+    let tag = format!("{}.{suffix}", digest.replace(':', "-"));
+    let manifest = registry.manifest(repository, &tag);
+    manifest.map_or(0, |manifest| {
+        manifest.json()["layers"].as_array().map_or(0, Vec::len)
+    })
+}
+
+/// The run is marked as signed, and its image has one signature and one attestation.
+#[track_caller]
+pub(super) fn is_signed_once(run: &Value, registry: &Registry, repository: &str, digest: &str) {
+    assert_eq!(
+        annotation(run, SIGNED),
+        Some("true"),
+        "{:#}",
+        run["metadata"]
+    );
+    for suffix in ["sig", "att"] {
+        let found = layers(registry, repository, digest, suffix);
+        assert_eq!(found, 1, "{repository} {suffix}");
+    }
+    assert_eq!(annotation(run, REASON), None);
+}
+
 /// Now, as Kubernetes writes it, a second ahead: completions must not lie before the controller's first start, which has whole seconds.
 pub(super) fn now() -> String {
-    let output = std::process::Command::new("date")
-        .args(["-u", "-d", "+1 second", "+%Y-%m-%dT%H:%M:%SZ"])
-        .output()
-        .expect("date is there");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    time("+1 second")
+}
+
+/// A time that `date` understands, as Kubernetes writes it.
+pub(super) fn time(text: &str) -> String {
+    date(&["-d", text, "+%Y-%m-%dT%H:%M:%SZ"])
+}
+
+pub(super) fn date(args: &[&str]) -> String {
+    let out = Run::new("date").arg("-u").args(args).ok();
+    out.stdout.trim().to_owned()
 }
 
 /// A file in the folder of a key, written as a mounted Secret is: whole or not at all.

@@ -274,3 +274,21 @@ fn a_child_that_cannot_be_read_is_named() {
         chain(&error)
     );
 }
+
+#[test]
+fn what_a_controller_wrote_on_a_run_is_forgotten_and_what_a_user_wrote_is_not() {
+    let annotations = |annotations: &str| {
+        let metadata = format!(r#""namespace":"n"{annotations}"#);
+        let text = task_run(DONE).replace(r#""namespace":"n""#, &metadata);
+        let mut run = read(&text).expect("it is completed");
+        run.forget_marks();
+        let mut writer = Writer::new(crate::gojson::Escape::Go);
+        run.run().write_metadata("annotations", &mut writer);
+        String::from_utf8(writer.finish().expect("it is written")).expect("it is JSON")
+    };
+    let told = r#""tekseal.dev/reason":"it waits","chains.tekton.dev/retries":"0""#;
+    let both = format!(r#","annotations":{{{told},"mine":"a"}}"#);
+    assert_eq!(annotations(&both), r#"{"mine":"a"}"#);
+    let only_marks = format!(r#","annotations":{{{told}}}"#);
+    assert_eq!(annotations(&only_marks), annotations(""));
+}

@@ -96,6 +96,28 @@ impl<'a> Object<'a> {
         self.fields = fields.into_boxed_slice();
     }
 
+    /// Takes entries out of a map of strings that lies in a struct of this one. An empty map is absent, as Go leaves it out.
+    pub(crate) fn retain_texts(&mut self, object: &str, map: &str, keep: impl Fn(&str) -> bool) {
+        let at = self.table.position(object);
+        let fields = self.fields.iter_mut();
+        let found = fields.filter(|(known, _)| Some(*known) == at);
+        for (_, value) in found {
+            let Value::Struct(inner) = value else {
+                continue;
+            };
+            let at = inner.table.position(map);
+            let mut fields = std::mem::take(&mut inner.fields).into_vec();
+            fields.retain_mut(|(known, value)| match value {
+                Value::Map(entries) if Some(*known) == at => {
+                    entries.retain(|(key, _)| keep(key));
+                    !entries.is_empty()
+                }
+                _ => true,
+            });
+            inner.fields = fields.into_boxed_slice();
+        }
+    }
+
     /// The text of a string field, empty where it is absent.
     pub(crate) fn text(&self, name: &str) -> &str {
         self.get(name).map_or("", Value::text)

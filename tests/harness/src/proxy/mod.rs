@@ -314,6 +314,14 @@ impl Shared {
                 Ok(false)
             }
             Action::Cut(bytes) => self.send(stream, number, &self.ask(request), Some(bytes)),
+            Action::Stall(_, latch) if latch.is_open() => {
+                self.send(stream, number, &self.ask(request), None)
+            }
+            Action::Stall(bytes, latch) => {
+                self.send(stream, number, &self.ask(request), Some(bytes))?;
+                latch.hold();
+                Ok(false)
+            }
             Action::Edit(edit) => {
                 let mut answer = self.ask(request);
                 edit(&mut answer);

@@ -27,6 +27,7 @@ pub(super) enum Action {
     Refuse,
     LoseAnswer,
     Cut(usize),
+    Stall(usize, Arc<Latch>),
     Edit(Edit),
     Hold(Moment, Arc<Latch>),
 }
@@ -77,6 +78,15 @@ impl Rule<'_> {
     /// Sends the head and the first `bytes` bytes of the body of the registry's answer, then closes the connection.
     pub fn cut(self, bytes: usize) {
         self.act(Action::Cut(bytes));
+    }
+
+    /// Sends the head and the first `bytes` bytes of the body of the registry's answer, then nothing until the gate is released, which closes
+    /// the connection.
+    #[must_use = "the gate opens when it is dropped"]
+    pub fn stall(self, bytes: usize) -> Gate {
+        let latch = Arc::new(Latch::default());
+        self.act(Action::Stall(bytes, Arc::clone(&latch)));
+        Gate(latch)
     }
 
     /// Changes the registry's answer.
@@ -165,6 +175,11 @@ struct LatchState {
 }
 
 impl Latch {
+    /// Whether it holds nobody any more.
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.state).open
+    }
+
     /// Returns when the gate is open.
     pub(super) fn hold(&self) {
         let mut state = lock(&self.state);
@@ -225,7 +240,7 @@ impl Rules {
 
     pub(super) fn release_all(&self) {
         for entry in lock(&self.0).iter() {
-            if let Action::Hold(_, latch) = &entry.action {
+            if let Action::Hold(_, latch) | Action::Stall(_, latch) = &entry.action {
                 latch.release();
             }
         }

@@ -315,3 +315,16 @@ fn identity_tokens_and_anonymous_callers_get_what_they_may() {
         202
     );
 }
+
+#[test]
+fn an_answer_that_stalls_has_a_head_and_ends_with_the_gate() {
+    let proxy = Proxy::start(&echo());
+    let gate = proxy.on("GET", "/a").stall(3);
+    let waiting = later(&proxy, "GET", "/a");
+    gate.wait_until_held();
+    assert!(!waiting.is_finished());
+    gate.release();
+    let cut = waiting.join().expect("the thread does not panic");
+    assert!(cut.is_err(), "{cut:?}");
+    assert_eq!(get(&proxy, "/a").expect("it answers").text(), "GET /a ");
+}

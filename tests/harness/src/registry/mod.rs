@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,6 +21,7 @@ use self::server::Server;
 use crate::digest;
 use crate::http::{Answer, Request, request};
 use crate::image::MANIFEST;
+use crate::port::lasting_port;
 use crate::tls::Certificates;
 
 /// The user of a registry that asks for one.
@@ -38,9 +40,18 @@ pub struct Setup {
     basic_auth: bool,
     tls: bool,
     client_certificate: bool,
+    port: u16,
 }
 
 impl Setup {
+    /// The back door, which is all of a plain registry, is at a port that no other process is given by chance, so that it can be
+    /// [killed](Registry::kill) and [started again](Registry::restart).
+    #[must_use]
+    pub fn with_lasting_port(mut self) -> Self {
+        self.port = lasting_port();
+        self
+    }
+
     /// The front asks for [`USER`] and [`PASSWORD`] with a `Basic` challenge.
     #[must_use]
     pub fn with_basic_auth(mut self) -> Self {
@@ -85,7 +96,7 @@ impl Setup {
     }
 
     fn start_with(self, folder: Folder) -> Registry {
-        let back = Server::start(folder.path(), "back", "");
+        let back = Server::start(folder.path(), "back", self.port, "");
         let certificates = self.tls.then(Certificates::make);
         let mut extra = String::new();
         if let Some(made) = &certificates {
@@ -107,12 +118,13 @@ impl Setup {
                 file.display()
             );
         }
-        let front = (!extra.is_empty()).then(|| Server::start(folder.path(), "front", &extra));
+        let front = (!extra.is_empty()).then(|| Server::start(folder.path(), "front", 0, &extra));
         Registry {
             front,
             back,
             certificates,
             folder,
+            port: self.port,
         }
     }
 }
@@ -146,6 +158,8 @@ pub struct Registry {
     back: Server,
     certificates: Option<Certificates>,
     folder: Folder,
+    /// 0 where it does not last.
+    port: u16,
 }
 
 /// Where everything of a registry lies.
@@ -182,6 +196,7 @@ impl Registry {
             back: Server::at(address),
             certificates: None,
             folder: Folder::Own(tempfile::tempdir().expect("a temporary folder")),
+            port: 0,
         }
     }
 
@@ -208,6 +223,43 @@ impl Registry {
     pub fn processes(&self) -> Vec<u32> {
         let servers = self.front.iter().chain([&self.back]);
         servers.filter_map(|server| server.process).collect()
+    }
+
+    /// Stops a plain registry in whatever it does: connections are still made, by the kernel, and nothing is answered.
+    ///
+    /// # Panics
+    ///
+    /// When somebody else runs it.
+    pub fn freeze(&self) {
+        self.back.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets a [frozen](Self::freeze) registry go on.
+    ///
+    /// # Panics
+    ///
+    /// When somebody else runs it.
+    pub fn thaw(&self) {
+        self.back.signal(Signal::SIGCONT);
+    }
+
+    /// Kills a plain registry; its storage stays.
+    ///
+    /// # Panics
+    ///
+    /// When somebody else runs it.
+    pub fn kill(&self) {
+        self.back.signal(Signal::SIGKILL);
+    }
+
+    /// Starts a [killed](Self::kill) registry again, at the same address, with the same storage.
+    ///
+    /// # Panics
+    ///
+    /// When it has no [lasting port](Setup::with_lasting_port), and when it does not come up.
+    pub fn restart(&mut self) {
+        assert!(self.port != 0, "another may have its port by now");
+        self.back = Server::start(self.folder.path(), "back", self.port, "");
     }
 
     /// The certificates, where it speaks TLS.

@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::run::on_path;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running server.
 pub(super) struct Server {
+    /// `127.0.0.1:port`
     pub(super) address: String,
     /// Its process id; `None` when somebody else runs it.
     pub(super) process: Option<u32>,
@@ -38,7 +42,12 @@ impl Server {
         }
     }
 
-    pub(super) fn start(folder: &Path, name: &str, extra: &str) -> Self {
+    /// Starts one at a port of 127.0.0.1; with 0 it is a free one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come up.
+    pub(super) fn start(folder: &Path, name: &str, port: u16, extra: &str) -> Self {
         assert!(
             on_path("docker-registry").is_some(),
             "docker-registry is not installed: run tests/peers"
@@ -46,12 +55,13 @@ impl Server {
         // Port 0 and the log line that names the port: no other process can take it in between.
         let text = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: 127.0.0.1:0\n{extra}",
+             storage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n{extra}",
             folder.display()
         );
         let file = folder.join(format!("{name}.yml"));
         fs::write(&file, text).expect("the temporary folder is writable");
-        let script = r#"docker-registry serve "$1" & server=$!; echo "process $server" >&2; exec >&- 2>&-; read -r _; kill $server; wait $server"#;
+        // A server that was stopped hears of its end only when it goes on.
+        let script = r#"docker-registry serve "$1" & server=$!; echo "process $server" >&2; exec >&- 2>&-; read -r _; kill $server; kill -s CONT $server; wait $server"#;
         let mut command = Command::new("sh");
         command
             .args(["-c", script, "sh"])
@@ -103,6 +113,14 @@ impl Server {
         let told = process.recv_timeout(READY_WITHIN);
         server.process = Some(told.expect("the shell tells it, beside what the server says"));
         server
+    }
+
+    /// Sends a signal to the server, which must be ours.
+    pub(super) fn signal(&self, signal: Signal) {
+        let process = self.process.expect("somebody else runs this server");
+        let process = i32::try_from(process).expect("process ids fit");
+        kill(Pid::from_raw(process), signal)
+            .expect("the watcher waits for it, so its id is its own");
     }
 
     pub(super) fn log(&self) -> String {

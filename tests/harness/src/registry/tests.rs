@@ -140,3 +140,33 @@ fn the_server_ends_with_its_value() {
     drop(registry);
     assert!(request(&address, &Request::new("GET", "/v2/")).is_err());
 }
+
+#[test]
+fn a_frozen_registry_is_silent_and_a_killed_one_comes_back_with_what_it_had() {
+    let mut registry = Registry::setup().with_lasting_port().start();
+    let digest = registry.push_image("a/b", "v1").digest;
+    let address = registry.address().to_owned();
+
+    registry.freeze();
+    let stream = std::net::TcpStream::connect(&address).expect("the kernel connects");
+    let short = std::time::Duration::from_millis(200);
+    stream.set_read_timeout(Some(short)).expect("it is no zero");
+    std::io::Write::write_all(&mut &stream, b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        .expect("the kernel takes it");
+    let silent = std::io::Read::read(&mut &stream, &mut [0]);
+    assert!(silent.is_err(), "it answered");
+    registry.thaw();
+    assert!(registry.manifest("a/b", &digest).is_some());
+
+    registry.kill();
+    let refused = || std::net::TcpStream::connect(&address).is_err();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !refused() {
+        assert!(std::time::Instant::now() < deadline, "it is still there");
+    }
+    registry.restart();
+    assert_eq!(registry.address(), address);
+    assert!(registry.manifest("a/b", &digest).is_some());
+    // One that is dropped while it is frozen ends too, or this test would not.
+    registry.freeze();
+}
