@@ -13,10 +13,12 @@ use std::sync::Arc;
 use tekseal_core::cosign::Tag;
 use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Repository, Signed, Subject};
 use tekseal_remote::Registry;
+use tekseal_remote::registry::Reference;
 use tekseal_remote::store;
 use tekseal_signing::signer::FaultySignature;
 use tekseal_signing::{PublicKey, Signer, same_signer};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 /// How many tags are written side by side. More only makes a registry queue.
 const WIDTH: usize = 8;
@@ -112,52 +114,160 @@ pub async fn store(
     items: Vec<Item>,
     key: PublicKey,
 ) -> Result<Vec<Stored>, Box<StoreFailure>> {
-    let mut stored = Vec::new();
-    let mut waiting = places(&items, &mut stored);
-    waiting.reverse();
-    let items = Arc::new(items);
-    let key = Arc::new(key);
-    let mut running: JoinSet<(Slot, Result<store::Stored, store::Error>)> = JoinSet::new();
-    let mut failure = None;
-    loop {
-        while running.len() < WIDTH
-            && let Some(slot) = waiting.pop()
-        {
-            let (registry, items, key) = (registry.clone(), Arc::clone(&items), Arc::clone(&key));
-            running.spawn(async move {
-                let new: Vec<Signed> = slot
-                    .items
-                    .iter()
-                    .map(|&i| items[i].signed.clone())
-                    .collect();
-                let same = |existing: &Signed, new: &Signed| same_signer(existing, new, &key);
-                let result = store::append(&registry, &slot.image, slot.tag, &new, &same).await;
-                (slot, result)
-            });
-        }
-        let Some(done) = running.join_next().await else {
-            break;
-        };
-        let (slot, result) =
-            done.expect("no task is aborted, and one that panics must not look stored");
-        match result {
-            Ok(confirmed) => stored.extend(slot.stored(&confirmed)),
-            Err(error) => {
-                failure.get_or_insert((
-                    format!("{} {}", slot.image, slot.tag.of(&slot.image.digest)),
-                    error,
-                ));
+    let store = Store {
+        registry: registry.clone(),
+        items: Arc::new(items),
+        key: Arc::new(key),
+    };
+    let (stored, _) = store.all(Settle::Here).await?;
+    Ok(stored)
+}
+
+/// [`store`] without waiting until the writes have settled, which is left to the look back: until then another writer of the same tag may
+/// still take away what was seen to be there. For programs that go on living.
+///
+/// # Errors
+/// As [`store`].
+pub async fn store_early(
+    registry: &Registry,
+    items: Vec<Item>,
+    key: PublicKey,
+) -> Result<(Vec<Stored>, Option<LookBack>), Box<StoreFailure>> {
+    let store = Store {
+        registry: registry.clone(),
+        items: Arc::new(items),
+        key: Arc::new(key),
+    };
+    let (stored, settles) = store.all(Settle::Later).await?;
+    let look_back = settles.map(|at| LookBack {
+        written: written(&stored),
+        store,
+        at,
+    });
+    Ok((stored, look_back))
+}
+
+/// What is left to do after [`store_early`].
+#[must_use = "what was stored may be lost without it"]
+pub struct LookBack {
+    store: Store,
+    written: Vec<(DigestRef, String, Digest)>,
+    at: Instant,
+}
+
+impl LookBack {
+    /// Waits until the writes have settled, looks at their tags, and stores again what is gone, with patience. Whether anything was.
+    ///
+    /// # Errors
+    /// When something cannot be looked at, or not be stored again: whoever called it stored must take that back.
+    pub async fn look(self) -> Result<bool, Box<StoreFailure>> {
+        sleep_until(self.at).await;
+        for (image, tag, digest) in &self.written {
+            let registry = &self.store.registry;
+            let head = registry.head_manifest(&image.repository, Reference::Tag(tag));
+            let is_as_written = match head.await {
+                Ok(found) => found.is_some_and(|found| found.digest == *digest),
+                // The second try has more patience.
+                Err(_) => false,
+            };
+            if !is_as_written {
+                let (stored, _) = self.store.all(Settle::Here).await?;
+                let is_added = |one: &Stored| matches!(one.place, Place::Tag { added: true, .. });
+                return Ok(stored.iter().any(is_added));
             }
         }
+        Ok(false)
     }
-    stored.sort_by_key(|s| s.item);
-    match failure {
-        None => Ok(stored),
-        Some((place, error)) => Err(Box::new(StoreFailure {
-            stored,
-            place,
-            error,
-        })),
+}
+
+/// The tags that were written, each once.
+fn written(stored: &[Stored]) -> Vec<(DigestRef, String, Digest)> {
+    let mut written = Vec::new();
+    for one in stored {
+        if let Place::Tag {
+            image,
+            tag,
+            digest,
+            added: true,
+        } = &one.place
+        {
+            written.push((image.clone(), tag.clone(), digest.clone()));
+        }
+    }
+    written.sort();
+    written.dedup();
+    written
+}
+
+/// Who waits until a write has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settle {
+    /// This call.
+    Here,
+    /// The caller, with a look back.
+    Later,
+}
+
+/// What is to be stored, and where.
+struct Store {
+    registry: Registry,
+    items: Arc<Vec<Item>>,
+    key: Arc<PublicKey>,
+}
+
+/// What became of one tag: what is under it, and when that has settled, where it has not yet.
+type Written = Result<(store::Stored, Option<Instant>), store::Error>;
+
+impl Store {
+    /// Everything, and when the last of its writes has settled, where one has not yet.
+    async fn all(
+        &self,
+        settle: Settle,
+    ) -> Result<(Vec<Stored>, Option<Instant>), Box<StoreFailure>> {
+        let mut stored = Vec::new();
+        let mut settles = None;
+        let mut waiting = places(&self.items, &mut stored);
+        waiting.reverse();
+        let mut running: JoinSet<(Slot, Written)> = JoinSet::new();
+        let mut failure = None;
+        loop {
+            while running.len() < WIDTH
+                && let Some(slot) = waiting.pop()
+            {
+                let (registry, items) = (self.registry.clone(), Arc::clone(&self.items));
+                let key = Arc::clone(&self.key);
+                running.spawn(async move {
+                    let written = slot.write(&registry, &items, &key, settle).await;
+                    (slot, written)
+                });
+            }
+            let Some(done) = running.join_next().await else {
+                break;
+            };
+            let (slot, result) =
+                done.expect("no task is aborted, and one that panics must not look stored");
+            match result {
+                Ok((confirmed, at)) => {
+                    settles = settles.max(at);
+                    stored.extend(slot.stored(&confirmed));
+                }
+                Err(error) => {
+                    failure.get_or_insert((
+                        format!("{} {}", slot.image, slot.tag.of(&slot.image.digest)),
+                        error,
+                    ));
+                }
+            }
+        }
+        stored.sort_by_key(|s| s.item);
+        match failure {
+            None => Ok((stored, settles)),
+            Some((place, error)) => Err(Box::new(StoreFailure {
+                stored,
+                place,
+                error,
+            })),
+        }
     }
 }
 
@@ -169,6 +279,29 @@ struct Slot {
 }
 
 impl Slot {
+    async fn write(
+        &self,
+        registry: &Registry,
+        items: &[Item],
+        key: &PublicKey,
+        settle: Settle,
+    ) -> Written {
+        let new = self.items.iter().map(|&i| items[i].signed.clone());
+        let new: Vec<Signed> = new.collect();
+        let same = |existing: &Signed, new: &Signed| same_signer(existing, new, key);
+        match settle {
+            Settle::Here => {
+                let stored = store::append(registry, &self.image, self.tag, &new, &same).await?;
+                Ok((stored, None))
+            }
+            Settle::Later => {
+                let early = store::append_early(registry, &self.image, self.tag, &new, &same);
+                let (stored, left) = early.await?;
+                Ok((stored, left.map(|left| Instant::now() + left)))
+            }
+        }
+    }
+
     fn stored(&self, confirmed: &store::Stored) -> impl Iterator<Item = Stored> {
         self.items
             .iter()

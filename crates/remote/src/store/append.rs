@@ -33,6 +33,9 @@
 //! follows the registry's speed as this writer measures it; a writer many times slower than the others is the dangerous one.
 //! Writers that do not follow the rules (cosign) are seen when they overwrite within S, and not afterwards.
 //!
+//! A caller that works on many images may let rule 2's wait go by elsewhere ([`append_early`]): the tag is looked back at once, and again
+//! when the write has settled, by the caller. In between the items are there, but may yet be taken away.
+//!
 //! Cost without contention: {GET tag, POST layer, POST configuration}, {PUT layer, PUT configuration}, PUT manifest and
 //! one HEAD: three latencies, the settling time and one latency.
 
@@ -78,6 +81,24 @@ pub async fn append(
     append_within(registry, image, tag, new, same, PATIENCE).await
 }
 
+/// [`append`] without its wait at the end: where nobody was seen in the way, the items are seen under the tag right after the write, and for
+/// how long the caller must wait before it looks whether the tag still has [`Stored::manifest_digest`]; if it does not, it must append them
+/// again. Nothing is left to do without a time.
+///
+/// # Errors
+/// As [`append`].
+pub async fn append_early(
+    registry: &Registry,
+    image: &DigestRef,
+    tag: cosign::Tag,
+    new: &[Signed],
+    same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
+) -> Result<(Stored, Option<Duration>), Error> {
+    let mut writer = Writer::new(registry, image, tag, new, same)?;
+    writer.settles_later = true;
+    writer.run().await
+}
+
 /// [`append`] with another time to contend with other writers.
 ///
 /// # Errors
@@ -90,29 +111,10 @@ pub async fn append_within(
     same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
     patience: Duration,
 ) -> Result<Stored, Error> {
-    let place = place(image, tag);
-    match tag {
-        cosign::Tag::Signatures | cosign::Tag::Attestations => {}
-        cosign::Tag::Sbom | cosign::Tag::Referrers => return Err(Error::Tag { place }),
-    }
-    if new.is_empty() {
-        return Err(Error::Empty { place });
-    }
-    let writer = Writer {
-        registry,
-        image,
-        new,
-        tag: tag.of(&image.digest),
-        place,
-        merger: Merger::new(registry, &image.repository, new, same as &Same<'_>),
-        pace: Pace::default(),
-        started: Instant::now(),
-        patience,
-        uploads: Uploads::default(),
-        contention: Contention::default(),
-        written: vec![false; new.len()],
-    };
-    writer.run().await
+    let mut writer = Writer::new(registry, image, tag, new, same)?;
+    writer.patience = patience;
+    let (stored, _) = writer.run().await?;
+    Ok(stored)
 }
 
 /// How often blobs are uploaded again that a registry denies having. After that it is somebody else's layer that is gone.
@@ -129,6 +131,8 @@ struct Writer<'a> {
     pace: Pace,
     started: Instant,
     patience: Duration,
+    /// Whether the last wait is left to the caller.
+    settles_later: bool,
     uploads: Uploads,
     contention: Contention,
     /// Which items were ever part of a write.
@@ -165,11 +169,45 @@ struct Look {
     since: Instant,
 }
 
-impl Writer<'_> {
-    async fn run(mut self) -> Result<Stored, Error> {
+impl<'a> Writer<'a> {
+    fn new(
+        registry: &'a Registry,
+        image: &'a DigestRef,
+        tag: cosign::Tag,
+        new: &'a [Signed],
+        same: &'a Same<'a>,
+    ) -> Result<Self, Error> {
+        let place = place(image, tag);
+        match tag {
+            cosign::Tag::Signatures | cosign::Tag::Attestations => {}
+            cosign::Tag::Sbom | cosign::Tag::Referrers => return Err(Error::Tag { place }),
+        }
+        if new.is_empty() {
+            return Err(Error::Empty { place });
+        }
+        Ok(Self {
+            registry,
+            image,
+            new,
+            tag: tag.of(&image.digest),
+            place,
+            merger: Merger::new(registry, &image.repository, new, same),
+            pace: Pace::default(),
+            started: Instant::now(),
+            patience: PATIENCE,
+            settles_later: false,
+            uploads: Uploads::default(),
+            contention: Contention::default(),
+            written: vec![false; new.len()],
+        })
+    }
+
+    /// What is stored, and how long its last write needs to settle where that is left to the caller.
+    async fn run(mut self) -> Result<(Stored, Option<Duration>), Error> {
         let mut look = self.first_look().await?;
         loop {
             let merged = self.merger.merge(&look.manifest, &self.place).await?;
+            let mut left = None;
             let confirmed = match (&merged.next, look.digest.clone()) {
                 (Some(next), _) => {
                     self.upload(&merged, next, &look).await?;
@@ -178,7 +216,10 @@ impl Writer<'_> {
                         continue;
                     }
                     match self.write(&merged, next).await? {
-                        Some(settle) => self.confirm(&merged, next.digest.clone(), settle).await?,
+                        Some(settle) => {
+                            left = Some(settle);
+                            self.confirm(&merged, next.digest.clone(), settle).await?
+                        }
                         None => None,
                     }
                 }
@@ -189,7 +230,9 @@ impl Writer<'_> {
                 (None, digest) => digest,
             };
             if let Some(digest) = confirmed {
-                return Ok(self.stored(&merged, digest));
+                // Among others it has settled already.
+                let left = left.filter(|_| self.settles_later && !self.contention.seen);
+                return Ok((self.stored(&merged, digest), left));
             }
             self.give_way().await?;
             look = self.look().await?;
@@ -347,6 +390,9 @@ impl Writer<'_> {
             other => other,
         };
         let (mut known, mut calm, mut wait) = (written, 0, settle);
+        if self.settles_later && !self.contention.seen {
+            wait = Duration::ZERO;
+        }
         loop {
             sleep(wait).await;
             let digest = self

@@ -20,7 +20,7 @@ mod merge;
 mod pace;
 pub mod tree;
 
-pub use append::{append, append_within};
+pub use append::{append, append_early, append_within};
 pub use error::Error;
 pub use fetch::{Fetched, LayerError, Layers, attestations, signatures};
 pub use tree::{Tree, tree};

@@ -118,6 +118,55 @@ async fn about_to_write(writer: &Writer, (mut write, mut back): (Gate, Gate)) ->
 }
 
 #[tokio::test]
+async fn who_need_not_wait_looks_back_at_once_and_leaves_the_settling_to_the_caller() {
+    let registry = Double::default();
+    let a = Writer::new(&registry, "a").await;
+    let (image, new) = (image(&a.door.repository()), [signature("a")]);
+    let client = a.door.client();
+    let early = || store::append_early(&client, &image, Tag::Signatures, &new, &never);
+    let (stored, left) = soon(early()).await.expect("nobody is in the way");
+    let left = left.expect("it has not settled");
+    assert!(left >= Duration::from_millis(45), "{left:?}");
+    assert!(a.door.count("HEAD", "/manifests/") >= 1, "it looked back");
+    assert_kept(&registry, &[(&a, stored.clone())]);
+
+    let (again, left) = soon(early()).await.expect("nobody is in the way");
+    assert_eq!(left, None, "nothing was written that has to settle");
+    assert_eq!(
+        (again.manifest_digest, again.outcomes),
+        (stored.manifest_digest, vec![Outcome::AlreadyThere])
+    );
+}
+
+#[tokio::test]
+async fn who_is_overwritten_before_the_look_at_once_waits_as_everybody_does() {
+    let registry = Double::default();
+    let (a, b) = (
+        Writer::new(&registry, "a").await,
+        Writer::new(&registry, "b").await,
+    );
+    let (a_gates, b_gates) = (a.hold(), b.hold());
+    let (client, of_a) = (a.door.client(), image(&a.door.repository()));
+    let a_run = tokio::spawn(async move {
+        let new = [signature("a")];
+        store::append_early(&client, &of_a, Tag::Signatures, &new, &never).await
+    });
+    let b_run = b.start();
+    let (a_write, mut a_back) = about_to_write(&a, a_gates).await;
+    let (b_write, mut b_back) = about_to_write(&b, b_gates).await;
+    a_write.release();
+    a_back.arrived().await;
+    b_write.release();
+    b_back.arrived().await;
+    a_back.release();
+    b_back.release();
+    let (a_stored, left) = soon(a_run).await.expect("it ends").expect("it gets there");
+    assert_eq!(left, None, "it waited");
+    let b_stored = finished(b_run).await;
+    assert_kept(&registry, &[(&a, a_stored), (&b, b_stored)]);
+}
+
+#[tokio::test]
 async fn a_writes_and_is_confirmed_while_the_uploads_of_b_are_under_way() {
     let registry = Double::default();
     let (a, b) = (
