@@ -11,8 +11,10 @@ mod prepare;
 mod queue;
 mod reconcile;
 mod registries;
+mod room;
 mod trouble;
 mod watchman;
+mod written;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -38,6 +40,8 @@ use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::registries::Registries;
+use crate::room::Room;
+use crate::written::Written;
 
 /// Name in Events, as user agent and as field manager.
 const PROGRAM: &str = "tekseal-controller";
@@ -141,6 +145,8 @@ async fn prepare(
         ),
         events: Events::new(cluster, PROGRAM, std::env::var("POD_NAME").ok()),
         settings,
+        written: Written::default(),
+        room: Room::default(),
         images: Mutex::default(),
         metrics,
         health,

@@ -13,6 +13,9 @@ use tekseal_signing::verifier::MOST_SUBJECTS;
 
 use crate::trouble::{Stage, Trouble};
 
+/// The largest payload, in bytes. While it is signed and stored it is held three to five times.
+pub(crate) const MOST_PAYLOAD: usize = 4 * 1024 * 1024;
+
 /// What is to be signed, and where it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
@@ -60,6 +63,7 @@ pub(crate) fn prepare(
     let run = CompletedRun::from_json(document.as_bytes(), &documents, missing);
     let mut run = run.map_err(refused)?;
     run.forget_marks();
+    run.limit_payloads(MOST_PAYLOAD);
     let mut prepared = Prepared {
         account: run.run().service_account().to_owned(),
         ..Prepared::default()

@@ -37,7 +37,9 @@ use crate::note::{self, InAnnotations};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
+use crate::room::Room;
 use crate::trouble::{Stage, Trouble, chain};
+use crate::written::Written;
 
 /// When a blocked run is looked at again.
 const BLOCKED: Duration = Duration::from_secs(5);
@@ -63,6 +65,10 @@ pub(crate) struct Context {
     pub(crate) settings: watch::Receiver<live::State>,
     pub(crate) metrics: Metrics,
     pub(crate) health: Arc<Health>,
+    /// What was marked a moment ago.
+    pub(crate) written: Written,
+    /// Room for what is made of runs.
+    pub(crate) room: Room,
     /// Images that somebody stores something beside.
     pub(crate) images: Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
 }
@@ -70,6 +76,12 @@ pub(crate) struct Context {
 impl Context {
     /// What is to be done with a run, as things are now.
     pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
+        if let Some(mark) = run.annotation(marks::SIGNED)
+            && let Some(record) = run.annotation(marks::RECORD)
+            && self.written.has(run.uid(), mark, record)
+        {
+            return Decision::Done;
+        }
         self.ground
             .decide(run, &live.config, &self.memory.believed())
     }
@@ -311,6 +323,9 @@ impl Attempt<'_> {
             RunKind::TaskRun => Children::default(),
             RunKind::PipelineRun => self.children(&fresh.document, means).await?,
         };
+        let documents = children.documents.iter().map(|(_, text)| text.len());
+        let bytes = fresh.document.len() + documents.sum::<usize>();
+        let _room = self.context.room.take(bytes).await;
         let prepared = prepare::prepare(&fresh.document, &children.documents, config)?;
         drop(children);
         let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
@@ -497,8 +512,8 @@ impl Attempt<'_> {
         Ok(places)
     }
 
-    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for: others
-    /// may need their room.
+    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for but the
+    /// room for the payloads: others may need theirs.
     async fn children(&self, document: &str, means: &Means) -> Result<Children, Trouble> {
         let names = run::child_task_runs(document.as_bytes());
         if names.is_empty() {
@@ -551,6 +566,8 @@ impl Attempt<'_> {
     async fn write(&self, seen: &Seen, change: Change, hold: Hold) -> Result<(), Trouble> {
         let mut seen = seen.clone();
         let is_kept = hold == Hold::Children && seen.pipeline_run().is_some();
+        // Before it is written: the watch may be quicker than the answer.
+        self.remember(&change);
         for _ in 0..CONFLICTS {
             let mut change = change.clone();
             if !is_kept && is_held(&seen) {
@@ -579,6 +596,13 @@ impl Attempt<'_> {
             stage: Stage::Storage,
             reason: "others change the run all the time".to_owned(),
         })
+    }
+
+    fn remember(&self, change: &Change) {
+        let value = |key: &str| change.annotations.get(key)?.as_deref();
+        if let (Some(mark), Some(record)) = (value(marks::SIGNED), value(marks::RECORD)) {
+            self.context.written.add(&self.task.uid, mark, record);
+        }
     }
 
     /// Trouble on the way: it is told, and the run tried again, or marked as failed.

@@ -85,6 +85,17 @@ pub enum Error {
     Repetition(String),
 }
 
+/// Why a payload is too large.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PayloadSize {
+    /// It is out of all proportion to the documents.
+    #[error("it would be many times as large as the documents")]
+    Proportion,
+    /// More than whoever asked for it takes.
+    #[error("it would have more than {} KiB: keep large data out of parameters and results", .0 / 1024)]
+    Limit(usize),
+}
+
 /// A run that has ended, well or badly; a PipelineRun with its children.
 #[derive(Clone, Debug)]
 pub struct CompletedRun<'a> {
@@ -93,6 +104,8 @@ pub struct CompletedRun<'a> {
     /// Positions of the children by the name of their task in the Pipeline.
     by_task: HashMap<String, Vec<usize>>,
     absent: Vec<AbsentChild>,
+    /// The most bytes of a payload.
+    most_payload: usize,
 }
 
 /// A child that a PipelineRun names and that cannot be attested with it.
@@ -181,6 +194,7 @@ impl<'a> CompletedRun<'a> {
             children,
             by_task,
             absent,
+            most_payload: usize::MAX,
         };
         completed.check_repetition()?;
         Ok(completed)
@@ -208,10 +222,28 @@ impl<'a> CompletedRun<'a> {
         self.run.size + self.children.iter().map(|child| child.size).sum::<u64>()
     }
 
-    /// The most bytes that a payload of this run may have. Honest ones are about as large as the documents; only names that a format
+    /// No payload of this run may have more than `most` bytes; whoever asks for one then gets an error before it is written to its end.
+    pub fn limit_payloads(&mut self, most: usize) {
+        self.most_payload = most;
+    }
+
+    /// Refuses to go on with a payload that has `bytes` so far. Honest ones are about as large as the documents; only names that a format
     /// writes over and over, and documents of nothing but what is escaped, lead beyond that.
-    pub(crate) fn most_bytes(&self) -> usize {
-        usize::try_from(4 * self.size() + MAX_RUN_BYTES / 4).unwrap_or(usize::MAX)
+    pub(crate) fn check_payload(&self, bytes: usize) -> Result<(), PayloadSize> {
+        self.check_limit(bytes)?;
+        let most = usize::try_from(4 * self.size() + MAX_RUN_BYTES / 4).unwrap_or(usize::MAX);
+        match bytes > most {
+            true => Err(PayloadSize::Proportion),
+            false => Ok(()),
+        }
+    }
+
+    /// Refuses a payload of `bytes` if that is more than whoever asked for it takes.
+    pub(crate) fn check_limit(&self, bytes: usize) -> Result<(), PayloadSize> {
+        match bytes > self.most_payload {
+            true => Err(PayloadSize::Limit(self.most_payload)),
+            false => Ok(()),
+        }
     }
 
     /// The run itself.

@@ -4,6 +4,7 @@
 //! something verified. Its payload is private for that reason; `unverified_payload` exists for the verifier and for error text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,8 @@ use crate::dsse::Envelope;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     media_type: String,
-    content: Vec<u8>,
+    /// Shared: a Statement may have megabytes, and is stored in several places at once.
+    content: Arc<Vec<u8>>,
     annotations: BTreeMap<String, String>,
 }
 
@@ -26,7 +28,7 @@ impl Signed {
     pub fn image_signature(payload: Vec<u8>, signature: &[u8]) -> Self {
         Self {
             media_type: cosign::SIMPLE_SIGNING_MEDIA_TYPE.to_owned(),
-            content: payload,
+            content: Arc::new(payload),
             annotations: BTreeMap::from([(
                 cosign::SIGNATURE_ANNOTATION.to_owned(),
                 STANDARD.encode(signature),
@@ -45,7 +47,7 @@ impl Signed {
     pub fn attestation_of_bytes(envelope: Vec<u8>, predicate_type: &str) -> Self {
         Self {
             media_type: cosign::DSSE_MEDIA_TYPE.to_owned(),
-            content: envelope,
+            content: Arc::new(envelope),
             annotations: BTreeMap::from([
                 (cosign::SIGNATURE_ANNOTATION.to_owned(), String::new()),
                 (
@@ -65,7 +67,7 @@ impl Signed {
     ) -> Self {
         Self {
             media_type,
-            content,
+            content: Arc::new(content),
             annotations,
         }
     }

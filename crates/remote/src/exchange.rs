@@ -1,5 +1,6 @@
 //! Carries out one call: finds the registry, follows redirects, answers challenges and tries again what may pass.
 
+use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub(crate) struct Call {
     /// Media types that may come back.
     pub(crate) accept: Option<&'static str>,
     /// Media type and bytes to send.
-    pub(crate) content: Option<(String, Vec<u8>)>,
+    pub(crate) content: Option<(String, Bytes)>,
     /// How much may come back.
     pub(crate) limit: u64,
     /// Statuses of 400 and more that are answers here and no failures.

@@ -4,6 +4,7 @@
 //! existence check nobody asked for; a blob costs POST and PUT. What a registry sends is limited in size, and checked
 //! against its digest wherever there is one.
 
+use bytes::Bytes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -192,9 +193,9 @@ impl Registry {
         repository: &Repository,
         upload: Upload,
         digest: &Digest,
-        bytes: &[u8],
+        bytes: impl Into<Bytes>,
     ) -> Result<(), Error> {
-        self.fill(repository, upload, digest, bytes)
+        self.fill(repository, upload, digest, bytes.into())
             .await
             .map_err(|cause| Error::PutBlob {
                 repository: repository.clone(),
@@ -349,7 +350,7 @@ impl Registry {
     ) -> Result<(), Error> {
         let written = async {
             let mut call = manifest_call(Method::PUT, repository, reference)?;
-            call.content = Some((media_type.to_owned(), bytes.to_owned()));
+            call.content = Some((media_type.to_owned(), Bytes::copy_from_slice(bytes)));
             let answer = self
                 .exchange
                 .persist(repository, &call, &mut patience)
@@ -386,7 +387,7 @@ impl Registry {
         repository: &Repository,
         upload: Upload,
         digest: &Digest,
-        bytes: &[u8],
+        bytes: Bytes,
     ) -> Result<(), Cause> {
         let mut patience = self.exchange.patience();
         let mut upload = upload;
@@ -394,7 +395,7 @@ impl Registry {
             let mut url = upload.location;
             url.query_pairs_mut().append_pair("digest", digest.as_str());
             let mut call = Call::new(Method::PUT, Target::Url(url));
-            call.content = Some(("application/octet-stream".to_owned(), bytes.to_owned()));
+            call.content = Some(("application/octet-stream".to_owned(), bytes.clone()));
             match self.exchange.attempt(repository, &call).await {
                 Ok(answer) if answer.status != 202 => return Ok(()),
                 Ok(answer) => {

@@ -72,7 +72,7 @@ async fn push(registry: &Registry, repository: &Repository, blob: &[u8]) -> Dige
         .await
         .expect("the upload starts");
     registry
-        .finish_upload(repository, upload, &digest, blob)
+        .finish_upload(repository, upload, &digest, blob.to_vec())
         .await
         .expect("the blob is stored");
     digest

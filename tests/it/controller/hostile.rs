@@ -81,6 +81,41 @@ fn large_runs_that_are_listed_at_a_start_are_signed_within_the_memory_limit() {
 }
 
 #[test]
+fn large_payloads_of_many_runs_at_once_stay_within_the_memory_limit() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    // Of every character the payload has five more bytes.
+    let value = "\u{1}".repeat(180_000);
+    let runs: Vec<Value> = (0..24)
+        .map(|i| {
+            let repository = format!("team/app-{i}");
+            let digest = stand.registry.push_image(&repository, "1").digest;
+            let run = stand.completed(
+                &format!("build-{i}"),
+                stand.results_of(&repository, &digest),
+            );
+            let params = json!([{"name": "message", "value": value}]);
+            stand
+                .api
+                .patch(&object_path(&run), &json!({"spec": {"params": params}}))
+        })
+        .collect();
+    let controller = stand.start();
+    for run in &runs {
+        let run = stand.wait_marked(run);
+        assert_eq!(
+            annotation(&run, SIGNED),
+            Some("true"),
+            "{:?}",
+            annotation(&run, REASON)
+        );
+    }
+    let peak = peak_mib(&controller);
+    println!("{peak} MiB at the most");
+    assert!(peak < LIMIT_MIB, "{peak} MiB");
+}
+
+#[test]
 fn large_children_of_many_pipelineruns_at_once_stay_within_the_memory_limit() {
     let Some(stand) = Stand::new() else { return };
     let pipelines = [

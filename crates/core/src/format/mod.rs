@@ -13,7 +13,7 @@ use crate::config::BuildType;
 use crate::gojson::{Escape, Members, Writer};
 use crate::hints::{DeepInspection, Observed};
 use crate::payload::Payload;
-use crate::run::{CompletedRun, RunKind};
+use crate::run::{CompletedRun, PayloadSize, RunKind};
 use crate::statement::{DigestSet, STATEMENT_V01, STATEMENT_V1, Subject};
 use crate::typed::ParamValue;
 
@@ -62,6 +62,9 @@ pub enum Error {
     /// A value that Tekton's own types cannot write.
     #[error("the run cannot be written as Tekton writes it: {0}")]
     Unwritable(String),
+    /// The payload would be too large.
+    #[error("the payload is too large: {0}")]
+    PayloadSize(PayloadSize),
     /// No format of this name.
     #[error(
         "format {0:?} is not known, wanted in-toto or slsa/v1 (both are SLSA provenance v0.2), slsa/v2alpha3 or slsa/v2alpha4 (SLSA provenance v1)"
@@ -174,6 +177,7 @@ impl Format {
         });
         outcome?;
         let bytes = writer.finish().map_err(Error::Unwritable)?;
+        run.check_limit(bytes.len()).map_err(Error::PayloadSize)?;
         Ok(Payload::statement(
             self.name(),
             self.predicate_type(),
@@ -210,12 +214,9 @@ fn write_digest(members: &mut Members<'_>, digest: &DigestSet) {
 
 /// Refuses to go on with a payload that is out of all proportion to the documents.
 fn check_size(writer: &mut Writer, completed: &CompletedRun<'_>) -> Result<(), Error> {
-    if writer.raw().len() > completed.most_bytes() {
-        return Err(Error::Unwritable(
-            "its payload would be many times as large as its documents".to_owned(),
-        ));
-    }
-    Ok(())
+    completed
+        .check_payload(writer.raw().len())
+        .map_err(Error::PayloadSize)
 }
 
 /// The value of a parameter or result. Tekton's type has none without a value, and Go fails to write it.

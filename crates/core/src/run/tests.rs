@@ -292,3 +292,31 @@ fn what_a_controller_wrote_on_a_run_is_forgotten_and_what_a_user_wrote_is_not() 
     let only_marks = format!(r#","annotations":{{{told}}}"#);
     assert_eq!(annotations(&only_marks), annotations(""));
 }
+
+#[test]
+fn a_payload_ends_where_its_reader_takes_no_more() {
+    use crate::config::Config;
+    use crate::format::Format;
+    use crate::hints;
+
+    let params = format!(
+        r#""spec":{{"params":[{{"name":"a","value":"{}"}}]}}"#,
+        "<".repeat(1000)
+    );
+    let text = task_run(DONE).replacen("{", &format!("{{{params},"), 1);
+    let size = |format: Format, most: usize| {
+        let mut run = read(&text).expect("it is completed");
+        run.limit_payloads(most);
+        let observed = hints::observe(&run);
+        let config = Config::of_a_step();
+        let payload = format.payload(&run, &observed, config.settings(&run));
+        payload.map(|payload| payload.bytes().len())
+    };
+    for format in Format::ALL {
+        let whole = size(format, usize::MAX).expect("there is no limit");
+        assert!(whole > 1000, "{format:?} has the parameter: {whole}");
+        assert_eq!(size(format, whole), Ok(whole));
+        let refused = crate::format::Error::PayloadSize(PayloadSize::Limit(whole - 1));
+        assert_eq!(size(format, whole - 1), Err(refused));
+    }
+}

@@ -42,6 +42,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tekseal_core::{Digest, DigestRef, Signed, cosign};
 use tokio::time::{Instant, sleep};
 
@@ -159,6 +160,15 @@ struct Contention {
     rounds: u32,
     /// When the first of the writes without a clear answer was.
     unclear_since: Option<Instant>,
+}
+
+/// The content of a layer, as it is sent without being copied.
+struct Layer(Signed);
+
+impl AsRef<[u8]> for Layer {
+    fn as_ref(&self) -> &[u8] {
+        self.0.layer()
+    }
 }
 
 /// What was under the tag at one time.
@@ -298,8 +308,8 @@ impl<'a> Writer<'a> {
 
     /// Uploads what the next manifest names and the repository does not have yet.
     async fn upload(&mut self, merged: &Merged, next: &Encoded, look: &Look) -> Result<(), Error> {
-        let mut blobs: HashMap<Digest, &[u8]> =
-            HashMap::from([(next.config_digest.clone(), next.config.as_slice())]);
+        let config = Bytes::copy_from_slice(&next.config);
+        let mut blobs = HashMap::from([(next.config_digest.clone(), config)]);
         for &at in &merged.missing {
             let digest = self.new[at].layer_digest();
             let is_named = || {
@@ -307,7 +317,8 @@ impl<'a> Writer<'a> {
                 layers.any(|layer| layer.digest() == digest.as_str())
             };
             if self.uploads.lost > 0 || !is_named() {
-                blobs.insert(digest, self.new[at].layer());
+                let layer = Layer(self.new[at].clone());
+                blobs.insert(digest, Bytes::from_owner(layer));
             }
         }
         blobs.retain(|digest, _| !self.uploads.done.contains(digest));
@@ -320,7 +331,7 @@ impl<'a> Writer<'a> {
                     None => registry.start_upload(repository).await?,
                 };
                 let (finished, trip) =
-                    timed(registry.finish_upload(repository, upload, digest, bytes)).await;
+                    timed(registry.finish_upload(repository, upload, digest, bytes.clone())).await;
                 finished.map(|()| trip)
             }
         });

@@ -189,7 +189,7 @@ async fn a_blob_is_not_sent_to_a_forbidden_place() {
         .await
         .expect("that is only a promise");
     let error = registry
-        .finish_upload(&repository, upload, &Digest::of(b"blob"), b"blob")
+        .finish_upload(&repository, upload, &Digest::of(b"blob"), "blob")
         .await
         .expect_err("it leads inside");
     assert_eq!(reason(&error), Some(Reason::Loopback), "{}", chain(&error));

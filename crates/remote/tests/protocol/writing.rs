@@ -7,7 +7,7 @@ use super::*;
 async fn upload(registry: &Registry, repository: &Repository) -> Result<(), Error> {
     let upload = registry.start_upload(repository).await?;
     registry
-        .finish_upload(repository, upload, &Digest::of(b"blob"), b"blob")
+        .finish_upload(repository, upload, &Digest::of(b"blob"), "blob")
         .await
 }
 
