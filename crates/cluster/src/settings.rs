@@ -148,6 +148,28 @@ fn texts(chain: Map<String, Value>) -> BTreeMap<String, String> {
 }
 
 impl Cluster {
+    /// Reads the configuration once: its map, or nothing where the object is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn settings(
+        &self,
+        source: &ConfigSource,
+    ) -> Result<Option<BTreeMap<String, String>>, Error> {
+        match source {
+            ConfigSource::ConfigMap { namespace, name } => {
+                let found = self.config_map(namespace, name).await?;
+                Ok(found.map(|found| found.data))
+            }
+            ConfigSource::TektonConfig { name } => {
+                let api: Api<TektonConfig> = Api::all(self.client.clone());
+                let what = source.to_string();
+                let found = self.call(Operation::Read, &what, api.get_opt(name)).await?;
+                Ok(found.map(|found| texts(found.spec.chain.unwrap_or_default())))
+            }
+        }
+    }
+
     /// Reads a ConfigMap: its data and when it was made, by the API server's clock. `None` where there is none.
     ///
     /// # Errors
@@ -242,6 +264,17 @@ impl StateMap {
                 .and_then(|time| jiff::Timestamp::from_second(time.0.as_second()).ok())
                 .unwrap_or(jiff::Timestamp::UNIX_EPOCH),
             data: map.data.unwrap_or_default(),
+        }
+    }
+}
+
+impl ConfigSource {
+    /// Where Tekton Chains has its configuration: the ConfigMap `chains-config` of its namespace.
+    #[must_use]
+    pub fn of_chains(namespace: &str) -> Self {
+        Self::ConfigMap {
+            namespace: namespace.to_owned(),
+            name: "chains-config".to_owned(),
         }
     }
 }

@@ -96,10 +96,7 @@ impl Args {
     pub(crate) fn config_source(&self) -> ConfigSource {
         self.config_from
             .clone()
-            .unwrap_or_else(|| ConfigSource::ConfigMap {
-                namespace: self.system_namespace.clone(),
-                name: "chains-config".to_owned(),
-            })
+            .unwrap_or_else(|| ConfigSource::of_chains(&self.system_namespace))
     }
 
     /// Which runs are watched.

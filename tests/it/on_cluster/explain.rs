@@ -7,6 +7,7 @@ use tekseal_core::marks::{Outcome, Record};
 use tekseal_signing::Signer;
 
 use super::Yard;
+use crate::controller::serve_tekton_configs;
 use crate::workshop::{Pipeline, plain_key, run_document};
 
 const SIGNED: &str = "chains.tekton.dev/signed";
@@ -184,6 +185,34 @@ fn a_run_that_waits_for_its_signature_is_told_with_all_that_matters() {
     fs::write(&config, "{}").expect("the folder is ours");
     let said = yard.explain_json(&reference, &["--config", "config.json"]);
     assert_eq!(said["onCluster"]["configuration"], "as given with --config");
+}
+
+#[test]
+fn the_configuration_may_be_a_tekton_config() {
+    let Some(yard) = Yard::new() else { return };
+    let collection = serve_tekton_configs(yard.api);
+    let mut document = run_document(built());
+    document["metadata"]["name"] = json!("build");
+    yard.put(document);
+    let run = format!("k8s://{}/taskrun/build", yard.namespace);
+    let name = format!("config-{}", yard.namespace);
+    let from = ["--config-from", &format!("tektonconfig/{name}")];
+    let absent = yard.explain(&run, &from);
+    has(
+        &absent,
+        &[&format!(
+            "Chains' defaults: there is no TektonConfig {name}"
+        )],
+    );
+    yard.api.create(&json!({
+        "apiVersion": "operator.tekton.dev/v1alpha1", "kind": "TektonConfig", "metadata": {"name": name},
+        "spec": {"chain": {"artifacts.taskrun.format": "slsa/v2alpha4", "generateSigningSecret": true}},
+    }));
+    assert!(yard.api.get(&format!("{collection}/{name}")).is_some());
+    has(
+        &yard.explain(&run, &from),
+        &[&format!("TektonConfig {name}"), "slsa/v2alpha4"],
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tekseal_cluster::{Cluster, Error, Holder, RunRef, SecretRef, Seen, Told};
+use tekseal_cluster::{Cluster, ConfigSource, Error, Holder, RunRef, SecretRef, Seen, Told};
 use tekseal_core::Repository;
 use tekseal_core::config::Config;
 use tekseal_core::docker_config::{Credentials, KubernetesSecret};
@@ -14,8 +14,6 @@ use crate::documents::Documents;
 use crate::exit;
 use crate::source_args::{ContextArgs, config_of_map};
 
-/// Name of the ConfigMap with the configuration.
-const CONFIG: &str = "chains-config";
 /// Name of the Lease that a controller of ours holds.
 const LEASE: &str = "tekseal-controller";
 /// The most Events that are told.
@@ -95,6 +93,7 @@ pub(super) async fn gather(
     run: &RunRef,
     context: &ContextArgs,
     system_namespace: &str,
+    source: &ConfigSource,
 ) -> Result<(Documents, Config, Facts), Failure> {
     let documents = context.of_cluster(cluster, run).await?;
     let text = documents.run_bytes();
@@ -109,7 +108,7 @@ pub(super) async fn gather(
     let mut unread = Vec::new();
     let (config, configuration) = match context.has_config() {
         true => (context.config()?, "as given with --config".to_owned()),
-        false => read_config(cluster, system_namespace, &mut unread).await?,
+        false => read_config(cluster, source, &mut unread).await?,
     };
     let with_pull_secrets = config.rules().pull_secrets;
     let (told, holder, names) = tokio::join!(
@@ -216,13 +215,13 @@ fn known<T>(read: Result<T, Error>, unread: &mut Vec<String>) -> Option<T> {
 /// The configuration of the cluster, else Chains' defaults. A controller goes on with the last good one where it is refused.
 async fn read_config(
     cluster: &Cluster,
-    namespace: &str,
+    source: &ConfigSource,
     unread: &mut Vec<String>,
 ) -> Result<(Config, String), Failure> {
-    let place = format!("ConfigMap {namespace}/{CONFIG}");
-    let read = known(cluster.config_map(namespace, CONFIG).await, unread);
+    let place = source.to_string();
+    let read = known(cluster.settings(source).await, unread);
     let (map, said) = match read {
-        Some(Some(map)) => (map.data, place.clone()),
+        Some(Some(map)) => (map, place.clone()),
         Some(None) => (
             Default::default(),
             format!("Chains' defaults: there is no {place}"),

@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use tekseal_cluster::ConfigSource;
 use tekseal_core::config::{ChildrenRule, Choice as _, Config, SignerKind};
 use tekseal_core::format::Format;
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
@@ -53,6 +54,15 @@ pub struct Args {
         default_value = "tekton-chains"
     )]
     system_namespace: String,
+    /// Where the controller's configuration is: configmap/NAMESPACE/NAME or tektonconfig/NAME [default: the ConfigMap chains-config of
+    /// the system namespace]
+    #[arg(
+        long,
+        env = "TEKSEAL_CONFIG_FROM",
+        value_name = "SOURCE",
+        conflicts_with = "config"
+    )]
+    config_from: Option<ConfigSource>,
     /// Public key of the controller, with which the record on the run is verified: a file, env://NAME, or k8s://NAMESPACE/SECRET
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
@@ -176,7 +186,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         RunSource::Cluster(run) => {
             let (documents, config, facts) = crate::block_on(async {
                 let cluster = args.cluster.connect().await?;
-                cluster::gather(&cluster, run, &args.context, &args.system_namespace).await
+                let namespace = &args.system_namespace;
+                let source = args.config_from.clone();
+                let source = source.unwrap_or_else(|| ConfigSource::of_chains(namespace));
+                cluster::gather(&cluster, run, &args.context, namespace, &source).await
             })?;
             (documents, config, Some(facts))
         }
