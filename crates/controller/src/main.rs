@@ -3,6 +3,7 @@
 mod args;
 mod controller;
 mod decide;
+mod kept;
 mod keys;
 mod live;
 mod memory;
@@ -11,6 +12,7 @@ mod prepare;
 mod queue;
 mod reconcile;
 mod registries;
+mod storing;
 mod trouble;
 mod watchman;
 
@@ -28,16 +30,18 @@ use tekseal_controller::logging;
 use tekseal_controller::metrics::Metrics;
 use tekseal_controller::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::args::Args;
 use crate::controller::Controller;
 use crate::decide::Ground;
+use crate::kept::Kept;
 use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::registries::Registries;
+use crate::storing::Turns;
 
 /// Name in Events, as user agent and as field manager.
 const PROGRAM: &str = "tekseal-controller";
@@ -141,7 +145,10 @@ async fn prepare(
         ),
         events: Events::new(cluster, PROGRAM, std::env::var("POD_NAME").ok()),
         settings,
-        images: Mutex::default(),
+        turns: Turns::new(storing::COURTESY),
+        labels: Kept::new(reconcile::LABELS, reconcile::MOST_LABELS),
+        mended: Notify::new(),
+        attempt: reconcile::ATTEMPT,
         metrics,
         health,
         cluster: cluster.clone(),

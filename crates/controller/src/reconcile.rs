@@ -10,26 +10,26 @@
 //! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
 //! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tekseal_attest::{Item, Place};
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::{ErrorType, FailureClass, Metrics};
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
-use tekseal_core::{Digest, DigestRef};
+use tekseal_core::{Blame, Digest};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
 use tekseal_signing::Signer;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::decide::{Decision, Ground};
+use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
 use crate::memory::{Memory, Vouches};
@@ -37,12 +37,23 @@ use crate::note::{self, InAnnotations};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
+use crate::storing::{Storing, Turns};
 use crate::trouble::{Stage, Trouble, chain};
 
-/// When a blocked run is looked at again.
-const BLOCKED: Duration = Duration::from_secs(5);
-/// A blocked run is read anew at each so manieth look: it may have been deleted.
-const LOOKS_PER_READ: u32 = 12;
+/// How long an attempt may take up to its last change of the run, beside [`EACH_IMAGE`]. What is under way then is dropped, as a crash would
+/// drop it: nothing was written on the run, and what was stored is found there the next time. Registries get a minute for a tag that many
+/// write to, and 10 s for everything else.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(120);
+/// How much longer for each image that the run names: there may be thousands.
+const EACH_IMAGE: Duration = Duration::from_millis(250);
+/// For how long the labels of a namespace are believed.
+pub(crate) const LABELS: Duration = Duration::from_secs(5);
+/// The most namespaces whose labels are kept.
+pub(crate) const MOST_LABELS: usize = 1024;
+/// When a run that cannot be read now, or is needed by another one, is looked at again.
+const SOON: Duration = Duration::from_secs(5);
+/// A blocked run is read anew at each so manieth look: an event may have been lost.
+const LOOKS_PER_READ: u32 = 5;
 /// When a PipelineRun that waits for children is looked at again, should their events be lost.
 const CHILDREN: Duration = Duration::from_secs(30);
 /// How long a PipelineRun waits for children in silence.
@@ -63,8 +74,14 @@ pub(crate) struct Context {
     pub(crate) settings: watch::Receiver<live::State>,
     pub(crate) metrics: Metrics,
     pub(crate) health: Arc<Health>,
-    /// Images that somebody stores something beside.
-    pub(crate) images: Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
+    /// Who stores beside which image.
+    pub(crate) turns: Turns,
+    /// Labels of namespaces.
+    pub(crate) labels: Kept<String, BTreeMap<String, String>>,
+    /// Configuration or key changed: what waits for that may be looked at again.
+    pub(crate) mended: Notify,
+    /// How long an attempt may take: [`ATTEMPT`].
+    pub(crate) attempt: Duration,
 }
 
 impl Context {
@@ -72,23 +89,6 @@ impl Context {
     pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
         self.ground
             .decide(run, &live.config, &self.memory.believed())
-    }
-
-    /// Waits until nobody else of this process stores beside these images: registries fail when equal blobs arrive side by side, and two
-    /// writers of one tag wait for each other anyway.
-    async fn alone(&self, images: &BTreeSet<DigestRef>) -> Vec<OwnedMutexGuard<()>> {
-        let locks: Vec<_> = {
-            let mut all = self.images.lock().await;
-            all.retain(|_, lock| Arc::strong_count(lock) > 1);
-            let of_image = |image: &DigestRef| Arc::clone(all.entry(image.clone()).or_default());
-            images.iter().map(of_image).collect()
-        };
-        let mut guards = Vec::with_capacity(locks.len());
-        // In one order for everybody, so that no two wait for each other.
-        for lock in locks {
-            guards.push(lock.lock_owned().await);
-        }
-        guards
     }
 }
 
@@ -155,6 +155,17 @@ struct Means {
     recorder: Arc<Signer>,
 }
 
+/// What is left to be written on the run.
+struct End {
+    change: Change,
+    outcome: Outcome,
+    /// How many payloads are kept anywhere.
+    payloads: usize,
+    /// In how many storages, all together.
+    stored: usize,
+    reason: Option<String>,
+}
+
 impl Attempt<'_> {
     async fn work(&self) -> Done {
         if let Some(done) = self.still_blocked().await {
@@ -165,7 +176,13 @@ impl Attempt<'_> {
             Ok(None) => return Done::nothing(),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the run cannot be read now");
-                return self.later(BLOCKED, self.task.history.told.clone());
+                let (history, is_outside) = (&self.task.history, error.blame() == Blame::Outside);
+                let told = history.told.clone();
+                return match is_outside && history.blocked == 0 {
+                    true => self.later(SOON, told),
+                    // Somebody must change something, or must already.
+                    false => self.while_blocked(told),
+                };
             }
         };
         let state = self.context.settings.borrow().clone();
@@ -205,7 +222,7 @@ impl Attempt<'_> {
     async fn still_blocked(&self) -> Option<Done> {
         let history = &self.task.history;
         let told = history.told.as_ref()?;
-        if history.looks.is_multiple_of(LOOKS_PER_READ) {
+        if history.looks.is_multiple_of(LOOKS_PER_READ) || self.had_its_time() {
             return None;
         }
         let state = self.context.settings.borrow().clone();
@@ -213,7 +230,7 @@ impl Attempt<'_> {
             Some(live) => self.means(live).await.err()?,
             None => state.problem?,
         };
-        (problem == *told).then(|| self.later(BLOCKED, Some(problem)))
+        (problem == *told).then(|| self.while_blocked(Some(problem)))
     }
 
     /// The run as it is now; nothing if it is gone or another.
@@ -245,6 +262,12 @@ impl Attempt<'_> {
 
     /// The keys for this run's namespace.
     async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
+        let limit = self.context.attempt;
+        let means = timeout(limit, self.read_means(live)).await;
+        means.unwrap_or_else(|_| Err(format!("reading the key {}", took_longer(limit))))
+    }
+
+    async fn read_means(&self, live: &Arc<Live>) -> Result<Means, String> {
         let platform = Source::of_platform(&live.config).map_err(|error| chain(&error))?;
         let own = self.rule(live).await?;
         let of_platform = self.context.keys.get(&platform).await;
@@ -292,7 +315,8 @@ impl Attempt<'_> {
             .any(|rule| matches!(rule.namespaces, Namespaces::Labelled(_)));
         let labels = match by_label {
             true => {
-                let labels = self.context.cluster.namespace_labels(namespace).await;
+                let read = self.context.cluster.namespace_labels(namespace);
+                let labels = self.context.labels.get(namespace, read).await;
                 labels.map_err(|error| chain(&error))?
             }
             false => BTreeMap::new(),
@@ -306,13 +330,31 @@ impl Attempt<'_> {
     }
 
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<(), Trouble> {
-        let config = &means.live.config;
+        let (begun, limit) = (Instant::now(), self.context.attempt);
+        let prepared = within(begun, limit, self.prepare(fresh, means)).await?;
+        let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
+        let limit = limit.saturating_add(EACH_IMAGE.saturating_mul(images));
+        let end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        // Not cut short any more: nobody could say whether the change was made.
+        self.end(fresh, means, end).await
+    }
+
+    async fn prepare(&self, fresh: &Fresh, means: &Means) -> Result<Prepared, Trouble> {
         let children = match self.run.kind {
             RunKind::TaskRun => Children::default(),
             RunKind::PipelineRun => self.children(&fresh.document, means).await?,
         };
-        let prepared = prepare::prepare(&fresh.document, &children.documents, config)?;
-        drop(children);
+        prepare::prepare(&fresh.document, &children.documents, &means.live.config)
+    }
+
+    /// Signs and stores.
+    async fn attest(
+        &self,
+        fresh: &Fresh,
+        means: &Means,
+        prepared: Prepared,
+    ) -> Result<End, Trouble> {
+        let config = &means.live.config;
         let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
             true => {
                 let registry = self.registry(&prepared, means).await?;
@@ -364,17 +406,28 @@ impl Attempt<'_> {
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
         let record = self.record(means, outcome, &digests)?;
         let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
-        self.write(&fresh.seen, change, Hold::Children).await?;
-        self.count(&prepared, &places, &fresh.seen);
-        tracing::info!(
-            mark = outcome.mark(),
-            payloads = digests.len(),
-            key = %means.signer.public_key().fingerprint(),
+        Ok(End {
+            change,
+            outcome,
+            payloads: digests.len(),
+            stored: places.len() + in_annotations.len(),
             reason,
+        })
+    }
+
+    /// Writes on the run what was done.
+    async fn end(&self, fresh: &Fresh, means: &Means, end: End) -> Result<(), Trouble> {
+        self.write(&fresh.seen, end.change, Hold::Children).await?;
+        self.count(end.stored, &fresh.seen);
+        tracing::info!(
+            mark = end.outcome.mark(),
+            payloads = end.payloads,
+            key = %means.signer.public_key().fingerprint(),
+            reason = end.reason,
             "done with run"
         );
-        if outcome == Outcome::Nothing
-            && let Some(reason) = &reason
+        if end.outcome == Outcome::Nothing
+            && let Some(reason) = &end.reason
         {
             self.tell(Severity::Normal, "NothingSigned", reason).await;
         }
@@ -382,10 +435,9 @@ impl Attempt<'_> {
     }
 
     /// As Chains counts: each payload once for each storage that holds it.
-    fn count(&self, prepared: &Prepared, places: &HashMap<usize, Vec<String>>, seen: &Seen) {
+    fn count(&self, stored: usize, seen: &Seen) {
         let metrics = &self.context.metrics;
-        let in_annotations = prepared.pieces.iter().filter(|p| p.annotation.is_some());
-        for _ in 0..places.len() + in_annotations.count() {
+        for _ in 0..stored {
             metrics.stored(self.run.kind);
         }
         metrics.marked(self.run.kind);
@@ -419,7 +471,7 @@ impl Attempt<'_> {
                     return Err(Trouble::last_text(Stage::Storage, text));
                 }
                 Err(error) => {
-                    self.credential_refused(&error, prepared).await;
+                    self.credential_refused(&error, prepared);
                     return Err(Trouble::of_registry(error.blame(), &error));
                 }
             }
@@ -427,16 +479,10 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn credential_refused(
-        &self,
-        error: &tekseal_remote::registry::Error,
-        prepared: &Prepared,
-    ) {
-        if error.blame() == tekseal_core::Blame::Setting {
-            self.context
-                .registries
-                .forget(&self.run.namespace, &prepared.account)
-                .await;
+    fn credential_refused(&self, error: &tekseal_remote::registry::Error, prepared: &Prepared) {
+        if error.blame() == Blame::Setting {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
         }
     }
 
@@ -448,53 +494,22 @@ impl Attempt<'_> {
         signed: &[tekseal_core::Signed],
         means: &Means,
     ) -> Result<HashMap<usize, Vec<String>>, Trouble> {
-        let _alone = self.context.alone(&prepared.images).await;
         let repository = prepare::repository(&means.live.config)
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
-        let mut items = Vec::new();
-        let mut pieces = Vec::new();
-        for (at, piece) in prepared.pieces.iter().enumerate() {
-            if piece.in_registry {
-                let item = Item::new(signed[at].clone(), &piece.payload);
-                items.push(item.in_repository(repository.clone()));
-                pieces.push(at);
-            }
-        }
-        let key = means.signer.public_key().clone();
-        let stored = match tekseal_attest::store(registry, items, key).await {
-            Ok(stored) => stored,
-            Err(failure) => {
-                self.context
-                    .registries
-                    .forget(&self.run.namespace, &prepared.account)
-                    .await;
-                tracing::debug!(place = failure.place, "not stored");
-                return Err(Trouble::of_registry(failure.error.blame(), &failure.error));
-            }
+        let storing = Storing {
+            turns: &self.context.turns,
+            registry,
+            prepared,
+            signed,
+            repository,
+            key: means.signer.public_key(),
         };
-        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
-        for one in stored {
-            if let Place::Tag {
-                image,
-                tag,
-                digest,
-                added,
-            } = one.place
-            {
-                let credential = registry.credential_used(image.repository.registry());
-                tracing::info!(
-                    image = %image,
-                    tag,
-                    manifest = %digest,
-                    added,
-                    credential = credential.as_deref().unwrap_or("none"),
-                    "stored"
-                );
-                let place = format!("{}:{tag}", image.repository);
-                places.entry(pieces[one.item]).or_default().push(place);
-            }
-        }
-        Ok(places)
+        storing.store().await.map_err(|failure| {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
+            tracing::debug!(place = failure.place, "not stored");
+            Trouble::of_registry(failure.error.blame(), &failure.error)
+        })
     }
 
     /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for: others
@@ -630,6 +645,8 @@ impl Attempt<'_> {
                 Done::marked()
             }
             Err(Trouble::Gone) => Done::nothing(),
+            // Something is in the way of the mark, which need not be in the way of the finalizer.
+            Err(_) if self.overdue(&fresh.seen) => self.release(&fresh.seen, &reason).await,
             Err(_) => self.again(None, stage, reason).await,
         }
     }
@@ -657,6 +674,13 @@ impl Attempt<'_> {
         }
         Done {
             settled: Settled::Again { told: Some(reason) },
+            is_marked: false,
+        }
+    }
+
+    fn while_blocked(&self, told: Option<String>) -> Done {
+        Done {
+            settled: Settled::Blocked { told },
             is_marked: false,
         }
     }
@@ -701,7 +725,7 @@ impl Attempt<'_> {
             }
             self.tell(Severity::Warning, "SigningBlocked", &text).await;
         }
-        self.later(BLOCKED, Some(problem.to_owned()))
+        self.while_blocked(Some(problem.to_owned()))
     }
 
     async fn write_wait(&self, change: Change) {
@@ -751,7 +775,7 @@ impl Attempt<'_> {
         if is_done && !self.overdue(seen) && self.is_needed(seen).await {
             return Done {
                 settled: Settled::After {
-                    wait: BLOCKED,
+                    wait: SOON,
                     told: None,
                 },
                 is_marked: true,
@@ -792,8 +816,13 @@ impl Attempt<'_> {
     fn overdue(&self, seen: &Seen) -> bool {
         // Not by the time of the deletion, which is the API server's: with a clock of ours that is ahead nothing would be held back. A
         // restart begins anew: rather too long than lost.
+        seen.deleted().is_some() && self.had_its_time()
+    }
+
+    /// Whether it was seen to be deleted so long ago that it is held back no longer.
+    fn had_its_time(&self) -> bool {
         let since = self.task.history.deleted;
-        seen.deleted().is_some() && since.is_some_and(|since| since.elapsed() >= DELETED)
+        since.is_some_and(|since| since.elapsed() >= DELETED)
     }
 
     /// Lets a deleted run go though it is not signed.
@@ -823,6 +852,25 @@ impl Attempt<'_> {
             tracing::warn!(error = chain(&error), "no Event could be written");
         }
     }
+}
+
+/// What ends before its time is over.
+async fn within<T>(
+    begun: Instant,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let ended = timeout_at(begun + limit, work).await;
+    ended.unwrap_or_else(|_| {
+        Err(Trouble::Passing {
+            stage: Stage::Storage,
+            reason: took_longer(limit),
+        })
+    })
+}
+
+fn took_longer(limit: Duration) -> String {
+    format!("took longer than {} seconds", limit.as_secs())
 }
 
 fn error_type(stage: Stage) -> ErrorType {
