@@ -906,3 +906,144 @@ fn without_ours(finalizers: &[String]) -> Vec<String> {
     let others = finalizers.iter().filter(|name| !marks::is_finalizer(name));
     others.cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::io;
+
+    use serde_json::json;
+    use tekseal_core::config::Config;
+    use tekseal_signing::random;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A deleted run that is held.
+    fn document() -> String {
+        json!({
+            "metadata": {
+                "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": [marks::finalizer(RunKind::TaskRun)],
+            },
+            "status": { "completionTime": "2026-01-01T00:00:00Z", "conditions": [{ "type": "Succeeded", "status": "True" }] },
+        })
+        .to_string()
+    }
+
+    /// Reads a request and answers it with the run as it was: changes of finalizers look done, and those of annotations do not.
+    async fn answer(mut stream: TcpStream) -> io::Result<()> {
+        let mut request = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&request).to_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
+                    break;
+                }
+            }
+            if stream.read_buf(&mut request).await? == 0 {
+                break;
+            }
+        }
+        let body = document();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+        let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await
+    }
+
+    async fn context() -> Context {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        });
+        let name = format!("tekseal-{}-{}", std::process::id(), address.port());
+        let file = std::env::temp_dir().join(name);
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{ "name": "a", "cluster": { "server": format!("http://{address}") } }],
+            "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
+            "users": [{ "name": "a", "user": {} }],
+        });
+        std::fs::write(&file, config.to_string()).expect("the folder can be written");
+        let cluster = Cluster::connect(Some(&file), "test").await;
+        std::fs::remove_file(&file).expect("it was written");
+        let cluster = cluster.expect("the file is good");
+        let memory = Memory::open(&cluster, "system").await;
+        let memory = memory.expect("whatever is asked for is there");
+        Context {
+            ground: Ground {
+                first_start: memory.first_start,
+                ignore_before: None,
+            },
+            memory,
+            keys: Keys::new(&cluster, &std::env::temp_dir().join("none")),
+            registries: Registries::new(&cluster, Vec::new(), Vec::new()),
+            events: Events::new(&cluster, "test", None),
+            settings: watch::channel(live::State::default()).1,
+            metrics: Metrics::new(),
+            health: Arc::new(Health::new()),
+            turns: Turns::new(Duration::ZERO),
+            labels: Kept::new(LABELS, MOST_LABELS),
+            mended: Notify::new(),
+            attempt: Duration::ZERO,
+            cluster,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_run_whose_failure_cannot_be_written_is_let_go_in_the_end() {
+        let context = context().await;
+        let run = RunRef::new(RunKind::TaskRun, "b", "a").expect("it is a name");
+        let key = Arc::new(Signer::generate(&mut random::system).expect("a key"));
+        let config = Config::from_map(&BTreeMap::new()).expect("a good map");
+        let means = Means {
+            live: Arc::new(Live {
+                config,
+                generation: 1,
+            }),
+            signer: Arc::clone(&key),
+            recorder: key,
+        };
+        let document = document();
+        let seen = seen(&document, &run).expect("it is a run");
+        let fresh = Fresh { document, seen };
+        let long_ago = Instant::now().checked_sub(DELETED);
+        for (deleted, is_let_go) in [(Instant::now(), false), (long_ago.expect("a time"), true)] {
+            let mut task = Task {
+                uid: "u".to_owned(),
+                run: run.clone(),
+                history: crate::queue::History::default(),
+            };
+            task.history.deleted = Some(deleted);
+            let attempt = Attempt {
+                context: &context,
+                task: &task,
+                run: &run,
+            };
+            let trouble = Trouble::last_text(Stage::Payload, "bad".to_owned());
+            let done = attempt.failed(&fresh, &means, trouble).await;
+            let settled = done.settled;
+            assert_eq!(matches!(settled, Settled::Done), is_let_go, "{settled:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_takes_too_long_may_pass() {
+        let limit = Duration::from_millis(20);
+        let ended = within(Instant::now(), limit, pending::<Result<(), _>>()).await;
+        assert!(
+            matches!(&ended, Err(Trouble::Passing { reason, .. }) if reason.starts_with("took longer than")),
+            "{ended:?}"
+        );
+        let ended = within(Instant::now(), limit, async { Ok(1) }).await;
+        assert_eq!(ended, Ok(1));
+    }
+}
