@@ -178,12 +178,12 @@ mod tests {
     #[tokio::test]
     async fn turns_are_taken_at_one_image_and_not_waited_for_without_end() {
         let turns = Turns::new(Duration::from_millis(50));
-        let first = turns.wait(&image("a")).await;
+        let first = turns.wait(&image("team/a")).await;
         assert!(first.is_some());
-        let other = turns.wait(&image("b")).await;
+        let other = turns.wait(&image("team/b")).await;
         assert!(other.is_some(), "another image is another matter");
-        assert!(turns.wait(&image("a")).await.is_none());
+        assert!(turns.wait(&image("team/a")).await.is_none());
         drop(first);
-        assert!(turns.wait(&image("a")).await.is_some());
+        assert!(turns.wait(&image("team/a")).await.is_some());
     }
 }
