@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Leave runs alone that were completed before: a time (RFC 3339), or how long before the start (12h)
     #[arg(long, value_name = "TIME")]
     pub(crate) ignore_completed_before: Option<Before>,
-    /// How many runs are worked on at once
+    /// How many runs of one namespace are worked on at once; of all namespaces twice as many
     #[arg(long, default_value_t = 8, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
     /// Certificate authorities of registries beside the system's: a PEM file or a folder of them; may be repeated

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
 
 use crate::decide::Decision;
-use crate::queue::{Queue, Settled};
+use crate::queue::{self, Queue, Settled};
 use crate::reconcile::{self, Context, Done};
 use crate::trouble::chain;
 
@@ -47,7 +47,6 @@ pub(crate) struct Controller {
     /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
     owners: HashMap<String, String>,
     leadership: watch::Receiver<Leadership>,
-    concurrency: usize,
     /// When the size of the queue was told last.
     told: Option<Instant>,
 }
@@ -55,7 +54,7 @@ pub(crate) struct Controller {
 type Sights = BoxStream<'static, (RunKind, Result<Sight, Error>)>;
 
 impl Controller {
-    /// A controller with this many tasks at once.
+    /// A controller with this many tasks of one namespace at once.
     pub(crate) fn new(
         context: Arc<Context>,
         leadership: watch::Receiver<Leadership>,
@@ -63,11 +62,10 @@ impl Controller {
     ) -> Self {
         Self {
             context,
-            queue: Queue::default(),
+            queue: Queue::new(concurrency),
             running: JoinSet::new(),
             owners: HashMap::new(),
             leadership,
-            concurrency,
             told: None,
         }
     }
@@ -81,6 +79,7 @@ impl Controller {
     ) {
         let mut sights = sights(cluster, scope);
         let mut leadership = self.leadership.clone();
+        let context = Arc::clone(&self.context);
         tokio::pin!(stop);
         loop {
             self.start_tasks();
@@ -99,6 +98,7 @@ impl Controller {
                 }
                 Some((kind, sight)) = sights.next() => self.saw(kind, sight),
                 Ok(()) = leadership.changed() => {}
+                () = context.mended.notified() => self.queue.hurry_blocked(),
                 () = sleep_until(wake) => {}
             }
         }
@@ -130,7 +130,7 @@ impl Controller {
 
     /// Whether it is our turn and a slot is free.
     fn can_take(&self) -> bool {
-        self.leadership.borrow().holds() && self.running.len() < self.concurrency
+        self.leadership.borrow().holds() && !self.queue.is_full()
     }
 
     /// Tells the size of the queue and its oldest run now and then: that looks at every entry, and the loop goes round for every event.
@@ -233,9 +233,8 @@ impl Controller {
                 .note_running(uid, run, Instant::now() + HOLD_AFTER);
             return;
         }
-        let completed = seen.completed().or_else(|| seen.created());
-        let completed = completed.unwrap_or(Timestamp::UNIX_EPOCH).as_second();
-        self.queue.note(uid, run, completed);
+        let place = queue::place(seen.completed(), seen.created(), Timestamp::now());
+        self.queue.note(uid, run, place);
     }
 }
 

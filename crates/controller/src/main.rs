@@ -3,6 +3,7 @@
 mod args;
 mod controller;
 mod decide;
+mod kept;
 mod keys;
 mod live;
 mod memory;
@@ -12,6 +13,7 @@ mod queue;
 mod reconcile;
 mod registries;
 mod room;
+mod storing;
 mod trouble;
 mod watchman;
 mod written;
@@ -30,17 +32,19 @@ use tekseal_controller::logging;
 use tekseal_controller::metrics::Metrics;
 use tekseal_controller::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use crate::args::Args;
 use crate::controller::Controller;
 use crate::decide::Ground;
+use crate::kept::Kept;
 use crate::keys::Keys;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::registries::Registries;
 use crate::room::Room;
+use crate::storing::Turns;
 use crate::written::Written;
 
 /// Name in Events, as user agent and as field manager.
@@ -147,7 +151,10 @@ async fn prepare(
         settings,
         written: Written::default(),
         room: Room::default(),
-        images: Mutex::default(),
+        turns: Turns::new(storing::COURTESY),
+        labels: Kept::new(reconcile::LABELS, reconcile::MOST_LABELS),
+        mended: Notify::new(),
+        attempt: reconcile::ATTEMPT,
         metrics,
         health,
         cluster: cluster.clone(),

@@ -1,4 +1,5 @@
-//! Which run is next: newest first, each at most once at a time, tried again later where that may help.
+//! Which run is next: newest first, each at most once at a time, no namespace in the way of the others, tried again later where that may
+//! help.
 //!
 //! ```text
 //!            note ┌────────────── again ───────────────┐
@@ -7,11 +8,17 @@
 //! ```
 //!
 //! Only runs with something to do are held, by name: ten thousand that are done with cost nothing.
+//!
+//! # Shares
+//! There are twice as many slots as one namespace may have, and a namespace takes another one only while it has fewer than are free. So one
+//! alone gets as many as `--concurrency` says, and whatever hangs there leaves as many to the others; a second one that hangs leaves half of
+//! those, and so on. No guess is needed at who is slow, or whether somebody else will come.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tekseal_cluster::RunRef;
 use tokio::time::Instant;
 
@@ -19,14 +26,33 @@ use tokio::time::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// First wait of a run that nothing can be signed of before somebody changes something else; it doubles.
+const FIRST_BLOCKED: Duration = Duration::from_secs(5);
+/// Longest wait between two looks at such a run. Most changes are noticed, and end it at once.
+const LONGEST_BLOCKED: Duration = Duration::from_secs(60);
 
 /// Runs with something to do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     entries: HashMap<String, Entry>,
-    /// Completion in seconds, newest first, and uid.
-    ready: BTreeSet<(Reverse<i64>, String)>,
+    /// By namespace; only those with something ready or in work.
+    lanes: HashMap<String, Lane>,
+    /// The first run that is ready in each namespace, and the namespace.
+    heads: BTreeSet<(Key, String)>,
     later: BTreeSet<(Instant, String)>,
+    /// Runs that wait and are blocked, by the reason.
+    blocked: HashMap<String, HashSet<String>>,
+    slots: usize,
+    in_work: usize,
+}
+
+/// Completion in seconds, newest first, and uid.
+type Key = (Reverse<i64>, String);
+
+/// The runs of one namespace.
+#[derive(Debug, Default)]
+struct Lane {
+    ready: BTreeSet<Key>,
     in_work: usize,
 }
 
@@ -34,11 +60,17 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct Entry {
     run: RunRef,
-    completed: i64,
+    /// Nothing while it goes on: then it is held only if it still does when its time comes.
+    completed: Option<i64>,
     state: State,
     history: History,
-    /// It goes on, and is held only if it still does when its time comes.
-    goes_on: bool,
+}
+
+impl Entry {
+    fn key(&self, uid: &str) -> Key {
+        // What goes on is before any backlog: it may be deleted at any moment.
+        (Reverse(self.completed.unwrap_or(i64::MAX)), uid.to_owned())
+    }
 }
 
 /// What was tried before.
@@ -54,6 +86,8 @@ pub(crate) struct History {
     pub(crate) since: Option<Instant>,
     /// The reason that the run and an Event tell.
     pub(crate) told: Option<String>,
+    /// How often in a row it was found to be blocked.
+    pub(crate) blocked: u32,
     /// When it was first seen to be deleted.
     pub(crate) deleted: Option<Instant>,
 }
@@ -66,6 +100,7 @@ impl Default for History {
             attempts: 0,
             since: None,
             told: None,
+            blocked: 0,
             deleted: None,
         }
     }
@@ -74,8 +109,16 @@ impl Default for History {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    InWork { seen_again: bool },
-    Later(Instant),
+    InWork {
+        /// There was an event, perhaps that of our own change.
+        seen_again: bool,
+        /// Something changed that the next attempt must not wait to find out.
+        hurried: bool,
+    },
+    Later {
+        at: Instant,
+        is_blocked: bool,
+    },
 }
 
 /// A run to work on.
@@ -99,6 +142,11 @@ pub(crate) enum Settled {
         /// What the run was told.
         told: Option<String>,
     },
+    /// Nothing can be signed of it before somebody changes something else: it is looked at again with growing waits.
+    Blocked {
+        /// What the run was told.
+        told: Option<String>,
+    },
     /// It waits for something else and is looked at again after this time.
     After {
         /// How long.
@@ -109,30 +157,33 @@ pub(crate) enum Settled {
 }
 
 impl Queue {
+    /// A queue that gives one namespace at the most so many slots.
+    pub(crate) fn new(of_one_namespace: usize) -> Self {
+        Self {
+            entries: HashMap::new(),
+            lanes: HashMap::new(),
+            heads: BTreeSet::new(),
+            later: BTreeSet::new(),
+            blocked: HashMap::new(),
+            slots: of_one_namespace.saturating_mul(2),
+            in_work: 0,
+        }
+    }
+
     /// A run has something to do.
     pub(crate) fn note(&mut self, uid: &str, run: &RunRef, completed: i64) {
-        match self.entries.get_mut(uid) {
-            None => {
-                let entry = Entry {
-                    run: run.clone(),
-                    completed,
-                    state: State::Ready,
-                    history: History::default(),
-                    goes_on: false,
-                };
-                self.entries.insert(uid.to_owned(), entry);
-                self.ready.insert((Reverse(completed), uid.to_owned()));
-            }
-            Some(entry) => match entry.state {
-                State::Later(_) if entry.goes_on => {
-                    // It has ended now.
-                    entry.goes_on = false;
-                    entry.completed = completed;
-                    self.hurry(uid);
-                }
-                State::InWork { .. } => self.hurry(uid),
-                State::Ready | State::Later(_) => {}
-            },
+        let Some(entry) = self.entries.get(uid) else {
+            self.insert(uid, run, Some(completed), State::Ready);
+            return;
+        };
+        let has_ended = entry.completed.is_none();
+        match entry.state {
+            State::InWork { .. } => self.seen_again(uid),
+            State::Later { .. } if has_ended => self.hurry(uid),
+            State::Ready | State::Later { .. } => {}
+        }
+        if has_ended {
+            self.set_completed(uid, completed);
         }
     }
 
@@ -141,50 +192,62 @@ impl Queue {
         if self.entries.contains_key(uid) {
             return;
         }
-        let entry = Entry {
-            run: run.clone(),
-            // Before a backlog: it may be deleted at any moment.
-            completed: i64::MAX,
-            state: State::Later(at),
-            history: History::default(),
-            goes_on: true,
+        let state = State::Later {
+            at,
+            is_blocked: false,
         };
-        self.entries.insert(uid.to_owned(), entry);
-        self.later.insert((at, uid.to_owned()));
+        self.insert(uid, run, None, state);
     }
 
     /// A run that waits is to be looked at now: what it waits for may have come.
     pub(crate) fn hurry(&mut self, uid: &str) {
-        let Some(entry) = self.entries.get_mut(uid) else {
+        let Some(entry) = self.entries.get(uid) else {
             return;
         };
         match entry.state {
             State::Ready => {}
-            State::InWork { .. } => entry.state = State::InWork { seen_again: true },
-            State::Later(at) => {
-                self.later.remove(&(at, uid.to_owned()));
-                entry.state = State::Ready;
-                self.ready
-                    .insert((Reverse(entry.completed), uid.to_owned()));
+            State::InWork { .. } => self.seen_again(uid),
+            State::Later { .. } => self.enter(uid, State::Ready),
+        }
+    }
+
+    /// What blocked runs wait for has changed: all of them are looked at now.
+    pub(crate) fn hurry_blocked(&mut self) {
+        let waiting: Vec<_> = self.blocked.values().flatten().cloned().collect();
+        self.hurry_all(waiting);
+        // What is in work may have read what was there before.
+        for entry in self.entries.values_mut() {
+            if let State::InWork { hurried, .. } = &mut entry.state {
+                *hurried = true;
             }
         }
     }
 
     /// Somebody asked to start over: what was tried before does not count.
     pub(crate) fn start_over(&mut self, uid: &str) {
+        // First, for what it was told says where it stands.
+        self.hurry(uid);
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.history = History {
                 deleted: entry.history.deleted,
                 ..History::default()
             };
         }
-        self.hurry(uid);
     }
 
-    /// A run that is held here was deleted: the time for which it may be held back is counted from when that was first seen.
+    /// A run that is held here was deleted: the time for which it may be held back is counted from when that was first seen. Whoever deleted
+    /// it waits, so it does not sit out a wait of before.
     pub(crate) fn note_deleted(&mut self, uid: &str, now: Instant) {
-        if let Some(entry) = self.entries.get_mut(uid) {
-            entry.history.deleted.get_or_insert(now);
+        let Some(entry) = self.entries.get_mut(uid) else {
+            return;
+        };
+        if entry.history.deleted.is_some() {
+            return;
+        }
+        entry.history.deleted = Some(now);
+        match &mut entry.state {
+            State::InWork { hurried, .. } => *hurried = true,
+            State::Ready | State::Later { .. } => self.hurry(uid),
         }
     }
 
@@ -192,7 +255,7 @@ impl Queue {
     pub(crate) fn told(&self, uid: &str) -> Option<&str> {
         let entry = self.entries.get(uid)?;
         match entry.state {
-            State::Later(_) => entry.history.told.as_deref(),
+            State::Later { .. } => entry.history.told.as_deref(),
             State::Ready | State::InWork { .. } => None,
         }
     }
@@ -202,28 +265,31 @@ impl Queue {
         let Some(entry) = self.entries.get(uid) else {
             return;
         };
-        match entry.state {
-            // The task finds out by itself.
-            State::InWork { .. } => return,
-            State::Ready => {
-                self.ready
-                    .remove(&(Reverse(entry.completed), uid.to_owned()));
-            }
-            State::Later(at) => {
-                self.later.remove(&(at, uid.to_owned()));
-            }
+        // The task finds out by itself.
+        if matches!(entry.state, State::InWork { .. }) {
+            return;
         }
+        self.leave(uid);
         self.entries.remove(uid);
     }
 
-    /// The newest run that is ready, to be worked on.
+    /// The newest run that is ready and whose namespace may have another slot, to be worked on.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Task> {
         self.wake(now);
-        let (_, uid) = self.ready.pop_first()?;
+        let free = self.slots.saturating_sub(self.in_work);
+        // Those that are passed over have slots, so they are few.
+        let may_have = |namespace: &String| self.lanes[namespace].in_work < free;
+        let head = self.heads.iter().find(|(_, lane)| may_have(lane))?;
+        let uid = head.0.1.clone();
+        self.enter(
+            &uid,
+            State::InWork {
+                seen_again: false,
+                hurried: false,
+            },
+        );
         let entry = self.entries.get_mut(&uid).expect("what is ready is held");
-        entry.state = State::InWork { seen_again: false };
         entry.history.looks = entry.history.looks.wrapping_add(1);
-        self.in_work += 1;
         Some(Task {
             run: entry.run.clone(),
             history: entry.history.clone(),
@@ -236,43 +302,74 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(uid) else {
             return;
         };
-        self.in_work -= 1;
-        let seen_again = entry.state == State::InWork { seen_again: true };
+        let State::InWork {
+            seen_again,
+            hurried,
+        } = entry.state
+        else {
+            return;
+        };
+        let history = &mut entry.history;
+        let was_blocked = history.told.take_if(|_| history.blocked > 0);
+        let is_blocked = matches!(settled, Settled::Blocked { .. });
+        let looks = match is_blocked {
+            true => history.blocked,
+            false => 0,
+        };
+        history.blocked = looks + u32::from(is_blocked);
         let wait = match settled {
-            Settled::Done => {
-                if seen_again {
-                    // An event from before our own change looks like this too: the next task reads the run anew.
-                    entry.state = State::Ready;
-                    self.ready
-                        .insert((Reverse(entry.completed), uid.to_owned()));
-                } else {
-                    self.entries.remove(uid);
-                }
-                return;
-            }
+            Settled::Done => None,
             Settled::Again { told } => {
-                let attempts = entry.history.attempts;
-                entry.history.attempts = attempts.saturating_add(1);
-                entry.history.since.get_or_insert(now);
-                entry.history.told = told;
-                wait_after(attempts)
+                let attempts = history.attempts;
+                history.attempts = attempts.saturating_add(1);
+                history.since.get_or_insert(now);
+                history.told = told;
+                // An event is no reason to hurry: it may be that of the reason that we wrote on the run.
+                Some((!hurried).then(|| wait_after(attempts)))
+            }
+            Settled::Blocked { told } => {
+                history.told = told;
+                Some((!hurried).then(|| wait_while_blocked(looks)))
             }
             Settled::After { wait, told } => {
-                entry.history.told = told;
-                match seen_again {
-                    true => Duration::ZERO,
-                    false => wait,
-                }
+                history.told = told;
+                Some((!hurried && !seen_again).then_some(wait))
             }
         };
-        let at = now + wait;
-        entry.state = State::Later(at);
-        self.later.insert((at, uid.to_owned()));
+        let told = history.told.clone();
+        match wait {
+            Some(wait) => self.enter(
+                uid,
+                State::Later {
+                    at: now + wait.unwrap_or_default(),
+                    is_blocked,
+                },
+            ),
+            // An event from before our own change looks like this too: the next task reads the run anew.
+            None if seen_again => self.enter(uid, State::Ready),
+            None => {
+                self.leave(uid);
+                self.entries.remove(uid);
+            }
+        }
+        // What was in this one's way is in nobody's any more.
+        if let Some(reason) = was_blocked
+            && (!is_blocked || told.as_ref() != Some(&reason))
+            && let Some(others) = self.blocked.get(&reason)
+        {
+            let others = others.iter().cloned().collect();
+            self.hurry_all(others);
+        }
     }
 
     /// When the next waiting run is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.later.first().map(|(at, _)| *at)
+    }
+
+    /// Whether all slots are taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.in_work >= self.slots
     }
 
     /// How many runs are ready or wait, and how many are in work.
@@ -282,20 +379,159 @@ impl Queue {
 
     /// When the oldest run that is held was completed, in seconds since 1970.
     pub(crate) fn oldest(&self) -> Option<i64> {
-        let ended = self.entries.values().filter(|entry| !entry.goes_on);
-        ended.map(|entry| entry.completed).min()
+        let ended = self.entries.values().filter_map(|entry| entry.completed);
+        ended.min()
     }
 
     fn wake(&mut self, now: Instant) {
-        while let Some((at, _)) = self.later.first()
+        while let Some((at, uid)) = self.later.first()
             && *at <= now
         {
-            let (_, uid) = self.later.pop_first().expect("it was just looked at");
-            let entry = self.entries.get_mut(&uid).expect("what waits is held");
-            entry.state = State::Ready;
-            self.ready.insert((Reverse(entry.completed), uid));
+            let uid = uid.clone();
+            self.enter(&uid, State::Ready);
         }
     }
+
+    fn insert(&mut self, uid: &str, run: &RunRef, completed: Option<i64>, state: State) {
+        let entry = Entry {
+            run: run.clone(),
+            completed,
+            state,
+            history: History::default(),
+        };
+        self.entries.insert(uid.to_owned(), entry);
+        self.enter_lists(uid);
+    }
+
+    fn seen_again(&mut self, uid: &str) {
+        let entry = self.entries.get_mut(uid);
+        if let Some(State::InWork { seen_again, .. }) = entry.map(|entry| &mut entry.state) {
+            *seen_again = true;
+        }
+    }
+
+    fn hurry_all(&mut self, uids: Vec<String>) {
+        for uid in uids {
+            if let Some(entry) = self.entries.get_mut(&uid) {
+                // What was mended may be mended by halves: it is looked at again soon.
+                entry.history.blocked = entry.history.blocked.min(1);
+            }
+            self.hurry(&uid);
+        }
+    }
+
+    fn set_completed(&mut self, uid: &str, completed: i64) {
+        self.leave(uid);
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.completed = Some(completed);
+        }
+        self.enter_lists(uid);
+    }
+
+    /// Gives a run another state: the only way from one to the other.
+    fn enter(&mut self, uid: &str, state: State) {
+        self.leave(uid);
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.state = state;
+        }
+        self.enter_lists(uid);
+    }
+
+    /// Puts a run where its state belongs.
+    fn enter_lists(&mut self, uid: &str) {
+        let Some(entry) = self.entries.get(uid) else {
+            return;
+        };
+        match entry.state {
+            State::Ready => {
+                let key = entry.key(uid);
+                self.in_lane(uid, |lane| {
+                    lane.ready.insert(key);
+                });
+            }
+            State::InWork { .. } => {
+                self.in_work += 1;
+                self.in_lane(uid, |lane| lane.in_work += 1);
+            }
+            State::Later { at, is_blocked } => {
+                if is_blocked {
+                    let reason = entry.history.told.clone().unwrap_or_default();
+                    let others = self.blocked.entry(reason).or_default();
+                    others.insert(uid.to_owned());
+                }
+                self.later.insert((at, uid.to_owned()));
+            }
+        }
+    }
+
+    /// Takes a run from where its state had put it.
+    fn leave(&mut self, uid: &str) {
+        let Some(entry) = self.entries.get(uid) else {
+            return;
+        };
+        match entry.state {
+            State::Ready => {
+                let key = entry.key(uid);
+                self.in_lane(uid, |lane| {
+                    lane.ready.remove(&key);
+                });
+            }
+            State::InWork { .. } => {
+                self.in_work -= 1;
+                self.in_lane(uid, |lane| lane.in_work -= 1);
+            }
+            State::Later { at, is_blocked } => {
+                self.later.remove(&(at, uid.to_owned()));
+                let reason = entry.history.told.as_deref().unwrap_or_default();
+                if is_blocked && let Some(others) = self.blocked.get_mut(reason) {
+                    others.remove(uid);
+                    if others.is_empty() {
+                        self.blocked.remove(reason);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Changes the lane of a run, and what is known of all lanes with it.
+    fn in_lane(&mut self, uid: &str, change: impl FnOnce(&mut Lane)) {
+        let Some(entry) = self.entries.get(uid) else {
+            return;
+        };
+        let namespace = &entry.run.namespace;
+        let lane = self.lanes.entry(namespace.clone()).or_default();
+        let before = lane.ready.first().cloned();
+        change(lane);
+        if lane.ready.first() != before.as_ref() {
+            let after = lane.ready.first().cloned();
+            if let Some(before) = before {
+                self.heads.remove(&(before, namespace.clone()));
+            }
+            if let Some(after) = after {
+                self.heads.insert((after, namespace.clone()));
+            }
+        }
+        if lane.ready.is_empty() && lane.in_work == 0 {
+            self.lanes.remove(namespace);
+        }
+    }
+}
+
+/// Where a run stands in the queue. When it ended is the word of whoever may write its status: one that is to have ended before it was made
+/// must not wait behind everybody, nor one of the year 9999 be before everybody for ever.
+pub(crate) fn place(
+    completed: Option<Timestamp>,
+    created: Option<Timestamp>,
+    now: Timestamp,
+) -> i64 {
+    let ended = completed.max(created).unwrap_or(Timestamp::UNIX_EPOCH);
+    ended.min(now).as_second()
+}
+
+fn wait_while_blocked(looks: u32) -> Duration {
+    FIRST_BLOCKED
+        .saturating_mul(2u32.saturating_pow(looks.min(16)))
+        .min(LONGEST_BLOCKED)
 }
 
 fn wait_after(attempts: u32) -> Duration {
@@ -314,8 +550,12 @@ mod tests {
         RunRef::new(RunKind::TaskRun, "ci", name).expect("it is a name")
     }
 
+    fn of(namespace: &str, name: &str) -> RunRef {
+        RunRef::new(RunKind::TaskRun, namespace, name).expect("it is a name")
+    }
+
     fn queue(runs: &[(&str, i64)]) -> Queue {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(8);
         for (uid, completed) in runs {
             queue.note(uid, &run(uid), *completed);
         }
@@ -379,7 +619,7 @@ mod tests {
 
     #[test]
     fn a_run_that_ends_soon_is_worked_on_once() {
-        let mut queue = Queue::default();
+        let mut queue = Queue::new(8);
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         queue.note_running("a", &run("a"), later);
@@ -401,5 +641,155 @@ mod tests {
         queue.settle("b", Settled::Done, now);
         assert_eq!(queue.sizes(), (0, 0));
         assert_eq!(queue.oldest(), None);
+    }
+
+    #[test]
+    fn one_namespace_leaves_as_many_slots_to_the_others_and_the_second_half_of_those() {
+        let mut queue = Queue::new(8);
+        let now = Instant::now();
+        for (namespace, completed) in [("c", 1), ("b", 2), ("a", 3)] {
+            for at in 0..20 {
+                let name = format!("{namespace}-{at}");
+                queue.note(&name, &of(namespace, &name), completed);
+            }
+        }
+        let mut take = || queue.take(now).map(|task| task.run.namespace);
+        let taken: String = std::iter::from_fn(&mut take).collect();
+        assert_eq!(taken, "aaaaaaaabbbbcc", "each as many as are left");
+        queue.note("d", &of("d", "d"), 0);
+        assert_eq!(queue.take(now).expect("it has none yet").uid, "d");
+        // Nobody gets more by ending: what is freed is shared out by the same rule.
+        let ended = "a-0";
+        queue.settle(ended, Settled::Done, now);
+        assert_eq!(queue.take(now).map(|task| task.run.namespace), None);
+        queue.note("e", &of("e", "e"), 0);
+        assert_eq!(queue.take(now).expect("it has none yet").uid, "e");
+    }
+
+    #[test]
+    fn taking_from_ten_thousand_takes_no_longer_than_from_few() {
+        let mut queue = Queue::new(8);
+        for at in 0..10_000 {
+            let name = format!("run-{at}");
+            queue.note(&name, &of(&format!("team-{}", at % 500), &name), at);
+        }
+        let begun = std::time::Instant::now();
+        let now = Instant::now();
+        let mut count = 0;
+        while let Some(task) = queue.take(now) {
+            queue.settle(&task.uid, Settled::Done, now);
+            count += 1;
+        }
+        assert_eq!((count, queue.sizes()), (10_000, (0, 0)));
+        assert!(queue.lanes.is_empty() && queue.heads.is_empty() && queue.later.is_empty());
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+
+    #[test]
+    fn a_blocked_run_is_looked_at_less_and_less_until_something_changes() {
+        let mut queue = queue(&[("a", 1)]);
+        let mut now = Instant::now();
+        let blocked = |queue: &mut Queue, now| {
+            let task = queue.take(now).expect("it is due");
+            let told = Some("no key".to_owned());
+            queue.settle(&task.uid, Settled::Blocked { told }, now);
+            queue.next_due().expect("it waits") - now
+        };
+        let waits: Vec<_> = (0..6)
+            .map(|_| {
+                let wait = blocked(&mut queue, now);
+                now += wait;
+                wait.as_secs()
+            })
+            .collect();
+        assert_eq!(waits, [5, 10, 20, 40, 60, 60]);
+        assert_eq!(blocked(&mut queue, now), LONGEST_BLOCKED);
+        queue.hurry_blocked();
+        assert!(blocked(&mut queue, now) < LONGEST_BLOCKED);
+        // A change that comes while it is looked at must not be slept through.
+        queue.hurry_blocked();
+        let task = queue.take(now).expect("it is hurried");
+        queue.hurry_blocked();
+        let told = Some("no key".to_owned());
+        queue.settle(&task.uid, Settled::Blocked { told }, now);
+        queue.take(now).expect("it is looked at once more");
+        queue.settle("a", Settled::Done, now);
+        assert!(queue.blocked.is_empty() && queue.entries.is_empty());
+    }
+
+    #[test]
+    fn the_first_run_that_is_blocked_no_more_hurries_those_with_the_same_reason() {
+        let mut queue = queue(&[("a", 3), ("b", 2), ("other", 1)]);
+        let now = Instant::now();
+        for reason in ["no key", "no key", "no label"] {
+            let task = queue.take(now).expect("it is ready");
+            let told = Some(reason.to_owned());
+            queue.settle(&task.uid, Settled::Blocked { told }, now);
+        }
+        queue.hurry("a");
+        assert_eq!(queue.take(now).expect("it is hurried").uid, "a");
+        queue.settle("a", Settled::Done, now);
+        assert_eq!(queue.take(now).expect("it had the same reason").uid, "b");
+        assert!(queue.take(now).is_none(), "the other one still waits");
+        queue.start_over("other");
+        assert!(queue.blocked.is_empty());
+    }
+
+    #[test]
+    fn a_deleted_run_does_not_sit_out_its_wait() {
+        let mut queue = queue(&[("a", 1)]);
+        let now = Instant::now();
+        let again = || Settled::Again { told: None };
+        for _ in 0..12 {
+            let task = queue.take(now + LONGEST_WAIT * 20).expect("it is due");
+            queue.settle(&task.uid, again(), now);
+        }
+        assert!(queue.take(now).is_none(), "it waits for minutes");
+        queue.note_deleted("a", now);
+        queue.take(now).expect("it is looked at now");
+        queue.settle("a", again(), now);
+        queue.note_deleted("a", now);
+        assert!(queue.take(now).is_none(), "once");
+        let mut queue = self::queue(&[("b", 1)]);
+        queue.take(now).expect("it is ready");
+        queue.note_deleted("b", now);
+        queue.settle("b", again(), now);
+        queue.take(now).expect("deleted while it was in work");
+    }
+
+    #[test]
+    fn a_run_that_ends_while_it_is_in_work_stands_where_it_ended() {
+        let mut queue = queue(&[("new", 9)]);
+        let now = Instant::now();
+        queue.note_running("a", &run("a"), now);
+        assert_eq!(queue.take(now).expect("it goes on").uid, "a");
+        assert_eq!(queue.oldest(), Some(9));
+        queue.note("a", &run("a"), 7);
+        assert_eq!(queue.oldest(), Some(7), "it has ended");
+        queue.settle("a", Settled::Done, now);
+        assert_eq!(queue.take(now).expect("it is newer").uid, "new");
+        assert_eq!(queue.take(now).expect("it was seen again").uid, "a");
+        // And so does one that ends while it waits for its turn.
+        let mut queue = Queue::new(1);
+        queue.note_running("b", &run("b"), now);
+        queue.note("new", &run("new"), 9);
+        queue.wake(now);
+        queue.note("b", &run("b"), 7);
+        assert_eq!(queue.take(now).expect("it is newer").uid, "new");
+    }
+
+    #[test]
+    fn when_a_run_ended_is_believed_within_reason() {
+        let time = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
+        let now = time("2026-06-01T12:00:00Z").expect("a time");
+        let created = time("2026-06-01T10:00:00Z");
+        let place = |completed| super::place(completed, created, now);
+        let early = place(time("1970-01-01T00:00:00Z"));
+        assert_eq!(Some(early), created.map(Timestamp::as_second));
+        assert_eq!(place(time("9999-01-01T00:00:00Z")), now.as_second());
+        assert_eq!(place(None), early);
+        let usual = time("2026-06-01T11:00:00Z");
+        assert_eq!(Some(place(usual)), usual.map(Timestamp::as_second));
     }
 }

@@ -10,26 +10,28 @@
 //! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
 //! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod waiting;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tekseal_attest::{Item, Place};
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
-use tekseal_controller::metrics::{ErrorType, FailureClass, Metrics};
+use tekseal_controller::metrics::Metrics;
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
-use tekseal_core::{Digest, DigestRef};
+use tekseal_core::{Blame, Digest};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
 use tekseal_signing::Signer;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tokio::time::Instant;
+use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::decide::{Decision, Ground};
+use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
 use crate::memory::{Memory, Vouches};
@@ -38,19 +40,24 @@ use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
 use crate::room::Room;
+use crate::storing::{Storing, Turns};
 use crate::trouble::{Stage, Trouble, chain};
 use crate::written::Written;
 
-/// When a blocked run is looked at again.
-const BLOCKED: Duration = Duration::from_secs(5);
-/// A blocked run is read anew at each so manieth look: it may have been deleted.
-const LOOKS_PER_READ: u32 = 12;
-/// When a PipelineRun that waits for children is looked at again, should their events be lost.
-const CHILDREN: Duration = Duration::from_secs(30);
-/// How long a PipelineRun waits for children in silence.
-const QUIET: Duration = Duration::from_secs(10);
-/// For how long a deleted run is held back for its signature.
-const DELETED: Duration = Duration::from_secs(600);
+/// How long an attempt may take up to its last change of the run, beside [`EACH_IMAGE`]. What is under way then is dropped, as a crash would
+/// drop it: nothing was written on the run, and what was stored is found there the next time. Registries get a minute for a tag that many
+/// write to, and 10 s for everything else.
+pub(crate) const ATTEMPT: Duration = Duration::from_secs(120);
+/// How much longer for each image that the run names: there may be thousands.
+const EACH_IMAGE: Duration = Duration::from_millis(250);
+/// For how long the labels of a namespace are believed.
+pub(crate) const LABELS: Duration = Duration::from_secs(5);
+/// The most namespaces whose labels are kept.
+pub(crate) const MOST_LABELS: usize = 1024;
+/// When a run that cannot be read now, or is needed by another one, is looked at again.
+const SOON: Duration = Duration::from_secs(5);
+/// A blocked run is read anew at each so manieth look: an event may have been lost.
+const LOOKS_PER_READ: u32 = 5;
 /// How often a change is tried again when others change the run at the same time.
 const CONFLICTS: u32 = 5;
 
@@ -69,8 +76,14 @@ pub(crate) struct Context {
     pub(crate) written: Written,
     /// Room for what is made of runs.
     pub(crate) room: Room,
-    /// Images that somebody stores something beside.
-    pub(crate) images: Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
+    /// Who stores beside which image.
+    pub(crate) turns: Turns,
+    /// Labels of namespaces.
+    pub(crate) labels: Kept<String, BTreeMap<String, String>>,
+    /// Configuration or key changed: what waits for that may be looked at again.
+    pub(crate) mended: Notify,
+    /// How long an attempt may take: [`ATTEMPT`].
+    pub(crate) attempt: Duration,
 }
 
 impl Context {
@@ -84,23 +97,6 @@ impl Context {
         }
         self.ground
             .decide(run, &live.config, &self.memory.believed())
-    }
-
-    /// Waits until nobody else of this process stores beside these images: registries fail when equal blobs arrive side by side, and two
-    /// writers of one tag wait for each other anyway.
-    async fn alone(&self, images: &BTreeSet<DigestRef>) -> Vec<OwnedMutexGuard<()>> {
-        let locks: Vec<_> = {
-            let mut all = self.images.lock().await;
-            all.retain(|_, lock| Arc::strong_count(lock) > 1);
-            let of_image = |image: &DigestRef| Arc::clone(all.entry(image.clone()).or_default());
-            images.iter().map(of_image).collect()
-        };
-        let mut guards = Vec::with_capacity(locks.len());
-        // In one order for everybody, so that no two wait for each other.
-        for lock in locks {
-            guards.push(lock.lock_owned().await);
-        }
-        guards
     }
 }
 
@@ -167,6 +163,17 @@ struct Means {
     recorder: Arc<Signer>,
 }
 
+/// What is left to be written on the run.
+struct End {
+    change: Change,
+    outcome: Outcome,
+    /// How many payloads are kept anywhere.
+    payloads: usize,
+    /// In how many storages, all together.
+    stored: usize,
+    reason: Option<String>,
+}
+
 impl Attempt<'_> {
     async fn work(&self) -> Done {
         if let Some(done) = self.still_blocked().await {
@@ -177,7 +184,13 @@ impl Attempt<'_> {
             Ok(None) => return Done::nothing(),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the run cannot be read now");
-                return self.later(BLOCKED, self.task.history.told.clone());
+                let (history, is_outside) = (&self.task.history, error.blame() == Blame::Outside);
+                let told = history.told.clone();
+                return match is_outside && history.blocked == 0 {
+                    true => self.later(SOON, told),
+                    // Somebody must change something, or must already.
+                    false => self.while_blocked(told),
+                };
             }
         };
         let state = self.context.settings.borrow().clone();
@@ -217,7 +230,7 @@ impl Attempt<'_> {
     async fn still_blocked(&self) -> Option<Done> {
         let history = &self.task.history;
         let told = history.told.as_ref()?;
-        if history.looks.is_multiple_of(LOOKS_PER_READ) {
+        if history.looks.is_multiple_of(LOOKS_PER_READ) || self.had_its_time() {
             return None;
         }
         let state = self.context.settings.borrow().clone();
@@ -225,7 +238,7 @@ impl Attempt<'_> {
             Some(live) => self.means(live).await.err()?,
             None => state.problem?,
         };
-        (problem == *told).then(|| self.later(BLOCKED, Some(problem)))
+        (problem == *told).then(|| self.while_blocked(Some(problem)))
     }
 
     /// The run as it is now; nothing if it is gone or another.
@@ -257,6 +270,12 @@ impl Attempt<'_> {
 
     /// The keys for this run's namespace.
     async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
+        let limit = self.context.attempt;
+        let means = timeout(limit, self.read_means(live)).await;
+        means.unwrap_or_else(|_| Err(format!("reading the key {}", took_longer(limit))))
+    }
+
+    async fn read_means(&self, live: &Arc<Live>) -> Result<Means, String> {
         let platform = Source::of_platform(&live.config).map_err(|error| chain(&error))?;
         let own = self.rule(live).await?;
         let of_platform = self.context.keys.get(&platform).await;
@@ -304,7 +323,8 @@ impl Attempt<'_> {
             .any(|rule| matches!(rule.namespaces, Namespaces::Labelled(_)));
         let labels = match by_label {
             true => {
-                let labels = self.context.cluster.namespace_labels(namespace).await;
+                let read = self.context.cluster.namespace_labels(namespace);
+                let labels = self.context.labels.get(namespace, read).await;
                 labels.map_err(|error| chain(&error))?
             }
             false => BTreeMap::new(),
@@ -318,16 +338,40 @@ impl Attempt<'_> {
     }
 
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<(), Trouble> {
-        let config = &means.live.config;
+        let (begun, limit) = (Instant::now(), self.context.attempt);
+        let (prepared, _room) = within(begun, limit, self.prepare(fresh, means)).await?;
+        let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
+        let limit = limit.saturating_add(EACH_IMAGE.saturating_mul(images));
+        let end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        // Not cut short any more: nobody could say whether the change was made.
+        self.end(fresh, means, end).await
+    }
+
+    /// What is to be signed, and the room for it.
+    async fn prepare(
+        &self,
+        fresh: &Fresh,
+        means: &Means,
+    ) -> Result<(Prepared, SemaphorePermit<'_>), Trouble> {
         let children = match self.run.kind {
             RunKind::TaskRun => Children::default(),
             RunKind::PipelineRun => self.children(&fresh.document, means).await?,
         };
         let documents = children.documents.iter().map(|(_, text)| text.len());
         let bytes = fresh.document.len() + documents.sum::<usize>();
-        let _room = self.context.room.take(bytes).await;
-        let prepared = prepare::prepare(&fresh.document, &children.documents, config)?;
-        drop(children);
+        let room = self.context.room.take(bytes).await;
+        let prepared = prepare::prepare(&fresh.document, &children.documents, &means.live.config)?;
+        Ok((prepared, room))
+    }
+
+    /// Signs and stores.
+    async fn attest(
+        &self,
+        fresh: &Fresh,
+        means: &Means,
+        prepared: Prepared,
+    ) -> Result<End, Trouble> {
+        let config = &means.live.config;
         let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
             true => {
                 let registry = self.registry(&prepared, means).await?;
@@ -379,17 +423,28 @@ impl Attempt<'_> {
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
         let record = self.record(means, outcome, &digests)?;
         let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
-        self.write(&fresh.seen, change, Hold::Children).await?;
-        self.count(&prepared, &places, &fresh.seen);
-        tracing::info!(
-            mark = outcome.mark(),
-            payloads = digests.len(),
-            key = %means.signer.public_key().fingerprint(),
+        Ok(End {
+            change,
+            outcome,
+            payloads: digests.len(),
+            stored: places.len() + in_annotations.len(),
             reason,
+        })
+    }
+
+    /// Writes on the run what was done.
+    async fn end(&self, fresh: &Fresh, means: &Means, end: End) -> Result<(), Trouble> {
+        self.write(&fresh.seen, end.change, Hold::Children).await?;
+        self.count(end.stored, &fresh.seen);
+        tracing::info!(
+            mark = end.outcome.mark(),
+            payloads = end.payloads,
+            key = %means.signer.public_key().fingerprint(),
+            reason = end.reason,
             "done with run"
         );
-        if outcome == Outcome::Nothing
-            && let Some(reason) = &reason
+        if end.outcome == Outcome::Nothing
+            && let Some(reason) = &end.reason
         {
             self.tell(Severity::Normal, "NothingSigned", reason).await;
         }
@@ -397,10 +452,9 @@ impl Attempt<'_> {
     }
 
     /// As Chains counts: each payload once for each storage that holds it.
-    fn count(&self, prepared: &Prepared, places: &HashMap<usize, Vec<String>>, seen: &Seen) {
+    fn count(&self, stored: usize, seen: &Seen) {
         let metrics = &self.context.metrics;
-        let in_annotations = prepared.pieces.iter().filter(|p| p.annotation.is_some());
-        for _ in 0..places.len() + in_annotations.count() {
+        for _ in 0..stored {
             metrics.stored(self.run.kind);
         }
         metrics.marked(self.run.kind);
@@ -434,7 +488,7 @@ impl Attempt<'_> {
                     return Err(Trouble::last_text(Stage::Storage, text));
                 }
                 Err(error) => {
-                    self.credential_refused(&error, prepared).await;
+                    self.credential_refused(&error, prepared);
                     return Err(Trouble::of_registry(error.blame(), &error));
                 }
             }
@@ -442,16 +496,10 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn credential_refused(
-        &self,
-        error: &tekseal_remote::registry::Error,
-        prepared: &Prepared,
-    ) {
-        if error.blame() == tekseal_core::Blame::Setting {
-            self.context
-                .registries
-                .forget(&self.run.namespace, &prepared.account)
-                .await;
+    fn credential_refused(&self, error: &tekseal_remote::registry::Error, prepared: &Prepared) {
+        if error.blame() == Blame::Setting {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
         }
     }
 
@@ -463,53 +511,22 @@ impl Attempt<'_> {
         signed: &[tekseal_core::Signed],
         means: &Means,
     ) -> Result<HashMap<usize, Vec<String>>, Trouble> {
-        let _alone = self.context.alone(&prepared.images).await;
         let repository = prepare::repository(&means.live.config)
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
-        let mut items = Vec::new();
-        let mut pieces = Vec::new();
-        for (at, piece) in prepared.pieces.iter().enumerate() {
-            if piece.in_registry {
-                let item = Item::new(signed[at].clone(), &piece.payload);
-                items.push(item.in_repository(repository.clone()));
-                pieces.push(at);
-            }
-        }
-        let key = means.signer.public_key().clone();
-        let stored = match tekseal_attest::store(registry, items, key).await {
-            Ok(stored) => stored,
-            Err(failure) => {
-                self.context
-                    .registries
-                    .forget(&self.run.namespace, &prepared.account)
-                    .await;
-                tracing::debug!(place = failure.place, "not stored");
-                return Err(Trouble::of_registry(failure.error.blame(), &failure.error));
-            }
+        let storing = Storing {
+            turns: &self.context.turns,
+            registry,
+            prepared,
+            signed,
+            repository,
+            key: means.signer.public_key(),
         };
-        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
-        for one in stored {
-            if let Place::Tag {
-                image,
-                tag,
-                digest,
-                added,
-            } = one.place
-            {
-                let credential = registry.credential_used(image.repository.registry());
-                tracing::info!(
-                    image = %image,
-                    tag,
-                    manifest = %digest,
-                    added,
-                    credential = credential.as_deref().unwrap_or("none"),
-                    "stored"
-                );
-                let place = format!("{}:{tag}", image.repository);
-                places.entry(pieces[one.item]).or_default().push(place);
-            }
-        }
-        Ok(places)
+        storing.store().await.map_err(|failure| {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
+            tracing::debug!(place = failure.place, "not stored");
+            Trouble::of_registry(failure.error.blame(), &failure.error)
+        })
     }
 
     /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for but the
@@ -604,265 +621,25 @@ impl Attempt<'_> {
             self.context.written.add(&self.task.uid, mark, record);
         }
     }
-
-    /// Trouble on the way: it is told, and the run tried again, or marked as failed.
-    async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
-        let (class, stage, reason) = match trouble {
-            Trouble::Gone => return Done::nothing(),
-            Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
-            Trouble::Children(names) => {
-                return self.wait_for_children(fresh, &names).await;
-            }
-            Trouble::Passing { stage, reason } => {
-                let limit = means.live.config.rules().retry_for;
-                let since = self.task.history.since;
-                self.context
-                    .metrics
-                    .failed(self.run.kind, error_type(stage));
-                if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
-                    return self.again(Some(fresh), stage, reason).await;
-                }
-                let seconds = limit.as_secs();
-                let reason = format!("given up after {seconds} seconds: {reason}");
-                (FailureClass::RetriesExhausted, stage, reason)
-            }
-            Trouble::Last { stage, reason } => {
-                self.context
-                    .metrics
-                    .failed(self.run.kind, error_type(stage));
-                (class_of(stage), stage, reason)
-            }
-        };
-        tracing::error!(?stage, reason, "run cannot be signed");
-        let written = match self.record(means, Outcome::Failed, &[]) {
-            Ok(record) => {
-                let change = note::of_end(
-                    &fresh.seen,
-                    Outcome::Failed,
-                    record,
-                    Some(&reason),
-                    BTreeMap::new(),
-                );
-                self.write(&fresh.seen, change, Hold::Children).await
-            }
-            Err(trouble) => Err(trouble),
-        };
-        self.tell(Severity::Warning, "SigningFailed", &reason).await;
-        match written {
-            Ok(()) => {
-                self.context.metrics.run_failed(&self.run.namespace, class);
-                Done::marked()
-            }
-            Err(Trouble::Gone) => Done::nothing(),
-            Err(_) => self.again(None, stage, reason).await,
-        }
-    }
-
-    /// Tried again later, which the run says.
-    async fn again(&self, fresh: Option<&Fresh>, stage: Stage, reason: String) -> Done {
-        let history = &self.task.history;
-        tracing::warn!(
-            ?stage,
-            attempt = history.attempts + 1,
-            reason,
-            "run is tried again later"
-        );
-        if let Some(fresh) = fresh {
-            if self.overdue(&fresh.seen) {
-                return self.release(&fresh.seen, &reason).await;
-            }
-            let text = format!("not signed yet, tried again later: {reason}");
-            if let Some(change) = note::of_wait(&fresh.seen, Some(history.attempts), &text) {
-                self.write_wait(change).await;
-            }
-            if history.told.as_deref() != Some(&reason) {
-                self.tell(Severity::Warning, "SigningDelayed", &text).await;
-            }
-        }
-        Done {
-            settled: Settled::Again { told: Some(reason) },
-            is_marked: false,
-        }
-    }
-
-    fn later(&self, wait: Duration, told: Option<String>) -> Done {
-        Done {
-            settled: Settled::After { wait, told },
-            is_marked: false,
-        }
-    }
-
-    /// Waits for children, which is a matter of moments; a longer wait is told.
-    async fn wait_for_children(&self, fresh: &Fresh, names: &[String]) -> Done {
-        let mut list = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
-        if names.len() > 5 {
-            list.push_str(&format!(" and {} more", names.len() - 5));
-        }
-        let text = format!("not signed yet: waits until its children are: {list}");
-        if self.overdue(&fresh.seen) {
-            return self.release(&fresh.seen, &text).await;
-        }
-        if self.task.history.first.elapsed() < QUIET {
-            return self.later(QUIET, self.task.history.told.clone());
-        }
-        tracing::warn!(waiting = list, "waits for children");
-        if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-            self.write_wait(change).await;
-        }
-        self.later(CHILDREN, Some(text))
-    }
-
-    /// Waits for somebody to change something that is not the run.
-    async fn blocked(&self, fresh: &Fresh, problem: &str) -> Done {
-        if self.overdue(&fresh.seen) {
-            return self.release(&fresh.seen, problem).await;
-        }
-        if self.task.history.told.as_deref() != Some(problem) {
-            tracing::warn!(problem, "nothing can be signed");
-            let text = format!("not signed yet: {problem}");
-            if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-                self.write_wait(change).await;
-            }
-            self.tell(Severity::Warning, "SigningBlocked", &text).await;
-        }
-        self.later(BLOCKED, Some(problem.to_owned()))
-    }
-
-    async fn write_wait(&self, change: Change) {
-        let written = self
-            .context
-            .cluster
-            .change(self.run, &self.task.uid, &change)
-            .await;
-        if let Err(error) = written {
-            tracing::warn!(
-                error = chain(&error),
-                "the reason could not be written on the run"
-            );
-        }
-    }
-
-    /// A run that goes on gets our finalizer, so that it is not gone before it is signed.
-    async fn hold(&self, seen: &Seen) -> Done {
-        let finalizer = marks::finalizer(self.run.kind);
-        if seen.finalizers().iter().any(|name| name == finalizer) {
-            return Done::nothing();
-        }
-        let added = self
-            .context
-            .cluster
-            .add_finalizer(self.run, &self.task.uid, finalizer)
-            .await;
-        match added {
-            Ok(()) => Done::nothing(),
-            Err(error) if error.is_not_found() || error.is_conflict() => Done::nothing(),
-            Err(error) => {
-                // Without it the run is signed all the same, unless it is deleted at once.
-                tracing::warn!(error = chain(&error), "the finalizer could not be set");
-                Done::nothing()
-            }
-        }
-    }
-
-    async fn release_if_deleted(&self, seen: &Seen, is_done: bool) -> Done {
-        let done = match is_done {
-            true => Done::marked(),
-            false => Done::nothing(),
-        };
-        if seen.deleted().is_none() || !is_held(seen) {
-            return done;
-        }
-        if is_done && !self.overdue(seen) && self.is_needed(seen).await {
-            return Done {
-                settled: Settled::After {
-                    wait: BLOCKED,
-                    told: None,
-                },
-                is_marked: true,
-            };
-        }
-        match self.write(seen, Change::default(), Hold::Nothing).await {
-            Ok(()) | Err(Trouble::Gone) => done,
-            Err(_) => Done {
-                settled: Settled::Again { told: None },
-                is_marked: is_done,
-            },
-        }
-    }
-
-    /// Whether a deleted child still belongs to a PipelineRun that has not been attested.
-    async fn is_needed(&self, seen: &Seen) -> bool {
-        let Some((name, uid)) = seen.pipeline_run() else {
-            return false;
-        };
-        let Ok(owner) = RunRef::new(RunKind::PipelineRun, &self.run.namespace, name) else {
-            return false;
-        };
-        let document = match self.context.cluster.run(&owner).await {
-            Ok(document) => document,
-            // Only what is known to be gone needs nothing; the deadline ends all doubts.
-            Err(error) => return !error.is_not_found(),
-        };
-        let Ok(owner) = self::seen(&document, &owner) else {
-            return true;
-        };
-        let Some(live) = self.context.settings.borrow().live.clone() else {
-            return true;
-        };
-        let decision = self.context.decide(&owner, &live);
-        owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
-    }
-
-    fn overdue(&self, seen: &Seen) -> bool {
-        // Not by the time of the deletion, which is the API server's: with a clock of ours that is ahead nothing would be held back. A
-        // restart begins anew: rather too long than lost.
-        let since = self.task.history.deleted;
-        seen.deleted().is_some() && since.is_some_and(|since| since.elapsed() >= DELETED)
-    }
-
-    /// Lets a deleted run go though it is not signed.
-    async fn release(&self, seen: &Seen, reason: &str) -> Done {
-        let text = format!("deleted before it could be signed: {reason}");
-        let metrics = &self.context.metrics;
-        metrics.run_failed(&self.run.namespace, FailureClass::ReleasedUnsigned);
-        self.tell(Severity::Warning, "ReleasedUnsigned", &text)
-            .await;
-        tracing::error!(reason, "deleted run released without a signature");
-        match self.write(seen, Change::default(), Hold::Nothing).await {
-            Ok(()) | Err(Trouble::Gone) => Done::nothing(),
-            Err(_) => Done {
-                settled: Settled::Again { told: None },
-                is_marked: false,
-            },
-        }
-    }
-
-    async fn tell(&self, severity: Severity, reason: &str, note: &str) {
-        let told = self
-            .context
-            .events
-            .of_run(self.run, &self.task.uid, severity, reason, note)
-            .await;
-        if let Err(error) = told {
-            tracing::warn!(error = chain(&error), "no Event could be written");
-        }
-    }
 }
 
-fn error_type(stage: Stage) -> ErrorType {
-    match stage {
-        Stage::Payload => ErrorType::PayloadCreation,
-        Stage::Signing => ErrorType::Signing,
-        Stage::Storage => ErrorType::Storage,
-    }
+/// What ends before its time is over.
+async fn within<T>(
+    begun: Instant,
+    limit: Duration,
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
+    let ended = timeout_at(begun + limit, work).await;
+    ended.unwrap_or_else(|_| {
+        Err(Trouble::Passing {
+            stage: Stage::Storage,
+            reason: took_longer(limit),
+        })
+    })
 }
 
-fn class_of(stage: Stage) -> FailureClass {
-    match stage {
-        Stage::Payload => FailureClass::Payload,
-        Stage::Signing => FailureClass::Signing,
-        Stage::Storage => FailureClass::Storage,
-    }
+fn took_longer(limit: Duration) -> String {
+    format!("took longer than {} seconds", limit.as_secs())
 }
 
 /// What a decision needs of a document.
@@ -881,4 +658,148 @@ pub(crate) fn is_held(run: &Seen) -> bool {
 fn without_ours(finalizers: &[String]) -> Vec<String> {
     let others = finalizers.iter().filter(|name| !marks::is_finalizer(name));
     others.cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::io;
+
+    use serde_json::json;
+    use tekseal_core::config::Config;
+    use tekseal_signing::random;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::waiting::DELETED;
+    use super::*;
+
+    /// A deleted run that is held.
+    fn document() -> String {
+        json!({
+            "metadata": {
+                "name": "a", "namespace": "b", "uid": "u", "resourceVersion": "1",
+                "creationTimestamp": "2026-01-01T00:00:00Z", "deletionTimestamp": "2026-01-01T00:00:00Z",
+                "finalizers": [marks::finalizer(RunKind::TaskRun)],
+            },
+            "status": { "completionTime": "2026-01-01T00:00:00Z", "conditions": [{ "type": "Succeeded", "status": "True" }] },
+        })
+        .to_string()
+    }
+
+    /// Reads a request and answers it with the run as it was: changes of finalizers look done, and those of annotations do not.
+    async fn answer(mut stream: TcpStream) -> io::Result<()> {
+        let mut request = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&request).to_lowercase();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "));
+                if body.len() >= length.and_then(|length| length.parse().ok()).unwrap_or(0) {
+                    break;
+                }
+            }
+            if stream.read_buf(&mut request).await? == 0 {
+                break;
+            }
+        }
+        let body = document();
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+        let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await
+    }
+
+    async fn context() -> Context {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(answer(stream));
+            }
+        });
+        let name = format!("tekseal-{}-{}", std::process::id(), address.port());
+        let file = std::env::temp_dir().join(name);
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "a",
+            "clusters": [{ "name": "a", "cluster": { "server": format!("http://{address}") } }],
+            "contexts": [{ "name": "a", "context": { "cluster": "a", "user": "a" } }],
+            "users": [{ "name": "a", "user": {} }],
+        });
+        std::fs::write(&file, config.to_string()).expect("the folder can be written");
+        let cluster = Cluster::connect(Some(&file), "test").await;
+        std::fs::remove_file(&file).expect("it was written");
+        let cluster = cluster.expect("the file is good");
+        let memory = Memory::open(&cluster, "system").await;
+        let memory = memory.expect("whatever is asked for is there");
+        Context {
+            ground: Ground {
+                first_start: memory.first_start,
+                ignore_before: None,
+            },
+            memory,
+            keys: Keys::new(&cluster, &std::env::temp_dir().join("none")),
+            registries: Registries::new(&cluster, Vec::new(), Vec::new()),
+            events: Events::new(&cluster, "test", None),
+            settings: watch::channel(live::State::default()).1,
+            metrics: Metrics::new(),
+            health: Arc::new(Health::new()),
+            written: Written::default(),
+            room: Room::default(),
+            turns: Turns::new(Duration::ZERO),
+            labels: Kept::new(LABELS, MOST_LABELS),
+            mended: Notify::new(),
+            attempt: Duration::ZERO,
+            cluster,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_deleted_run_whose_failure_cannot_be_written_is_let_go_in_the_end() {
+        let context = context().await;
+        let run = RunRef::new(RunKind::TaskRun, "b", "a").expect("it is a name");
+        let key = Arc::new(Signer::generate(&mut random::system).expect("a key"));
+        let config = Config::from_map(&BTreeMap::new()).expect("a good map");
+        let means = Means {
+            live: Arc::new(Live {
+                config,
+                generation: 1,
+            }),
+            signer: Arc::clone(&key),
+            recorder: key,
+        };
+        let document = document();
+        let seen = seen(&document, &run).expect("it is a run");
+        let fresh = Fresh { document, seen };
+        let long_ago = Instant::now().checked_sub(DELETED);
+        for (deleted, is_let_go) in [(Instant::now(), false), (long_ago.expect("a time"), true)] {
+            let mut task = Task {
+                uid: "u".to_owned(),
+                run: run.clone(),
+                history: crate::queue::History::default(),
+            };
+            task.history.deleted = Some(deleted);
+            let attempt = Attempt {
+                context: &context,
+                task: &task,
+                run: &run,
+            };
+            let trouble = Trouble::last_text(Stage::Payload, "bad".to_owned());
+            let done = attempt.failed(&fresh, &means, trouble).await;
+            let settled = done.settled;
+            assert_eq!(matches!(settled, Settled::Done), is_let_go, "{settled:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_takes_too_long_may_pass() {
+        let limit = Duration::from_millis(20);
+        let ended = within(Instant::now(), limit, pending::<Result<(), _>>()).await;
+        assert!(
+            matches!(&ended, Err(Trouble::Passing { reason, .. }) if reason.starts_with("took longer than")),
+            "{ended:?}"
+        );
+        let ended = within(Instant::now(), limit, async { Ok(1) }).await;
+        assert_eq!(ended, Ok(1));
+    }
 }

@@ -1,6 +1,5 @@
 //! Registry clients, one for each ServiceAccount: connections and tokens are kept, credentials are read again now and then.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,9 +9,8 @@ use tekseal_core::docker_config::{Credentials, KubernetesSecret};
 use tekseal_remote::Registry;
 use tekseal_remote::guard::Guard;
 use tekseal_remote::registry::{Access, Options};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
+use crate::kept::Kept;
 use crate::trouble::{Trouble, chain};
 
 /// How long the credentials of a ServiceAccount are used without a look at its Secrets.
@@ -27,7 +25,7 @@ pub(crate) struct Registries {
     cluster: Cluster,
     ca: Vec<PathBuf>,
     insecure: Vec<String>,
-    clients: Mutex<HashMap<Who, Client>>,
+    clients: Kept<Who, Registry>,
 }
 
 /// Whose credentials, under which rules.
@@ -38,11 +36,6 @@ struct Who {
     generation: u64,
 }
 
-struct Client {
-    registry: Registry,
-    made: Instant,
-}
-
 impl Registries {
     /// Registries with these authorities beside the system's, and without TLS checks for those listed as insecure.
     pub(crate) fn new(cluster: &Cluster, ca: Vec<PathBuf>, insecure: Vec<String>) -> Self {
@@ -50,7 +43,7 @@ impl Registries {
             cluster: cluster.clone(),
             ca,
             insecure,
-            clients: Mutex::default(),
+            clients: Kept::new(VALID, MOST),
         }
     }
 
@@ -70,32 +63,19 @@ impl Registries {
             account: account.to_owned(),
             generation,
         };
-        let mut clients = self.clients.lock().await;
-        if let Some(known) = clients.get(&who)
-            && known.made.elapsed() < VALID
-        {
-            return Ok(known.registry.clone());
-        }
-        let credentials = self.credentials(&who, config.rules().pull_secrets).await?;
-        let registry = self
-            .open(credentials, config)
-            .await
-            .map_err(Trouble::Blocked)?;
-        clients.retain(|_, client| client.made.elapsed() < VALID);
-        if clients.len() < MOST {
-            let client = Client {
-                registry: registry.clone(),
-                made: Instant::now(),
-            };
-            clients.insert(who, client);
-        }
-        Ok(registry)
+        let make = async {
+            let credentials = self.credentials(&who, config.rules().pull_secrets).await?;
+            self.open(credentials, config)
+                .await
+                .map_err(Trouble::Blocked)
+        };
+        self.clients.get(&who, make).await
     }
 
     /// What was refused is read anew next time.
-    pub(crate) async fn forget(&self, namespace: &str, account: &str) {
-        let mut clients = self.clients.lock().await;
-        clients.retain(|who, _| who.namespace != namespace || who.account != account);
+    pub(crate) fn forget(&self, namespace: &str, account: &str) {
+        self.clients
+            .forget(|who| who.namespace == namespace && who.account == account);
     }
 
     async fn open(&self, credentials: Credentials, config: &Config) -> Result<Registry, String> {

@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Told {
     problem: Option<String>,
     differing: Option<String>,
+    /// The key of the platform, by fingerprint.
+    key: Option<String>,
 }
 
 /// Looks for ever.
@@ -28,7 +30,11 @@ pub(crate) async fn watch(context: Arc<Context>, source: ConfigSource) {
     let mut settings = context.settings.clone();
     let mut told = Told::default();
     loop {
+        let changed = settings.has_changed().unwrap_or(false);
         let state = settings.borrow_and_update().clone();
+        if changed {
+            context.mended.notify_one();
+        }
         configuration(&context, &source, &state, &mut told).await;
         if let Some(live) = &state.live {
             key(&context, &source, &live.config, &mut told).await;
@@ -83,6 +89,12 @@ async fn key(context: &Context, source: &ConfigSource, config: &Config, told: &m
         Ok(platform) => context.keys.get(&platform).await,
         Err(error) => Err(error),
     };
+    let fingerprint = key.as_ref().ok();
+    let fingerprint = fingerprint.map(|key| key.public_key().fingerprint());
+    if fingerprint.is_some() && fingerprint != told.key {
+        context.mended.notify_one();
+    }
+    told.key = fingerprint;
     // Rules may have keys for all namespaces; then the platform needs none.
     let is_spared = !is_needed || !config.rules().keys.is_empty();
     let condition = match key.is_ok() || is_spared {

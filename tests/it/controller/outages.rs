@@ -4,12 +4,16 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tekseal_harness::{Moment, Proxy, Registry};
+use tekseal_harness::{Moment, Proxy, Registry, Run};
 
-use super::stand::{OCI, REASON, SIGNED, Stand, annotation, is_signed_once, results_at};
+use super::stand::{
+    CONTROLLER, OCI, REASON, SIGNED, Stand, annotation, is_signed_once, results_at,
+};
 
 /// How long a request may hang, its attempt may be tried again, and others may have their turn before.
 const HANGING: Duration = Duration::from_secs(240);
+/// How long a run takes that nobody is in the way of: less than any request that hangs.
+const UNHINDERED: Duration = Duration::from_secs(20);
 
 /// A run and its image, at an address which may be a proxy's.
 struct Build<'a> {
@@ -127,6 +131,69 @@ fn a_registry_that_hangs_holds_up_nobody_else_and_its_runs_are_signed_when_it_an
         build.is_signed_once(&stand);
     }
     println!("all were signed after {:?}", begun.elapsed());
+}
+
+#[test]
+fn a_namespace_whose_registry_hangs_leaves_slots_to_the_others() {
+    let Some(mut stand) = Stand::new() else {
+        return;
+    };
+    let hanging = Proxy::start(stand.registry.address());
+    let gate = hanging
+        .on("HEAD", "/manifests/")
+        .hold(Moment::BeforeForwarding);
+    configure(&stand, &[hanging.address()], &[]);
+    let other = stand.api.namespace();
+    let namespaces = format!("{},{other}", stand.builds);
+    let _controller = stand
+        .watching_namespaces(Run::tool(CONTROLLER), &namespaces)
+        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
+        .args(["--concurrency", "2"])
+        .start();
+    for name in ["ill-1", "ill-2", "ill-3", "ill-4"] {
+        build(&stand, name, &stand.registry, hanging.address());
+    }
+    gate.wait_until_holding(2);
+    stand.builds = other;
+    let good = build(&stand, "good", &stand.registry, stand.registry.address());
+    let marked = |run: &Value| annotation(run, SIGNED).is_some();
+    stand.wait_within(UNHINDERED, &good.run, marked);
+    good.is_signed_once(&stand);
+    assert_eq!(gate.held(), 2, "one namespace has no more than it may");
+    gate.release();
+}
+
+#[test]
+fn who_names_the_image_of_another_beside_one_that_hangs_is_not_in_its_way() {
+    let Some(stand) = Stand::new() else { return };
+    let hanging = Proxy::start(stand.registry.address());
+    let gate = hanging
+        .on("PUT", "/manifests/")
+        .hold(Moment::BeforeForwarding);
+    configure(&stand, &[hanging.address()], &[]);
+    let _controller = stand.start();
+    let slow = stand.registry.push_image("team/slow", "1").digest;
+    let mut results = Vec::new();
+    for (name, address, repository, digest) in [
+        ("A", stand.registry.address(), "team/app", &stand.digest),
+        ("B", hanging.address(), "team/slow", &slow),
+    ] {
+        let image = format!("{address}/{repository}");
+        results.extend([
+            json!({"name": format!("{name}_IMAGE_URL"), "type": "string", "value": image}),
+            json!({"name": format!("{name}_IMAGE_DIGEST"), "type": "string", "value": digest}),
+        ]);
+    }
+    let both = stand.completed("both", Value::Array(results));
+    gate.wait_until_held();
+    let own = stand.completed("own", stand.image_results());
+    let marked = |run: &Value| annotation(run, SIGNED).is_some();
+    let own = stand.wait_within(UNHINDERED, &own, marked);
+    assert_eq!(annotation(&own, SIGNED), Some("true"));
+    assert_eq!(annotation(&both, SIGNED), None);
+    gate.release();
+    let both = stand.wait_within(HANGING, &both, marked);
+    assert_eq!(annotation(&both, SIGNED), Some("true"));
 }
 
 #[test]

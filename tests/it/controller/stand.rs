@@ -108,11 +108,16 @@ impl Stand {
 
     /// The controller, or another build of it, with what it needs for the runs of this stand.
     pub(super) fn watching(&self, controller: Run) -> Run {
+        self.watching_namespaces(controller, &self.builds)
+    }
+
+    /// The same for the runs of these namespaces, separated by commas.
+    pub(super) fn watching_namespaces(&self, controller: Run, namespaces: &str) -> Run {
         controller
             .arg("--kubeconfig")
             .arg(self.api.kubeconfig())
             .args(["--system-namespace", &self.system])
-            .args(["--namespace", &self.builds])
+            .args(["--namespace", namespaces])
             .arg("--signing-secrets")
             .arg(self.keys())
             .timeout(Duration::from_secs(600))

@@ -1,0 +1,298 @@
+//! What becomes of a run that is not signed now: it is told, tried again, waits, is marked as failed, or is let go.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tekseal_cluster::{Change, RunRef, Seen, Severity};
+use tekseal_controller::metrics::{ErrorType, FailureClass};
+use tekseal_core::marks::{self, Outcome};
+use tekseal_core::run::RunKind;
+use tokio::time::Instant;
+
+use super::{Attempt, Done, Fresh, Hold, Means, SOON, is_held};
+use crate::decide::Decision;
+use crate::note;
+use crate::queue::Settled;
+use crate::trouble::{Stage, Trouble, chain};
+
+/// When a PipelineRun that waits for children is looked at again, should their events be lost.
+const CHILDREN: Duration = Duration::from_secs(30);
+/// How long a PipelineRun waits for children in silence.
+const QUIET: Duration = Duration::from_secs(10);
+/// For how long a deleted run is held back for its signature.
+pub(super) const DELETED: Duration = Duration::from_secs(600);
+
+impl Attempt<'_> {
+    /// Trouble on the way: it is told, and the run tried again, or marked as failed.
+    pub(super) async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
+        let (class, stage, reason) = match trouble {
+            Trouble::Gone => return Done::nothing(),
+            Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
+            Trouble::Children(names) => {
+                return self.wait_for_children(fresh, &names).await;
+            }
+            Trouble::Passing { stage, reason } => {
+                let limit = means.live.config.rules().retry_for;
+                let since = self.task.history.since;
+                self.context
+                    .metrics
+                    .failed(self.run.kind, error_type(stage));
+                if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
+                    return self.again(Some(fresh), stage, reason).await;
+                }
+                let seconds = limit.as_secs();
+                let reason = format!("given up after {seconds} seconds: {reason}");
+                (FailureClass::RetriesExhausted, stage, reason)
+            }
+            Trouble::Last { stage, reason } => {
+                self.context
+                    .metrics
+                    .failed(self.run.kind, error_type(stage));
+                (class_of(stage), stage, reason)
+            }
+        };
+        tracing::error!(?stage, reason, "run cannot be signed");
+        let written = match self.record(means, Outcome::Failed, &[]) {
+            Ok(record) => {
+                let change = note::of_end(
+                    &fresh.seen,
+                    Outcome::Failed,
+                    record,
+                    Some(&reason),
+                    BTreeMap::new(),
+                );
+                self.write(&fresh.seen, change, Hold::Children).await
+            }
+            Err(trouble) => Err(trouble),
+        };
+        self.tell(Severity::Warning, "SigningFailed", &reason).await;
+        match written {
+            Ok(()) => {
+                self.context.metrics.run_failed(&self.run.namespace, class);
+                Done::marked()
+            }
+            Err(Trouble::Gone) => Done::nothing(),
+            // Something is in the way of the mark, which need not be in the way of the finalizer.
+            Err(_) if self.overdue(&fresh.seen) => self.release(&fresh.seen, &reason).await,
+            Err(_) => self.again(None, stage, reason).await,
+        }
+    }
+
+    /// Tried again later, which the run says.
+    pub(super) async fn again(&self, fresh: Option<&Fresh>, stage: Stage, reason: String) -> Done {
+        let history = &self.task.history;
+        tracing::warn!(
+            ?stage,
+            attempt = history.attempts + 1,
+            reason,
+            "run is tried again later"
+        );
+        if let Some(fresh) = fresh {
+            if self.overdue(&fresh.seen) {
+                return self.release(&fresh.seen, &reason).await;
+            }
+            let text = format!("not signed yet, tried again later: {reason}");
+            if let Some(change) = note::of_wait(&fresh.seen, Some(history.attempts), &text) {
+                self.write_wait(change).await;
+            }
+            if history.told.as_deref() != Some(&reason) {
+                self.tell(Severity::Warning, "SigningDelayed", &text).await;
+            }
+        }
+        Done {
+            settled: Settled::Again { told: Some(reason) },
+            is_marked: false,
+        }
+    }
+
+    pub(super) fn while_blocked(&self, told: Option<String>) -> Done {
+        Done {
+            settled: Settled::Blocked { told },
+            is_marked: false,
+        }
+    }
+
+    pub(super) fn later(&self, wait: Duration, told: Option<String>) -> Done {
+        Done {
+            settled: Settled::After { wait, told },
+            is_marked: false,
+        }
+    }
+
+    /// Waits for children, which is a matter of moments; a longer wait is told.
+    pub(super) async fn wait_for_children(&self, fresh: &Fresh, names: &[String]) -> Done {
+        let mut list = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        if names.len() > 5 {
+            list.push_str(&format!(" and {} more", names.len() - 5));
+        }
+        let text = format!("not signed yet: waits until its children are: {list}");
+        if self.overdue(&fresh.seen) {
+            return self.release(&fresh.seen, &text).await;
+        }
+        if self.task.history.first.elapsed() < QUIET {
+            return self.later(QUIET, self.task.history.told.clone());
+        }
+        tracing::warn!(waiting = list, "waits for children");
+        if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
+            self.write_wait(change).await;
+        }
+        self.later(CHILDREN, Some(text))
+    }
+
+    /// Waits for somebody to change something that is not the run.
+    pub(super) async fn blocked(&self, fresh: &Fresh, problem: &str) -> Done {
+        if self.overdue(&fresh.seen) {
+            return self.release(&fresh.seen, problem).await;
+        }
+        if self.task.history.told.as_deref() != Some(problem) {
+            tracing::warn!(problem, "nothing can be signed");
+            let text = format!("not signed yet: {problem}");
+            if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
+                self.write_wait(change).await;
+            }
+            self.tell(Severity::Warning, "SigningBlocked", &text).await;
+        }
+        self.while_blocked(Some(problem.to_owned()))
+    }
+
+    pub(super) async fn write_wait(&self, change: Change) {
+        let written = self
+            .context
+            .cluster
+            .change(self.run, &self.task.uid, &change)
+            .await;
+        if let Err(error) = written {
+            tracing::warn!(
+                error = chain(&error),
+                "the reason could not be written on the run"
+            );
+        }
+    }
+
+    /// A run that goes on gets our finalizer, so that it is not gone before it is signed.
+    pub(super) async fn hold(&self, seen: &Seen) -> Done {
+        let finalizer = marks::finalizer(self.run.kind);
+        if seen.finalizers().iter().any(|name| name == finalizer) {
+            return Done::nothing();
+        }
+        let added = self
+            .context
+            .cluster
+            .add_finalizer(self.run, &self.task.uid, finalizer)
+            .await;
+        match added {
+            Ok(()) => Done::nothing(),
+            Err(error) if error.is_not_found() || error.is_conflict() => Done::nothing(),
+            Err(error) => {
+                // Without it the run is signed all the same, unless it is deleted at once.
+                tracing::warn!(error = chain(&error), "the finalizer could not be set");
+                Done::nothing()
+            }
+        }
+    }
+
+    pub(super) async fn release_if_deleted(&self, seen: &Seen, is_done: bool) -> Done {
+        let done = match is_done {
+            true => Done::marked(),
+            false => Done::nothing(),
+        };
+        if seen.deleted().is_none() || !is_held(seen) {
+            return done;
+        }
+        if is_done && !self.overdue(seen) && self.is_needed(seen).await {
+            return Done {
+                settled: Settled::After {
+                    wait: SOON,
+                    told: None,
+                },
+                is_marked: true,
+            };
+        }
+        match self.write(seen, Change::default(), Hold::Nothing).await {
+            Ok(()) | Err(Trouble::Gone) => done,
+            Err(_) => Done {
+                settled: Settled::Again { told: None },
+                is_marked: is_done,
+            },
+        }
+    }
+
+    /// Whether a deleted child still belongs to a PipelineRun that has not been attested.
+    pub(super) async fn is_needed(&self, seen: &Seen) -> bool {
+        let Some((name, uid)) = seen.pipeline_run() else {
+            return false;
+        };
+        let Ok(owner) = RunRef::new(RunKind::PipelineRun, &self.run.namespace, name) else {
+            return false;
+        };
+        let document = match self.context.cluster.run(&owner).await {
+            Ok(document) => document,
+            // Only what is known to be gone needs nothing; the deadline ends all doubts.
+            Err(error) => return !error.is_not_found(),
+        };
+        let Ok(owner) = super::seen(&document, &owner) else {
+            return true;
+        };
+        let Some(live) = self.context.settings.borrow().live.clone() else {
+            return true;
+        };
+        let decision = self.context.decide(&owner, &live);
+        owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
+    }
+
+    pub(super) fn overdue(&self, seen: &Seen) -> bool {
+        // Not by the time of the deletion, which is the API server's: with a clock of ours that is ahead nothing would be held back. A
+        // restart begins anew: rather too long than lost.
+        seen.deleted().is_some() && self.had_its_time()
+    }
+
+    /// Whether it was seen to be deleted so long ago that it is held back no longer.
+    pub(super) fn had_its_time(&self) -> bool {
+        let since = self.task.history.deleted;
+        since.is_some_and(|since| since.elapsed() >= DELETED)
+    }
+
+    /// Lets a deleted run go though it is not signed.
+    pub(super) async fn release(&self, seen: &Seen, reason: &str) -> Done {
+        let text = format!("deleted before it could be signed: {reason}");
+        let metrics = &self.context.metrics;
+        metrics.run_failed(&self.run.namespace, FailureClass::ReleasedUnsigned);
+        self.tell(Severity::Warning, "ReleasedUnsigned", &text)
+            .await;
+        tracing::error!(reason, "deleted run released without a signature");
+        match self.write(seen, Change::default(), Hold::Nothing).await {
+            Ok(()) | Err(Trouble::Gone) => Done::nothing(),
+            Err(_) => Done {
+                settled: Settled::Again { told: None },
+                is_marked: false,
+            },
+        }
+    }
+
+    pub(super) async fn tell(&self, severity: Severity, reason: &str, note: &str) {
+        let told = self
+            .context
+            .events
+            .of_run(self.run, &self.task.uid, severity, reason, note)
+            .await;
+        if let Err(error) = told {
+            tracing::warn!(error = chain(&error), "no Event could be written");
+        }
+    }
+}
+
+fn error_type(stage: Stage) -> ErrorType {
+    match stage {
+        Stage::Payload => ErrorType::PayloadCreation,
+        Stage::Signing => ErrorType::Signing,
+        Stage::Storage => ErrorType::Storage,
+    }
+}
+
+fn class_of(stage: Stage) -> FailureClass {
+    match stage {
+        Stage::Payload => FailureClass::Payload,
+        Stage::Signing => FailureClass::Signing,
+        Stage::Storage => FailureClass::Storage,
+    }
+}

@@ -1,0 +1,189 @@
+//! Stores what was signed of a run beside its images, image by image.
+//!
+//! Registries fail when equal blobs arrive side by side, and two writers of one tag wait for each other anyway, so tasks of this process take
+//! turns at an image. Nothing rests on that: what keeps a tag with several writers whole is how it is written (ARCHITECTURE). Therefore the
+//! turn is held for one image only, while that one is stored, and waited for a few seconds only. A run that names the images of others beside
+//! one in a registry that hangs is in nobody's way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tekseal_attest::{Item, Place, StoreFailure};
+use tekseal_core::{DigestRef, Repository, Signed, Subject};
+use tekseal_remote::Registry;
+use tekseal_signing::PublicKey;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::timeout;
+
+use crate::prepare::Prepared;
+
+/// How long others are let go first.
+pub(crate) const COURTESY: Duration = Duration::from_secs(5);
+/// How many images of one run are stored beside at once; each has two tags.
+const WIDTH: usize = 4;
+
+/// Images that somebody stores something beside.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    images: std::sync::Mutex<HashMap<DigestRef, Arc<Mutex<()>>>>,
+    courtesy: Duration,
+}
+
+impl Turns {
+    /// Turns that are waited for so long: [`COURTESY`].
+    pub(crate) fn new(courtesy: Duration) -> Self {
+        Self {
+            images: std::sync::Mutex::default(),
+            courtesy,
+        }
+    }
+
+    /// Waits until nobody else of this process stores beside this image, but not for long.
+    pub(crate) async fn wait(&self, image: &DigestRef) -> Option<OwnedMutexGuard<()>> {
+        let turn = {
+            let mut all = self.images.lock().unwrap_or_else(PoisonError::into_inner);
+            all.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(all.entry(image.clone()).or_default())
+        };
+        timeout(self.courtesy, turn.lock_owned()).await.ok()
+    }
+}
+
+/// What is stored, and for whom.
+pub(crate) struct Storing<'a> {
+    pub(crate) turns: &'a Turns,
+    pub(crate) registry: &'a Registry,
+    pub(crate) prepared: &'a Prepared,
+    /// One for each piece.
+    pub(crate) signed: &'a [Signed],
+    /// The repository for all of it, instead of the images' own.
+    pub(crate) repository: Option<Repository>,
+    pub(crate) key: &'a PublicKey,
+}
+
+impl Storing<'_> {
+    /// Stores what goes into registries; gives the places of each piece.
+    ///
+    /// # Errors
+    /// What failed first. The other images were still tried, so that the next attempt has less to do.
+    pub(crate) async fn store(&self) -> Result<HashMap<usize, Vec<String>>, Box<StoreFailure>> {
+        let mut waiting = self.images();
+        let mut running = FuturesUnordered::new();
+        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
+        let mut failure = None;
+        loop {
+            while running.len() < WIDTH
+                && let Some((image, pieces)) = waiting.pop_first()
+            {
+                running.push(self.store_beside(image, pieces));
+            }
+            match running.next().await {
+                None => break,
+                Some(Ok(stored)) => {
+                    for (piece, place) in stored {
+                        places.entry(piece).or_default().push(place);
+                    }
+                }
+                Some(Err(error)) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        places.values_mut().for_each(|places| places.sort());
+        failure.map_or(Ok(places), Err)
+    }
+
+    /// The images that something is stored beside, and what: pieces, each with the subject that is the image.
+    fn images(&self) -> BTreeMap<DigestRef, Vec<(usize, Subject)>> {
+        let mut images: BTreeMap<DigestRef, Vec<(usize, Subject)>> = BTreeMap::new();
+        for (at, piece) in self.prepared.pieces.iter().enumerate() {
+            if !piece.in_registry {
+                continue;
+            }
+            for subject in piece.payload.subjects() {
+                let Some(image) = subject.image() else {
+                    continue;
+                };
+                let image = match &self.repository {
+                    Some(repository) => repository.at(image.digest),
+                    None => image,
+                };
+                let pieces = images.entry(image).or_default();
+                if pieces.last().is_none_or(|(last, _)| *last != at) {
+                    pieces.push((at, subject.clone()));
+                }
+            }
+        }
+        images
+    }
+
+    async fn store_beside(
+        &self,
+        image: DigestRef,
+        pieces: Vec<(usize, Subject)>,
+    ) -> Result<Vec<(usize, String)>, Box<StoreFailure>> {
+        let _turn = self.turns.wait(&image).await;
+        let mut items = Vec::with_capacity(pieces.len());
+        let mut of_item = Vec::with_capacity(pieces.len());
+        for (at, subject) in pieces {
+            items.push(Item {
+                signed: self.signed[at].clone(),
+                kind: self.prepared.pieces[at].payload.kind().clone(),
+                subjects: vec![subject],
+                repository: self.repository.clone(),
+            });
+            of_item.push(at);
+        }
+        let stored = tekseal_attest::store(self.registry, items, self.key.clone()).await?;
+        let mut places = Vec::with_capacity(stored.len());
+        for one in stored {
+            let Place::Tag {
+                image,
+                tag,
+                digest,
+                added,
+            } = one.place
+            else {
+                continue;
+            };
+            let credential = self.registry.credential_used(image.repository.registry());
+            tracing::info!(
+                image = %image,
+                tag,
+                manifest = %digest,
+                added,
+                credential = credential.as_deref().unwrap_or("none"),
+                "stored"
+            );
+            let place = format!("{}:{tag}", image.repository);
+            places.push((of_item[one.item], place));
+        }
+        Ok(places)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(name: &str) -> DigestRef {
+        let digest = "1d1a4de6c7c00389f96e6d7522c667e979e17fc040d0eb50f40993d7f913c227";
+        let text = format!("registry.example/{name}@sha256:{digest}");
+        DigestRef::parse(&text).expect("it is one")
+    }
+
+    #[tokio::test]
+    async fn turns_are_taken_at_one_image_and_not_waited_for_without_end() {
+        let turns = Turns::new(Duration::from_millis(50));
+        let first = turns.wait(&image("team/a")).await;
+        assert!(first.is_some());
+        let other = turns.wait(&image("team/b")).await;
+        assert!(other.is_some(), "another image is another matter");
+        assert!(turns.wait(&image("team/a")).await.is_none());
+        drop(first);
+        assert!(turns.wait(&image("team/a")).await.is_some());
+    }
+}
