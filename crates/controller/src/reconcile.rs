@@ -661,7 +661,7 @@ fn without_ours(finalizers: &[String]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::future::pending;
     use std::io;
 
@@ -710,7 +710,7 @@ mod tests {
         stream.write_all(answer.as_bytes()).await
     }
 
-    async fn context() -> Context {
+    pub(crate) async fn context() -> Context {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move {

@@ -30,17 +30,15 @@ pub(crate) async fn watch(context: Arc<Context>, source: ConfigSource) {
     let mut settings = context.settings.clone();
     let mut told = Told::default();
     loop {
-        let changed = settings.has_changed().unwrap_or(false);
         let state = settings.borrow_and_update().clone();
-        if changed {
-            context.mended.notify_one();
-        }
         configuration(&context, &source, &state, &mut told).await;
         if let Some(live) = &state.live {
             key(&context, &source, &live.config, &mut told).await;
         }
-        if let Ok(Err(_)) = timeout(LOOK, settings.changed()).await {
-            return;
+        match timeout(LOOK, settings.changed()).await {
+            Ok(Ok(())) => context.mended.notify_one(),
+            Ok(Err(_)) => return,
+            Err(_) => {}
         }
     }
 }
@@ -142,5 +140,32 @@ async fn tell(
         .await;
     if let Err(error) = told {
         tracing::warn!(error = chain(&error), "no Event could be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tekseal_cluster::ConfigSource;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::reconcile::tests::context;
+
+    #[tokio::test]
+    async fn who_waits_for_another_configuration_is_told_of_it() {
+        let mut context = context().await;
+        let (sender, settings) = watch::channel(State::default());
+        context.settings = settings;
+        let context = Arc::new(context);
+        let source = ConfigSource::ConfigMap {
+            namespace: "system".to_owned(),
+            name: "chains-config".to_owned(),
+        };
+        let watchman = tokio::spawn(watch(Arc::clone(&context), source));
+        tokio::task::yield_now().await;
+        sender.send_modify(|state| state.problem = Some("bad".to_owned()));
+        let told = timeout(LOOK, context.mended.notified()).await;
+        told.expect("it changed");
+        watchman.abort();
     }
 }
