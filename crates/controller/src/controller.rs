@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument as _;
 
 use crate::decide::Decision;
-use crate::queue::{self, Queue, Settled};
+use crate::queue::{self, Queue, Settled, Task};
 use crate::reconcile::{self, Context, Done};
 use crate::trouble::chain;
 
@@ -43,7 +43,9 @@ const TELL: Duration = Duration::from_secs(1);
 pub(crate) struct Controller {
     context: Arc<Context>,
     queue: Queue,
-    running: JoinSet<(String, Done)>,
+    running: JoinSet<(Task, Done)>,
+    /// Looks back at what was stored, when it has settled: they take no slots.
+    looking: JoinSet<()>,
     /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
     owners: HashMap<String, String>,
     leadership: watch::Receiver<Leadership>,
@@ -64,6 +66,7 @@ impl Controller {
             context,
             queue: Queue::new(concurrency),
             running: JoinSet::new(),
+            looking: JoinSet::new(),
             owners: HashMap::new(),
             leadership,
             told: None,
@@ -93,8 +96,11 @@ impl Controller {
                 biased;
                 () = &mut stop => break,
                 Some(done) = self.running.join_next(), if !self.running.is_empty() => {
-                    let (uid, done) = done.expect("no task is aborted, and one that panics must not look done");
-                    self.ended(&uid, &done);
+                    let (task, done) = done.expect("no task is aborted, and one that panics must not look done");
+                    self.ended(task, done);
+                }
+                Some(looked) = self.looking.join_next(), if !self.looking.is_empty() => {
+                    looked.expect("no task is aborted, and one that panics must not look done");
                 }
                 Some((kind, sight)) = sights.next() => self.saw(kind, sight),
                 Ok(()) = leadership.changed() => {}
@@ -107,10 +113,11 @@ impl Controller {
             "stopping: what is in work is ended"
         );
         while let Some(done) = self.running.join_next().await {
-            let (uid, done) =
+            let (task, done) =
                 done.expect("no task is aborted, and one that panics must not look done");
-            self.ended(&uid, &done);
+            self.ended(task, done);
         }
+        while self.looking.join_next().await.is_some() {}
     }
 
     /// Starts what is ready, if it is our turn. What was begun while it was goes on: it can be done twice without harm.
@@ -122,7 +129,7 @@ impl Controller {
             let span = logging::of_run(&task.run, &task.uid);
             let work = async move {
                 let done = reconcile::work(&context, &task).await;
-                (task.uid, done)
+                (task, done)
             };
             self.running.spawn(work.instrument(span));
         }
@@ -145,17 +152,23 @@ impl Controller {
         self.context.metrics.queue(waiting, in_work, oldest);
     }
 
-    fn ended(&mut self, uid: &str, done: &Done) {
+    fn ended(&mut self, task: Task, done: Done) {
+        let uid = task.uid.as_str();
         if done.is_marked
             && let Some(owner) = self.owners.get(uid)
         {
             self.queue.hurry(owner);
         }
-        let settled = done.settled.clone();
-        if matches!(settled, Settled::Done) {
+        if matches!(done.settled, Settled::Done) {
             self.owners.remove(uid);
         }
-        self.queue.settle(uid, settled, Instant::now());
+        self.queue.settle(uid, done.settled, Instant::now());
+        if !done.look_backs.is_empty() {
+            let context = Arc::clone(&self.context);
+            let span = logging::of_run(&task.run, uid);
+            let look = async move { reconcile::look_back(&context, &task, done.look_backs).await };
+            self.looking.spawn(look.instrument(span));
+        }
     }
 
     fn saw(&mut self, kind: RunKind, sight: Result<Sight, Error>) {

@@ -12,11 +12,12 @@
 
 mod waiting;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tekseal_attest::{LookBack, StoreFailure};
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::Metrics;
@@ -40,7 +41,7 @@ use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
 use crate::room::Room;
-use crate::storing::{Storing, Turns};
+use crate::storing::{Stored, Storing, Turns};
 use crate::trouble::{Stage, Trouble, chain};
 use crate::written::Written;
 
@@ -106,21 +107,50 @@ pub(crate) struct Done {
     pub(crate) settled: Settled,
     /// Whether it carries a mark now that others may wait for.
     pub(crate) is_marked: bool,
+    /// What was stored and has not settled yet.
+    pub(crate) look_backs: Vec<LookBack>,
 }
 
 impl Done {
-    fn nothing() -> Self {
+    fn of(settled: Settled) -> Self {
         Self {
-            settled: Settled::Done,
+            settled,
             is_marked: false,
+            look_backs: Vec::new(),
         }
+    }
+
+    fn nothing() -> Self {
+        Self::of(Settled::Done)
     }
 
     fn marked() -> Self {
         Self {
-            settled: Settled::Done,
             is_marked: true,
+            ..Self::nothing()
         }
+    }
+}
+
+/// Looks whether what was stored for a run stayed, when it has settled, and stores it again where another writer took it away. Where that
+/// fails, the mark is not true any more: it is taken back, and the run worked on again.
+pub(crate) async fn look_back(context: &Context, task: &Task, look_backs: Vec<LookBack>) {
+    for look_back in look_backs {
+        let failure = match look_back.look().await {
+            Ok(false) => continue,
+            Ok(true) => {
+                tracing::warn!("another writer took away what was stored; it is stored again");
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        let attempt = Attempt {
+            context,
+            task,
+            run: &task.run,
+        };
+        attempt.take_back(&failure).await;
+        return;
     }
 }
 
@@ -172,6 +202,8 @@ struct End {
     /// In how many storages, all together.
     stored: usize,
     reason: Option<String>,
+    /// What was stored and has not settled yet.
+    look_backs: Vec<LookBack>,
 }
 
 impl Attempt<'_> {
@@ -221,7 +253,10 @@ impl Attempt<'_> {
             Err(problem) => return self.blocked(&fresh, &problem).await,
         };
         match self.sign(&fresh, &means).await {
-            Ok(()) => Done::marked(),
+            Ok(look_backs) => Done {
+                look_backs,
+                ..Done::marked()
+            },
             Err(trouble) => self.failed(&fresh, &means, trouble).await,
         }
     }
@@ -337,14 +372,17 @@ impl Attempt<'_> {
             .map_err(|error| chain(&error))
     }
 
-    async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<(), Trouble> {
+    /// Gives what was stored and has not settled yet.
+    async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<Vec<LookBack>, Trouble> {
         let (begun, limit) = (Instant::now(), self.context.attempt);
         let (prepared, _room) = within(begun, limit, self.prepare(fresh, means)).await?;
         let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
         let limit = limit.saturating_add(EACH_IMAGE.saturating_mul(images));
-        let end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        let mut end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        let look_backs = std::mem::take(&mut end.look_backs);
         // Not cut short any more: nobody could say whether the change was made.
-        self.end(fresh, means, end).await
+        self.end(fresh, means, end).await?;
+        Ok(look_backs)
     }
 
     /// What is to be signed, and the room for it.
@@ -391,10 +429,11 @@ impl Attempt<'_> {
         for _ in &signed {
             self.context.metrics.signed(self.run.kind);
         }
-        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
+        let mut stored = Stored::default();
         if let Some(registry) = &registry {
-            places = self.store(registry, &prepared, &signed, means).await?;
+            stored = self.store(registry, &prepared, &signed, means).await?;
         }
+        let Stored { places, look_backs } = stored;
         let mut in_annotations = Vec::new();
         for (at, piece) in prepared.pieces.iter().enumerate() {
             if let Some(key) = &piece.annotation {
@@ -429,6 +468,7 @@ impl Attempt<'_> {
             payloads: digests.len(),
             stored: places.len() + in_annotations.len(),
             reason,
+            look_backs,
         })
     }
 
@@ -510,7 +550,7 @@ impl Attempt<'_> {
         prepared: &Prepared,
         signed: &[tekseal_core::Signed],
         means: &Means,
-    ) -> Result<HashMap<usize, Vec<String>>, Trouble> {
+    ) -> Result<Stored, Trouble> {
         let repository = prepare::repository(&means.live.config)
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
         let storing = Storing {
@@ -613,6 +653,22 @@ impl Attempt<'_> {
             stage: Stage::Storage,
             reason: "others change the run all the time".to_owned(),
         })
+    }
+
+    async fn take_back(&self, failure: &StoreFailure) {
+        let (place, error) = (&failure.place, chain(&failure.error));
+        tracing::error!(place, error, "what was stored is gone");
+        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
+        let change = Change {
+            annotations: marks.into(),
+            ..Change::default()
+        };
+        let cluster = &self.context.cluster;
+        if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
+            tracing::error!(error = chain(&error), "the mark could not be taken back");
+        }
+        let text = format!("signatures at {place} were taken away by another writer: {error}");
+        self.tell(Severity::Warning, "SignatureLost", &text).await;
     }
 
     fn remember(&self, change: &Change) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tekseal_attest::{Item, Place, StoreFailure};
+use tekseal_attest::{Item, LookBack, Place, StoreFailure};
 use tekseal_core::{DigestRef, Repository, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_signing::PublicKey;
@@ -52,6 +52,15 @@ impl Turns {
     }
 }
 
+/// Where everything was put, and what is left to do.
+#[derive(Default)]
+pub(crate) struct Stored {
+    /// The places of each piece, by its position.
+    pub(crate) places: HashMap<usize, Vec<String>>,
+    /// What was seen there, and is to be looked at again when it has settled.
+    pub(crate) look_backs: Vec<LookBack>,
+}
+
 /// What is stored, and for whom.
 pub(crate) struct Storing<'a> {
     pub(crate) turns: &'a Turns,
@@ -65,14 +74,14 @@ pub(crate) struct Storing<'a> {
 }
 
 impl Storing<'_> {
-    /// Stores what goes into registries; gives the places of each piece.
+    /// Stores what goes into registries.
     ///
     /// # Errors
     /// What failed first. The other images were still tried, so that the next attempt has less to do.
-    pub(crate) async fn store(&self) -> Result<HashMap<usize, Vec<String>>, Box<StoreFailure>> {
+    pub(crate) async fn store(&self) -> Result<Stored, Box<StoreFailure>> {
         let mut waiting = self.images();
         let mut running = FuturesUnordered::new();
-        let mut places: HashMap<usize, Vec<String>> = HashMap::new();
+        let mut all = Stored::default();
         let mut failure = None;
         loop {
             while running.len() < WIDTH
@@ -82,9 +91,10 @@ impl Storing<'_> {
             }
             match running.next().await {
                 None => break,
-                Some(Ok(stored)) => {
-                    for (piece, place) in stored {
-                        places.entry(piece).or_default().push(place);
+                Some(Ok((places, look_back))) => {
+                    all.look_backs.extend(look_back);
+                    for (piece, place) in places {
+                        all.places.entry(piece).or_default().push(place);
                     }
                 }
                 Some(Err(error)) => {
@@ -92,8 +102,8 @@ impl Storing<'_> {
                 }
             }
         }
-        places.values_mut().for_each(|places| places.sort());
-        failure.map_or(Ok(places), Err)
+        all.places.values_mut().for_each(|places| places.sort());
+        failure.map_or(Ok(all), Err)
     }
 
     /// The images that something is stored beside, and what: pieces, each with the subject that is the image.
@@ -124,7 +134,7 @@ impl Storing<'_> {
         &self,
         image: DigestRef,
         pieces: Vec<(usize, Subject)>,
-    ) -> Result<Vec<(usize, String)>, Box<StoreFailure>> {
+    ) -> Result<(Vec<(usize, String)>, Option<LookBack>), Box<StoreFailure>> {
         let _turn = self.turns.wait(&image).await;
         let mut items = Vec::with_capacity(pieces.len());
         let mut of_item = Vec::with_capacity(pieces.len());
@@ -137,7 +147,8 @@ impl Storing<'_> {
             });
             of_item.push(at);
         }
-        let stored = tekseal_attest::store(self.registry, items, self.key.clone()).await?;
+        let early = tekseal_attest::store_early(self.registry, items, self.key.clone());
+        let (stored, look_back) = early.await?;
         let mut places = Vec::with_capacity(stored.len());
         for one in stored {
             let Place::Tag {
@@ -161,7 +172,7 @@ impl Storing<'_> {
             let place = format!("{}:{tag}", image.repository);
             places.push((of_item[one.item], place));
         }
-        Ok(places)
+        Ok((places, look_back))
     }
 }
 

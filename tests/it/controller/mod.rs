@@ -8,6 +8,7 @@ mod outages;
 mod recording;
 mod replicas;
 mod rules;
+mod settling;
 mod stand;
 
 pub(crate) use self::stand::serve_tekton_configs;

@@ -99,24 +99,15 @@ impl Attempt<'_> {
                 self.tell(Severity::Warning, "SigningDelayed", &text).await;
             }
         }
-        Done {
-            settled: Settled::Again { told: Some(reason) },
-            is_marked: false,
-        }
+        Done::of(Settled::Again { told: Some(reason) })
     }
 
     pub(super) fn while_blocked(&self, told: Option<String>) -> Done {
-        Done {
-            settled: Settled::Blocked { told },
-            is_marked: false,
-        }
+        Done::of(Settled::Blocked { told })
     }
 
     pub(super) fn later(&self, wait: Duration, told: Option<String>) -> Done {
-        Done {
-            settled: Settled::After { wait, told },
-            is_marked: false,
-        }
+        Done::of(Settled::After { wait, told })
     }
 
     /// Waits for children, which is a matter of moments; a longer wait is told.
@@ -206,6 +197,7 @@ impl Attempt<'_> {
                     told: None,
                 },
                 is_marked: true,
+                ..Done::nothing()
             };
         }
         match self.write(seen, Change::default(), Hold::Nothing).await {
@@ -213,6 +205,7 @@ impl Attempt<'_> {
             Err(_) => Done {
                 settled: Settled::Again { told: None },
                 is_marked: is_done,
+                ..Done::nothing()
             },
         }
     }
@@ -262,10 +255,7 @@ impl Attempt<'_> {
         tracing::error!(reason, "deleted run released without a signature");
         match self.write(seen, Change::default(), Hold::Nothing).await {
             Ok(()) | Err(Trouble::Gone) => Done::nothing(),
-            Err(_) => Done {
-                settled: Settled::Again { told: None },
-                is_marked: false,
-            },
+            Err(_) => Done::of(Settled::Again { told: None }),
         }
     }
 

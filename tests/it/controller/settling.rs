@@ -1,0 +1,100 @@
+//! Another writer of the same tag, who does not look: what he takes away after the run was marked is noticed and stored again, or the mark
+//! is taken back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tekseal_harness::{Moment, Proxy, Running};
+
+use super::stand::{PATIENCE, SIGNED, Stand, annotation, is_signed_once};
+
+/// How long the registry takes for a write, so that it counts as settled only half as much again later.
+const SLOW: Duration = Duration::from_millis(1200);
+
+/// A run that was marked a moment ago, and whose signature has not settled.
+struct Fresh {
+    run: Value,
+    tag: String,
+    _controller: Running,
+}
+
+fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
+    let held = proxy
+        .on("PUT", "/manifests/")
+        .hold(Moment::BeforeForwarding);
+    let controller = stand.start();
+    let run = stand.completed("build", results);
+    held.wait_until_holding(2);
+    sleep(SLOW);
+    held.release();
+    Fresh {
+        run: stand.wait_marked(&run),
+        tag: format!("{}.sig", stand.digest.replace(':', "-")),
+        _controller: controller,
+    }
+}
+
+/// Writes a signature of somebody else over what is under the tag; gives the digests of both.
+fn overwrite(stand: &Stand, tag: &str) -> [Value; 2] {
+    let ours = stand.registry.manifest("team/app", tag);
+    let ours = ours.expect("the run says signed");
+    let mut theirs = ours.json();
+    let content = b"of another signer";
+    let layer = stand.registry.push_blob("team/app", content);
+    theirs["layers"][0]["digest"] = layer.clone().into();
+    theirs["layers"][0]["size"] = content.len().into();
+    let bytes = theirs.to_string();
+    stand
+        .registry
+        .put_manifest("team/app", tag, &ours.media_type, bytes.as_bytes());
+    [layer.into(), ours.json()["layers"][0]["digest"].clone()]
+}
+
+fn layers(stand: &Stand, tag: &str) -> Vec<Value> {
+    let manifest = stand.registry.manifest("team/app", tag);
+    let manifest = manifest.expect("somebody wrote it").json();
+    let layers = manifest["layers"].as_array().expect("a list");
+    layers.iter().map(|layer| layer["digest"].clone()).collect()
+}
+
+#[test]
+fn what_another_writer_takes_away_after_the_mark_is_stored_again() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let fresh = marked(&stand, &proxy, results);
+    assert_eq!(annotation(&fresh.run, SIGNED), Some("true"));
+    let both = overwrite(&stand, &fresh.tag);
+    let deadline = Instant::now() + PATIENCE;
+    while layers(&stand, &fresh.tag) != both {
+        assert!(Instant::now() < deadline, "ours is lost");
+        sleep(Duration::from_millis(20));
+    }
+    let run = stand.wait(&fresh.run, |_| true);
+    assert_eq!(annotation(&run, SIGNED), Some("true"));
+    stand.verify(&stand.image()).ok();
+}
+
+#[test]
+fn a_mark_is_taken_back_while_what_was_taken_away_cannot_be_stored_again() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let ill = Arc::clone(&is_ill);
+    proxy
+        .when(move |_| ill.load(Ordering::Relaxed))
+        .answer(503, &[], b"");
+    let fresh = marked(&stand, &proxy, results);
+    is_ill.store(true, Ordering::Relaxed);
+    let ours = stand.registry.manifest("team/app", &fresh.tag);
+    let ours = ours.expect("the run says signed");
+    stand.registry.delete_manifest("team/app", &ours.digest);
+    let run = stand.wait(&fresh.run, |run| annotation(run, SIGNED).is_none());
+    let note = stand.wait_event(&run, "SignatureLost");
+    assert!(note.contains(&fresh.tag), "{note}");
+    is_ill.store(false, Ordering::Relaxed);
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
