@@ -1,5 +1,6 @@
 //! With a whole Kubernetes node and Tekton, which `./test --cluster` starts: what only real pods show.
 
+mod chains;
 mod controller;
 
 use serde_json::{Value, json};
