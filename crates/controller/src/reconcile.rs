@@ -657,7 +657,7 @@ impl Attempt<'_> {
 
     async fn take_back(&self, failure: &StoreFailure) {
         let (place, error) = (&failure.place, chain(&failure.error));
-        tracing::error!(place, error, "what was stored is gone");
+        tracing::error!(place, error, "what was stored cannot be confirmed");
         let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
         let change = Change {
             annotations: marks.into(),
@@ -667,7 +667,9 @@ impl Attempt<'_> {
         if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
             tracing::error!(error = chain(&error), "the mark could not be taken back");
         }
-        let text = format!("signatures at {place} were taken away by another writer: {error}");
+        let text = format!(
+            "the mark is taken back, what was stored at {place} cannot be confirmed: {error}"
+        );
         self.tell(Severity::Warning, "SignatureLost", &text).await;
     }
 
