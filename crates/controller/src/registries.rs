@@ -1,6 +1,8 @@
-//! Registry clients, one for each ServiceAccount: connections and tokens are kept, credentials are read again now and then.
+//! Registry clients, one for each ServiceAccount: tokens are kept, credentials are read again now and then. Connections and the authorities that
+//! are trusted are shared by all of one configuration: there may be hundreds of ServiceAccounts.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tekseal_cluster::Cluster;
@@ -17,6 +19,10 @@ use crate::trouble::{Trouble, chain};
 const VALID: Duration = Duration::from_secs(60);
 /// The most clients that are kept.
 const MOST: usize = 256;
+/// A client with more bytes of credentials is not kept: whoever may write a tenant's Secrets could fill the memory with them.
+const MOST_KEPT_BYTES: usize = 32 * 1024;
+/// How many configurations are known at once: runs in work may still be under the one before.
+const MOST_CONFIGURATIONS: usize = 4;
 /// For how long one operation is tried again inside one attempt: the queue tries again later anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,6 +31,8 @@ pub(crate) struct Registries {
     cluster: Cluster,
     ca: Vec<PathBuf>,
     insecure: Vec<String>,
+    /// Without credentials, for each generation of the configuration.
+    shared: Kept<u64, Registry>,
     clients: Kept<Who, Registry>,
 }
 
@@ -43,6 +51,7 @@ impl Registries {
             cluster: cluster.clone(),
             ca,
             insecure,
+            shared: Kept::new(VALID, MOST_CONFIGURATIONS),
             clients: Kept::new(VALID, MOST),
         }
     }
@@ -63,13 +72,19 @@ impl Registries {
             account: account.to_owned(),
             generation,
         };
+        let is_large = AtomicBool::new(false);
         let make = async {
-            let credentials = self.credentials(&who, config.rules().pull_secrets).await?;
-            self.open(credentials, config)
-                .await
-                .map_err(Trouble::Blocked)
+            let shared = self.shared.get(&generation, self.open(config)).await;
+            let shared = shared.map_err(Trouble::Blocked)?;
+            let (credentials, bytes) = self.credentials(&who, config.rules().pull_secrets).await?;
+            is_large.store(bytes > MOST_KEPT_BYTES, Ordering::Relaxed);
+            Ok(shared.with_credentials(credentials))
         };
-        self.clients.get(&who, make).await
+        let registry = self.clients.get(&who, make).await?;
+        if is_large.into_inner() {
+            self.clients.forget(|known| *known == who);
+        }
+        Ok(registry)
     }
 
     /// What was refused is read anew next time.
@@ -78,7 +93,7 @@ impl Registries {
             .forget(|who| who.namespace == namespace && who.account == account);
     }
 
-    async fn open(&self, credentials: Credentials, config: &Config) -> Result<Registry, String> {
+    async fn open(&self, config: &Config) -> Result<Registry, String> {
         let oci = &config.storages().oci;
         let mut insecure = self.insecure.clone();
         if oci.insecure
@@ -89,7 +104,6 @@ impl Registries {
         let guard = Guard::new(&config.rules().registries, &self.api_server().await)
             .map_err(|error| format!("tekseal.registries: {}", chain(&error)))?;
         Registry::new(Options {
-            credentials,
             access: Access::PullPush,
             ca: self.ca.clone(),
             insecure_registries: insecure,
@@ -113,8 +127,12 @@ impl Registries {
             .collect()
     }
 
-    /// What the ServiceAccount may show. One that is gone shows nothing; a Secret that cannot be read is told and passed over.
-    async fn credentials(&self, who: &Who, pull_secrets: bool) -> Result<Credentials, Trouble> {
+    /// What the ServiceAccount may show, and how many bytes that is. One that is gone shows nothing; a Secret that cannot be read is told and passed over.
+    async fn credentials(
+        &self,
+        who: &Who,
+        pull_secrets: bool,
+    ) -> Result<(Credentials, usize), Trouble> {
         let read = self
             .cluster
             .account_secrets(&who.namespace, &who.account, pull_secrets);
@@ -126,7 +144,7 @@ impl Registries {
                     account = who.account,
                     "there is no such ServiceAccount: registries are asked without credentials"
                 );
-                return Ok(Credentials::default());
+                return Ok((Credentials::default(), 0));
             }
             Err(error) => return Err(Trouble::of_cluster(&error)),
         };
@@ -139,7 +157,14 @@ impl Registries {
             );
         }
         let mut credentials = Credentials::default();
+        let mut bytes = 0;
         for secret in &secrets.found {
+            bytes += secret
+                .data
+                .data
+                .values()
+                .map(|value| value.len())
+                .sum::<usize>();
             let name = format!("{}/{}", who.namespace, secret.name);
             let added = credentials.add_secret(&KubernetesSecret {
                 name: &name,
@@ -154,6 +179,6 @@ impl Registries {
                 );
             }
         }
-        Ok(credentials)
+        Ok((credentials, bytes))
     }
 }

@@ -108,6 +108,11 @@ impl Keyring {
         }
     }
 
+    /// One for other credentials, which knows nothing yet.
+    pub(crate) fn with(&self, credentials: Credentials) -> Self {
+        Self::new(credentials, self.access)
+    }
+
     /// Key and file of the credentials shown to `registry` last.
     pub(crate) fn credential_used(&self, registry: &str) -> Option<String> {
         lock(&self.known)

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -23,12 +23,12 @@ const MOST_REDIRECTS: usize = 5;
 /// Everything that calls share.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    pub(crate) line: Line,
+    pub(crate) line: Arc<Line>,
     pub(crate) keyring: Keyring,
     pub(crate) retry_for: Duration,
     pub(crate) notice: Notice,
     /// The URL under which each registry has answered.
-    pub(crate) bases: Mutex<HashMap<String, Url>>,
+    pub(crate) bases: Arc<Mutex<HashMap<String, Url>>>,
 }
 
 /// One request as the specification words it.

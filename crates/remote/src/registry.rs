@@ -5,11 +5,12 @@
 //! against its digest wherever there is one.
 
 use bytes::Bytes;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Url};
+use tekseal_core::docker_config::Credentials;
 use tekseal_core::{Digest, Repository};
 
 use crate::auth::Keyring;
@@ -89,20 +90,35 @@ impl Registry {
             cert_dirs: options.cert_dirs,
         };
         let exchange = Exchange {
-            line: Line::new(
+            line: Arc::new(Line::new(
                 options.insecure_registries,
                 files,
                 options.guard,
                 options.timeout,
-            )?,
+            )?),
             keyring: Keyring::new(options.credentials, options.access),
             retry_for: options.retry_for,
             notice: options.notice,
-            bases: Mutex::default(),
+            bases: Arc::default(),
         };
         Ok(Self {
             exchange: Arc::new(exchange),
         })
+    }
+
+    /// The same registries with other credentials: connections, and what is trusted, are shared, tokens are not.
+    #[must_use]
+    pub fn with_credentials(&self, credentials: Credentials) -> Self {
+        let shared = &self.exchange;
+        Self {
+            exchange: Arc::new(Exchange {
+                line: Arc::clone(&shared.line),
+                keyring: shared.keyring.with(credentials),
+                retry_for: shared.retry_for,
+                notice: shared.notice,
+                bases: Arc::clone(&shared.bases),
+            }),
+        }
     }
 
     /// Asks for a manifest's digest; `None` when it is absent.

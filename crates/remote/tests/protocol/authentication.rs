@@ -138,6 +138,30 @@ async fn basic_is_sent_unasked_after_the_first_challenge() {
 }
 
 #[tokio::test]
+async fn whoever_shares_connections_shows_only_credentials_of_his_own() {
+    let server = Server::start(|seen, _| match seen.header("authorization") {
+        Some(BASIC) => manifest(),
+        _ => basic_challenge(),
+    })
+    .await;
+    let image = repository(&server, "a/b");
+    let ours = registry(&login(&server));
+    get(&ours, &image).await.expect("the password is right");
+    let theirs = ours.with_credentials(Credentials::default());
+    let error = get(&theirs, &image).await.expect_err("it has none");
+    assert_eq!(error.status(), Some(401));
+    assert_eq!(theirs.credential_used(&server.address), None);
+    get(&ours, &image).await.expect("the password is right");
+    let shown: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|seen| seen.header("authorization").is_some())
+        .collect();
+    assert_eq!(shown, [false, true, false, true]);
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
 async fn an_identity_token_is_exchanged() {
     let server =
         Server::start(
