@@ -17,7 +17,6 @@ use std::sync::Arc;
 use futures_util::AsyncBufReadExt as _;
 use http::Request;
 use serde::Deserialize;
-use serde::de::MapAccess;
 use tekseal_core::run::RunKind;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -25,7 +24,7 @@ use crate::answers::Streamed;
 use crate::client::Cluster;
 use crate::error::{Cause, Error, Operation};
 use crate::items::{Items, ListError, Part};
-use crate::lenient::{self, Lenient, Member};
+use crate::lenient::{Lenient, members};
 use crate::runs::{self, RunRef};
 
 /// The most that the children of one PipelineRun may be together, in bytes as the API server prints them.
@@ -354,31 +353,13 @@ struct Name {
     name: Option<String>,
 }
 
-impl lenient::Part for Named {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "metadata" => value.into(&mut self.metadata),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Named {
+    "metadata" => metadata,
+});
 
-impl lenient::Part for Name {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "name" => value.into(&mut self.name),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Name {
+    "name" => name,
+});
 
 #[cfg(test)]
 mod tests {

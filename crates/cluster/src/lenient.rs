@@ -38,6 +38,25 @@ pub(crate) trait Part: Default {
     }
 }
 
+/// Makes a part of members that each have a field of their own.
+macro_rules! members {
+    ($part:ident { $($name:literal => $field:ident),+ $(,)? }) => {
+        impl $crate::lenient::Part for $part {
+            fn member<'de, A: serde::de::MapAccess<'de>>(
+                &mut self,
+                name: &str,
+                value: $crate::lenient::Member<'_, A>,
+            ) -> Result<(), A::Error> {
+                match name {
+                    $($name => value.into(&mut self.$field),)+
+                    _ => value.skip(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use members;
+
 /// The value of a member, not read yet.
 pub(crate) struct Member<'m, A>(&'m mut A);
 

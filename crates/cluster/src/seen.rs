@@ -21,7 +21,7 @@ use tekseal_core::run::RunKind;
 
 use crate::client::Cluster;
 use crate::error::{Error, Operation};
-use crate::lenient::{Lenient, Member, Part};
+use crate::lenient::{Lenient, Member, Part, members};
 use crate::runs::{RunRef, is_name};
 
 /// The annotations that are kept, and how many bytes of each: tenants write what they like. A longer value is cut, but stays longer than
@@ -397,68 +397,32 @@ struct Condition {
     status: Option<String>,
 }
 
-impl Part for Document {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "metadata" => value.into(&mut self.metadata),
-            "spec" => value.into(&mut self.spec),
-            "status" => value.into(&mut self.status),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Document {
+    "metadata" => metadata,
+    "spec" => spec,
+    "status" => status,
+});
 
-impl Part for Metadata {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "name" => value.into(&mut self.name),
-            "namespace" => value.into(&mut self.namespace),
-            "uid" => value.into(&mut self.uid),
-            "resourceVersion" => value.into(&mut self.resource_version),
-            "creationTimestamp" => value.into(&mut self.created),
-            "deletionTimestamp" => value.into(&mut self.deleted),
-            "annotations" => value.into(&mut self.annotations),
-            "finalizers" => value.into(&mut self.finalizers),
-            "ownerReferences" => value.into(&mut self.owners),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Metadata {
+    "name" => name,
+    "namespace" => namespace,
+    "uid" => uid,
+    "resourceVersion" => resource_version,
+    "creationTimestamp" => created,
+    "deletionTimestamp" => deleted,
+    "annotations" => annotations,
+    "finalizers" => finalizers,
+    "ownerReferences" => owners,
+});
 
-impl Part for Spec {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "managedBy" => value.into(&mut self.managed_by),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Spec {
+    "managedBy" => managed_by,
+});
 
-impl Part for Status {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "conditions" => value.into(&mut self.succeeded),
-            "completionTime" => value.into(&mut self.completed),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Status {
+    "conditions" => succeeded,
+    "completionTime" => completed,
+});
 
 impl Part for Annotations {
     fn member<'de, A: MapAccess<'de>>(
@@ -494,21 +458,12 @@ impl Part for Owners {
     }
 }
 
-impl Part for Reference {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "kind" => value.into(&mut self.kind),
-            "name" => value.into(&mut self.name),
-            "uid" => value.into(&mut self.uid),
-            "controller" => value.into(&mut self.controller),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Reference {
+    "kind" => kind,
+    "name" => name,
+    "uid" => uid,
+    "controller" => controller,
+});
 
 impl Reference {
     /// The PipelineRun in control. What no run is called and no API server gives for a uid is none, so that nobody keeps it.
@@ -534,19 +489,10 @@ impl Part for Succeeded {
     }
 }
 
-impl Part for Condition {
-    fn member<'de, A: MapAccess<'de>>(
-        &mut self,
-        name: &str,
-        value: Member<'_, A>,
-    ) -> Result<(), A::Error> {
-        match name {
-            "type" => value.into(&mut self.kind),
-            "status" => value.into(&mut self.status),
-            _ => value.skip(),
-        }
-    }
-}
+members!(Condition {
+    "type" => kind,
+    "status" => status,
+});
 
 impl Part for Option<String> {
     fn of_text(text: &str) -> Self {
