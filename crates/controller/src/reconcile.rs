@@ -278,11 +278,13 @@ impl Attempt<'_> {
 
     /// The run as it is now; nothing if it is gone or another.
     async fn read(&self) -> Result<Option<Fresh>, tekseal_cluster::Error> {
+        let reader = self.context.room.read().await;
         let document = match self.context.cluster.run(self.run).await {
             Ok(document) => document,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
+        drop(reader);
         let seen = seen(&document, self.run)?;
         Ok((seen.uid() == self.task.uid).then_some(Fresh { document, seen }))
     }

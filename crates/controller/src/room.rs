@@ -7,25 +7,40 @@ use crate::prepare::MOST_PAYLOAD;
 /// What room is counted in, in bytes. Runs below it take none: hundreds of them fit.
 const UNIT: usize = 64 * 1024;
 /// All there is. Whoever wants more takes all of it, and is alone then.
-const UNITS: usize = 2 * 1024 * 1024 / UNIT;
+const UNITS: usize = 1024 * 1024 / UNIT;
 const _: () = assert!(UNITS * UNIT <= MOST_PAYLOAD);
+
+/// How many documents are read at once: one is held twice while it arrives, and it is not known before how large it is.
+const READERS: usize = 4;
 
 /// Room for what is made of documents.
 #[derive(Debug)]
-pub(crate) struct Room(Semaphore);
+pub(crate) struct Room {
+    units: Semaphore,
+    readers: Semaphore,
+}
 
 impl Default for Room {
     fn default() -> Self {
-        Self(Semaphore::new(UNITS))
+        Self {
+            units: Semaphore::new(UNITS),
+            readers: Semaphore::new(READERS),
+        }
     }
 }
 
 impl Room {
+    /// Waits for room to read a document in.
+    pub(crate) async fn read(&self) -> SemaphorePermit<'_> {
+        let permit = self.readers.acquire().await;
+        permit.expect("it is never closed")
+    }
+
     /// Waits for room for what is made of documents of so many bytes. Whoever has it must not wait for what others need who wait for it.
     pub(crate) async fn take(&self, bytes: usize) -> SemaphorePermit<'_> {
         let units = (bytes / UNIT).min(UNITS);
         let units = u32::try_from(units).expect("there are few units");
-        let permit = self.0.acquire_many(units).await;
+        let permit = self.units.acquire_many(units).await;
         permit.expect("it is never closed")
     }
 }
