@@ -25,7 +25,8 @@ mod tls;
 
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
-    ApiRequest, ApiServer, ApiSetup, Audit, Client, Daemon, Node, Watch, kubectl, object_path,
+    ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Daemon, Node, Watch, kubectl,
+    object_path,
 };
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};

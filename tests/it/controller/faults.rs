@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tekseal_harness::{ApiServer, Registry, Run, object_path};
 
 use super::stand::{
-    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, is_signed_once, layers,
-    replace, results_at, time,
+    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, alone, annotation, is_signed_once,
+    layers, replace, results_at, time, with_needs,
 };
 use crate::workshop::plain_key;
 
@@ -98,20 +98,9 @@ fn an_api_server_that_restarts_is_waited_for() {
         "metadata": {"name": "chains-config", "namespace": system},
         "data": {"artifacts.taskrun.storage": "oci", "tekseal.registries": registry.address()},
     }));
-    let controller = Run::tool(CONTROLLER)
-        .arg("--kubeconfig")
-        .arg(api.kubeconfig())
-        .args([
-            "--system-namespace",
-            &system,
-            "--namespace",
-            &builds,
-            "--signing-secrets",
-        ])
-        .arg(folder.path())
-        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
-        .timeout(Duration::from_secs(300))
-        .start();
+    let command = Run::tool(CONTROLLER);
+    let command = with_needs(command, &api, &system, &builds, folder.path());
+    let controller = alone(command).timeout(Duration::from_secs(300)).start();
     let create = |api: &ApiServer, name: &str| {
         let mut run = api.create(&json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tekseal_harness::{ApiServer, Registry, Request, Run, Running, object_path};
 
-use super::stand::{CONTROLLER, OCI, PATIENCE, REASON, SIGNED, Stand, annotation, now, results_at};
+use super::stand::{
+    CONTROLLER, OCI, PATIENCE, REASON, SIGNED, Stand, alone, annotation, now, results_at,
+    with_needs,
+};
 use crate::workshop::plain_key;
 
 /// What the program may have: the Deployment lets it have half as much again, for the kernel's buffers.
@@ -30,6 +33,16 @@ fn large(stand: &Stand, name: &str, results: Value, description: &str) -> Value 
     let path = format!("{}/status", object_path(&run));
     let status = json!({"taskSpec": {"description": description}});
     stand.api.patch(&path, &json!({ "status": status }))
+}
+
+/// Waits until all of them are signed.
+#[track_caller]
+fn are_signed(stand: &Stand, runs: &[Value]) {
+    for run in runs {
+        let run = stand.wait_marked(run);
+        let reason = annotation(&run, REASON);
+        assert_eq!(annotation(&run, SIGNED), Some("true"), "{reason:?}");
+    }
 }
 
 /// A PipelineRun, completed a moment ago, that names these TaskRuns as its children.
@@ -67,15 +80,7 @@ fn large_runs_that_are_listed_at_a_start_are_signed_within_the_memory_limit() {
         })
         .collect();
     let controller = stand.start();
-    for run in &runs {
-        let run = stand.wait_marked(run);
-        assert_eq!(
-            annotation(&run, SIGNED),
-            Some("true"),
-            "{:?}",
-            annotation(&run, REASON)
-        );
-    }
+    are_signed(&stand, &runs);
     let peak = peak_mib(&controller);
     assert!(peak < LIMIT_MIB, "{peak} MiB");
 }
@@ -109,19 +114,8 @@ fn large_payloads_of_many_runs_at_once_stay_within_the_memory_limit() {
                 .patch(&object_path(&run), &json!({"spec": {"params": params}}))
         })
         .collect();
-    let controller = stand
-        .watching_namespaces(Run::tool(CONTROLLER), &namespaces.join(","))
-        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
-        .start();
-    for run in &runs {
-        let run = stand.wait_marked(run);
-        assert_eq!(
-            annotation(&run, SIGNED),
-            Some("true"),
-            "{:?}",
-            annotation(&run, REASON)
-        );
-    }
+    let controller = stand.command_for(&namespaces.join(",")).start();
+    are_signed(&stand, &runs);
     let peak = peak_mib(&controller);
     println!("{peak} MiB at the most");
     assert!(peak < LIMIT_MIB, "{peak} MiB");
@@ -229,20 +223,9 @@ fn a_run_with_fields_of_odd_types_hides_no_other() {
     };
     let mut odd_runs = odd("listed");
     let before = good("before");
-    let _controller = Run::tool("tekseal-controller")
-        .arg("--kubeconfig")
-        .arg(api.kubeconfig())
-        .args([
-            "--system-namespace",
-            &system,
-            "--namespace",
-            &builds,
-            "--signing-secrets",
-        ])
-        .arg(folder.path())
-        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
-        .timeout(PATIENCE * 5)
-        .start();
+    let command = Run::tool(CONTROLLER);
+    let command = with_needs(command, &api, &system, &builds, folder.path());
+    let _controller = alone(command).timeout(PATIENCE * 5).start();
     let is_marked = |run: &Value| annotation(run, SIGNED).is_some();
     let marked = |run: &Value| api.wait_within(PATIENCE, &object_path(run), is_marked);
     assert_eq!(annotation(&marked(&before), SIGNED), Some("true"));

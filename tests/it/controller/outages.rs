@@ -4,11 +4,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tekseal_harness::{Moment, Proxy, Registry, Run};
+use tekseal_harness::{Moment, Proxy, Registry};
 
-use super::stand::{
-    CONTROLLER, OCI, REASON, SIGNED, Stand, annotation, is_signed_once, results_at,
-};
+use super::stand::{OCI, REASON, SIGNED, Stand, annotation, is_signed_once, results_at};
 
 /// How long a request may hang, its attempt may be tried again, and others may have their turn before.
 const HANGING: Duration = Duration::from_secs(240);
@@ -146,8 +144,7 @@ fn a_namespace_whose_registry_hangs_leaves_slots_to_the_others() {
     let other = stand.api.namespace();
     let namespaces = format!("{},{other}", stand.builds);
     let _controller = stand
-        .watching_namespaces(Run::tool(CONTROLLER), &namespaces)
-        .args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
+        .command_for(&namespaces)
         .args(["--concurrency", "2"])
         .start();
     for name in ["ill-1", "ill-2", "ill-3", "ill-4"] {

@@ -99,28 +99,21 @@ impl Stand {
 
     /// The command of the controller, for the runs of this stand.
     pub(super) fn command(&self) -> Run {
-        self.watching(Run::tool(CONTROLLER)).args([
-            "--listen",
-            "127.0.0.1:0",
-            "--leader-elect=false",
-        ])
+        self.command_for(&self.builds)
+    }
+
+    /// The same for the runs of these namespaces, separated by commas.
+    pub(super) fn command_for(&self, namespaces: &str) -> Run {
+        alone(self.with_needs(Run::tool(CONTROLLER), namespaces))
     }
 
     /// The controller, or another build of it, with what it needs for the runs of this stand.
     pub(super) fn watching(&self, controller: Run) -> Run {
-        self.watching_namespaces(controller, &self.builds)
+        self.with_needs(controller, &self.builds)
     }
 
-    /// The same for the runs of these namespaces, separated by commas.
-    pub(super) fn watching_namespaces(&self, controller: Run, namespaces: &str) -> Run {
-        controller
-            .arg("--kubeconfig")
-            .arg(self.api.kubeconfig())
-            .args(["--system-namespace", &self.system])
-            .args(["--namespace", namespaces])
-            .arg("--signing-secrets")
-            .arg(self.keys())
-            .timeout(Duration::from_secs(600))
+    fn with_needs(&self, controller: Run, namespaces: &str) -> Run {
+        with_needs(controller, self.api, &self.system, namespaces, &self.keys())
     }
 
     /// Starts the controller.
@@ -270,6 +263,28 @@ impl Stand {
             .arg(self.public_key())
             .arg(image)
     }
+}
+
+/// A controller with what it needs for the runs of these namespaces, separated by commas.
+pub(super) fn with_needs(
+    controller: Run,
+    api: &ApiServer,
+    system: &str,
+    namespaces: &str,
+    keys: &Path,
+) -> Run {
+    controller
+        .arg("--kubeconfig")
+        .arg(api.kubeconfig())
+        .args(["--system-namespace", system, "--namespace", namespaces])
+        .arg("--signing-secrets")
+        .arg(keys)
+        .timeout(Duration::from_secs(600))
+}
+
+/// The only one, at a free port.
+pub(super) fn alone(controller: Run) -> Run {
+    controller.args(["--listen", "127.0.0.1:0", "--leader-elect=false"])
 }
 
 /// Results that name an image of the registry at an address.

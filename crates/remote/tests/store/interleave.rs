@@ -83,8 +83,19 @@ async fn both_look_then_a_writes_then_b_writes_then_a_looks_back() {
     );
     let (a_gates, b_gates) = (a.hold(), b.hold());
     let (a_run, b_run) = (a.start(), b.start());
-    let (a_write, mut a_back) = about_to_write(&a, a_gates).await;
-    let (b_write, mut b_back) = about_to_write(&b, b_gates).await;
+    b_overwrites_a(&registry, (&a, a_gates), (&b, b_gates)).await;
+    let (a_stored, b_stored) = (finished(a_run).await, finished(b_run).await);
+    assert_kept(&registry, &[(&a, a_stored), (&b, b_stored)]);
+}
+
+/// Both have looked; a writes, then b, and only then may a look back.
+async fn b_overwrites_a(
+    registry: &Double,
+    (a, a_gates): (&Writer, (Gate, Gate)),
+    (b, b_gates): (&Writer, (Gate, Gate)),
+) {
+    let (a_write, mut a_back) = about_to_write(a, a_gates).await;
+    let (b_write, mut b_back) = about_to_write(b, b_gates).await;
     a_write.release();
     a_back.arrived().await;
     b_write.release();
@@ -96,8 +107,6 @@ async fn both_look_then_a_writes_then_b_writes_then_a_looks_back() {
     );
     a_back.release();
     b_back.release();
-    let (a_stored, b_stored) = (finished(a_run).await, finished(b_run).await);
-    assert_kept(&registry, &[(&a, a_stored), (&b, b_stored)]);
 }
 
 /// Waits until the write is held. A HEAD that comes before it is the second look of a writer on a slow machine: it is let through,
@@ -152,14 +161,7 @@ async fn who_is_overwritten_before_the_look_at_once_waits_as_everybody_does() {
         store::append_early(&client, &of_a, Tag::Signatures, &new, &never).await
     });
     let b_run = b.start();
-    let (a_write, mut a_back) = about_to_write(&a, a_gates).await;
-    let (b_write, mut b_back) = about_to_write(&b, b_gates).await;
-    a_write.release();
-    a_back.arrived().await;
-    b_write.release();
-    b_back.arrived().await;
-    a_back.release();
-    b_back.release();
+    b_overwrites_a(&registry, (&a, a_gates), (&b, b_gates)).await;
     let (a_stored, left) = soon(a_run).await.expect("it ends").expect("it gets there");
     assert_eq!(left, None, "it waited");
     let b_stored = finished(b_run).await;

@@ -12,6 +12,7 @@
 //! With kubelet and Tekton it is a [`Node`], which `tests/cluster/run` starts beside the tests.
 
 mod audit;
+mod chains;
 mod client;
 mod connection;
 mod node;
@@ -37,6 +38,7 @@ use crate::run::Run;
 use crate::tls::Certificates;
 
 pub use self::audit::{ApiRequest, Audit};
+pub use self::chains::Chains;
 pub use self::client::{Client, Watch, object_path};
 pub use self::node::Node;
 pub use self::peers::kubectl;

@@ -4,32 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-use tekseal_harness::{ApiServer, Daemon, Node, Registry, Request, Run, Running, object_path};
+use tekseal_harness::{ApiServer, Chains, Daemon, Node, Registry, Run, Running, object_path};
 
 use crate::workshop::plain_key;
 
 /// Chains' own YAML has this namespace; ours is told the same one.
-const SYSTEM: &str = "tekton-chains";
+const SYSTEM: &str = Chains::NAMESPACE;
 const PREFIX: &str = "chains.tekton.dev/";
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Chains reads its key from a fixed folder, so it gets an `/etc` of its own, in a mount namespace.
-const WITH_OWN_ETC: &str = r#"etc=$1; shift
-for file in hosts nsswitch.conf passwd resolv.conf; do [ ! -e /etc/$file ] || cp -L /etc/$file "$etc"; done
-mount --bind "$etc" /etc && exec env -i "$@""#;
-/// Of its release: a version, leadership, logs, metrics.
-const SETTINGS: [&str; 4] = [
-    "config-info.yaml",
-    "config-leader-election.yaml",
-    "config-logging.yaml",
-    "config-observability.yaml",
-];
 
 /// What a controller left: annotation `payload-KEY` of a run, or tag and number of a layer, and the payload.
 pub(super) type Payloads = BTreeMap<(String, String), Vec<u8>>;
@@ -44,7 +32,7 @@ pub(super) enum Who {
 pub(super) struct Arena {
     pub(super) api: ApiServer,
     pub(super) registry: Registry,
-    chains: PathBuf,
+    chains: Chains,
 }
 
 /// A controller that runs until this value is dropped.
@@ -56,13 +44,11 @@ enum Controller {
 impl Arena {
     /// Panics where a peer is missing.
     pub(super) fn new() -> Self {
-        let chains = Node::here().chains();
-        let program = chains.join("chains-controller");
-        assert!(
-            program.is_file(),
-            "{} is missing: run tests/peers --node",
-            program.display()
-        );
+        let folder = Node::here().chains();
+        let chains = Chains::in_folder(&folder);
+        let chains = chains.unwrap_or_else(|| {
+            panic!("{} is missing: run tests/peers --node", folder.display());
+        });
         // Without a route to anywhere it does not find an address of its own.
         let (address, _) = Node::here()
             .address()
@@ -79,13 +65,7 @@ impl Arena {
         };
         fs::copy(plain_key().0, arena.keys().join("x509.pem")).expect("the fixture is there");
         arena.namespace(SYSTEM);
-        for file in SETTINGS {
-            let yaml = fs::read(arena.chains.join("config").join(file)).expect("it is released");
-            let path = format!("/api/v1/namespaces/{SYSTEM}/configmaps");
-            let request = Request::new("POST", &path).body("application/yaml", &yaml);
-            let answer = arena.api.send(&request).expect("the server answers");
-            assert_eq!(answer.status, 201, "{file}: {}", answer.text());
-        }
+        arena.chains.create_settings(&arena.api);
         arena
     }
 
@@ -220,32 +200,14 @@ impl Arena {
         self.api.delete(&format!(
             "/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
         ));
-        let folder = self.api.make_folder("chains");
-        let text = |path: &Path| path.display().to_string();
-        let args = [
-            "--mount",
-            "sh",
-            "-c",
-            WITH_OWN_ETC,
-            "sh",
-            &text(&self.etc()),
-            &format!("HOME={}", folder.display()),
-            &format!("SYSTEM_NAMESPACE={SYSTEM}"),
-            "METRICS_DOMAIN=tekton.dev/chains",
-            // The node's Tekton has the usual ports.
-            "METRICS_PROMETHEUS_PORT=19092",
-            "PROBES_PORT=18082",
-            "CONFIG_OBSERVABILITY_NAME=tekton-chains-config-observability",
-            "CONFIG_LEADERELECTION_NAME=tekton-chains-config-leader-election",
-            "KUBERNETES_MIN_VERSION=v1.28.0",
-            "POD_NAME=chains",
-            &text(&self.chains.join("chains-controller")),
-            &format!("-kubeconfig={kubeconfig}"),
+        // The node's Tekton has the usual ports.
+        let variables = ["METRICS_PROMETHEUS_PORT=19092", "PROBES_PORT=18082"];
+        let flags = [
             "-threads-per-controller=8",
             "-kube-api-qps=500",
             "-kube-api-burst=1000",
         ];
-        Controller::Chains(Daemon::start(Path::new("unshare"), args, &folder))
+        Controller::Chains(self.chains.start(&self.api, &variables, &flags))
     }
 
     fn list(&self, resource: &str) -> Vec<Value> {
@@ -275,15 +237,9 @@ impl Arena {
         self.api.patch(&object_path(run), &changes);
     }
 
-    /// The folder that stands in place of `/etc` for Chains.
-    fn etc(&self) -> PathBuf {
-        self.api.make_folder("etc")
-    }
-
     /// The folder in place of the mounted Secret.
     fn keys(&self) -> PathBuf {
-        self.etc();
-        self.api.make_folder("etc/signing-secrets")
+        Chains::keys(&self.api)
     }
 }
 

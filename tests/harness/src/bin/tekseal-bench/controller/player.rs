@@ -5,25 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tekseal_harness::{Daemon, Request, Run};
+use tekseal_harness::{Chains, Daemon, Run};
 
 use super::arena::Arena;
 
 const PASSWORD: &str = "benchmark";
 /// Where both programs expect their configuration; the name is fixed in Chains' own YAML.
-const SYSTEM: &str = "tekton-chains";
-
-/// Chains reads its key from a fixed folder, so it gets an `/etc` of its own, in a mount namespace: the machine's stays as it is.
-const WITH_OWN_ETC: &str = r#"etc=$1; shift
-for file in hosts nsswitch.conf passwd resolv.conf; do [ ! -e /etc/$file ] || cp -L /etc/$file "$etc"; done
-mount --bind "$etc" /etc && exec env -i "$@""#;
-/// A file of the release that tells a version, one of leadership, one of logs, one of metrics.
-const SETTINGS: [&str; 4] = [
-    "config-info.yaml",
-    "config-leader-election.yaml",
-    "config-logging.yaml",
-    "config-observability.yaml",
-];
+const SYSTEM: &str = Chains::NAMESPACE;
 
 /// A program with its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,10 +73,7 @@ impl Programs {
     pub(super) fn has(&self, program: Program) -> bool {
         match program {
             Program::Tekseal => self.own.join("tekseal-controller").is_file(),
-            Program::Chains | Program::ChainsTuned => self
-                .chains
-                .as_ref()
-                .is_some_and(|folder| folder.join("chains-controller").is_file()),
+            Program::Chains | Program::ChainsTuned => self.chains().is_some(),
         }
     }
 
@@ -115,10 +100,8 @@ impl Programs {
                 data.insert("tekseal.registries", arena.registry());
             }
             Program::Chains | Program::ChainsTuned => {
-                let config = self.chains_folder().join("config");
-                for file in SETTINGS {
-                    create_yaml(arena, &config.join(file));
-                }
+                let chains = self.chains().expect("it was looked for before");
+                chains.create_settings(api);
             }
         }
         api.create(&json!({
@@ -131,39 +114,21 @@ impl Programs {
 
     /// Starts it.
     pub(super) fn start(&self, program: Program, arena: &Arena) -> Player {
-        let kubeconfig = text(&arena.api.kubeconfig());
-        let folder = arena.api.make_folder("program");
+        let api = &arena.api;
         let daemon = match program {
             Program::Tekseal => Daemon::start(
                 &self.own.join("tekseal-controller"),
                 [
                     "--kubeconfig",
-                    &kubeconfig,
+                    &text(&api.kubeconfig()),
                     "--signing-secrets",
                     &text(&keys(arena)),
                 ],
-                &folder,
+                &api.make_folder("program"),
             ),
             Program::Chains | Program::ChainsTuned => {
-                let mut args = vec!["--mount".to_owned()];
-                if !nix::unistd::geteuid().is_root() {
-                    args.insert(0, "--map-root-user".to_owned());
-                }
-                args.extend(["sh", "-c", WITH_OWN_ETC, "sh"].map(str::to_owned));
-                args.push(text(&etc(arena)));
-                args.extend([
-                    format!("HOME={}", folder.display()),
-                    format!("SYSTEM_NAMESPACE={SYSTEM}"),
-                    "METRICS_DOMAIN=tekton.dev/chains".to_owned(),
-                    "CONFIG_OBSERVABILITY_NAME=tekton-chains-config-observability".to_owned(),
-                    "CONFIG_LEADERELECTION_NAME=tekton-chains-config-leader-election".to_owned(),
-                    "KUBERNETES_MIN_VERSION=v1.28.0".to_owned(),
-                    "POD_NAME=chains".to_owned(),
-                    text(&self.chains_folder().join("chains-controller")),
-                    format!("-kubeconfig={kubeconfig}"),
-                ]);
-                args.extend(program.flags().iter().map(|flag| (*flag).to_owned()));
-                Daemon::start(Path::new("unshare"), args, &folder)
+                let chains = self.chains().expect("it was looked for before");
+                chains.start(api, &[], program.flags())
             }
         };
         Player { daemon }
@@ -212,9 +177,8 @@ impl Programs {
         }
     }
 
-    fn chains_folder(&self) -> &Path {
-        let folder = self.chains.as_deref();
-        folder.expect("it was looked for before")
+    fn chains(&self) -> Option<Chains> {
+        Chains::in_folder(self.chains.as_deref()?)
     }
 }
 
@@ -230,30 +194,9 @@ impl Player {
     }
 }
 
-/// The folder that stands in place of `/etc`.
-fn etc(arena: &Arena) -> PathBuf {
-    arena.api.make_folder("etc")
-}
-
 /// The folder in place of the mounted Secret.
 fn keys(arena: &Arena) -> PathBuf {
-    etc(arena);
-    arena.api.make_folder("etc/signing-secrets")
-}
-
-/// Creates the one object of a file.
-fn create_yaml(arena: &Arena, file: &Path) {
-    let yaml = fs::read(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    let path = format!("/api/v1/namespaces/{SYSTEM}/configmaps");
-    let request = Request::new("POST", &path).body("application/yaml", &yaml);
-    let answer = arena.api.send(&request);
-    let answer = answer.unwrap_or_else(|e| panic!("{}: {e}", file.display()));
-    assert!(
-        answer.status == 201,
-        "{}: {}",
-        file.display(),
-        answer.text()
-    );
+    Chains::keys(&arena.api)
 }
 
 fn text(path: &Path) -> String {
