@@ -114,11 +114,7 @@ pub async fn store(
     items: Vec<Item>,
     key: PublicKey,
 ) -> Result<Vec<Stored>, Box<StoreFailure>> {
-    let store = Store {
-        registry: registry.clone(),
-        items: Arc::new(items),
-        key: Arc::new(key),
-    };
+    let store = Store::new(registry, items, key);
     let (stored, _) = store.all(Settle::Here).await?;
     Ok(stored)
 }
@@ -133,11 +129,7 @@ pub async fn store_early(
     items: Vec<Item>,
     key: PublicKey,
 ) -> Result<(Vec<Stored>, Option<LookBack>), Box<StoreFailure>> {
-    let store = Store {
-        registry: registry.clone(),
-        items: Arc::new(items),
-        key: Arc::new(key),
-    };
+    let store = Store::new(registry, items, key);
     let (stored, settles) = store.all(Settle::Later).await?;
     let look_back = settles.map(|at| LookBack {
         written: written(&stored),
@@ -219,6 +211,14 @@ struct Store {
 type Written = Result<(store::Stored, Option<Instant>), store::Error>;
 
 impl Store {
+    fn new(registry: &Registry, items: Vec<Item>, key: PublicKey) -> Self {
+        Self {
+            registry: registry.clone(),
+            items: Arc::new(items),
+            key: Arc::new(key),
+        }
+    }
+
     /// Everything, and when the last of its writes has settled, where one has not yet.
     async fn all(
         &self,

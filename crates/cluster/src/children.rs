@@ -38,7 +38,7 @@ const LITTLE: usize = 1024 * 1024;
 /// Room is counted in so many bytes.
 const UNIT: usize = 1024;
 
-/// Whoever needs all that one may need finds it, and eight at once, as many as the controller works on, begin without waiting.
+/// Whoever needs all that one may need finds it, and eight at once, as many as the controller works on in one namespace, begin without waiting.
 const _: () = assert!(ONE + MOST_CHILDREN_BYTES <= ROOM && 8 * (ONE + LITTLE) <= ROOM);
 
 /// How many children are listed with one request.

@@ -154,7 +154,6 @@ async fn prepare(
         turns: Turns::new(storing::COURTESY),
         labels: Kept::new(reconcile::LABELS, reconcile::MOST_LABELS),
         mended: Notify::new(),
-        attempt: reconcile::ATTEMPT,
         metrics,
         health,
         cluster: cluster.clone(),

@@ -10,6 +10,7 @@
 //! Nothing says signed before every signature was seen in every place that it belongs to. Whatever is done twice, after a crash or an old
 //! event, gives the same bytes, which are stored once. A failure is on the run, in an Event and in the log, with its reason.
 
+mod attesting;
 mod waiting;
 
 use std::collections::{BTreeMap, HashSet};
@@ -17,16 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tekseal_attest::{LookBack, StoreFailure};
+use tekseal_attest::LookBack;
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::Metrics;
-use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Blame, Digest};
-use tekseal_remote::Registry;
-use tekseal_remote::registry::Reference;
 use tekseal_signing::Signer;
 use tokio::sync::{Notify, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -36,19 +34,18 @@ use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
 use crate::memory::{Memory, Vouches};
-use crate::note::{self, InAnnotations};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
 use crate::room::Room;
-use crate::storing::{Stored, Storing, Turns};
+use crate::storing::Turns;
 use crate::trouble::{Stage, Trouble, chain};
 use crate::written::Written;
 
 /// How long an attempt may take up to its last change of the run, beside [`EACH_IMAGE`]. What is under way then is dropped, as a crash would
 /// drop it: nothing was written on the run, and what was stored is found there the next time. Registries get a minute for a tag that many
 /// write to, and 10 s for everything else.
-pub(crate) const ATTEMPT: Duration = Duration::from_secs(120);
+const ATTEMPT: Duration = Duration::from_secs(120);
 /// How much longer for each image that the run names: there may be thousands.
 const EACH_IMAGE: Duration = Duration::from_millis(250);
 /// For how long the labels of a namespace are believed.
@@ -83,11 +80,15 @@ pub(crate) struct Context {
     pub(crate) labels: Kept<String, BTreeMap<String, String>>,
     /// Configuration or key changed: what waits for that may be looked at again.
     pub(crate) mended: Notify,
-    /// How long an attempt may take: [`ATTEMPT`].
-    pub(crate) attempt: Duration,
 }
 
 impl Context {
+    /// The document of a run; few are read at once.
+    async fn run(&self, run: &RunRef) -> Result<String, Error> {
+        let _reader = self.room.read().await;
+        self.cluster.run(run).await
+    }
+
     /// What is to be done with a run, as things are now.
     pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
         if let Some(mark) = run.annotation(marks::SIGNED)
@@ -277,14 +278,12 @@ impl Attempt<'_> {
     }
 
     /// The run as it is now; nothing if it is gone or another.
-    async fn read(&self) -> Result<Option<Fresh>, tekseal_cluster::Error> {
-        let reader = self.context.room.read().await;
-        let document = match self.context.cluster.run(self.run).await {
+    async fn read(&self) -> Result<Option<Fresh>, Error> {
+        let document = match self.context.run(self.run).await {
             Ok(document) => document,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        drop(reader);
         let seen = seen(&document, self.run)?;
         Ok((seen.uid() == self.task.uid).then_some(Fresh { document, seen }))
     }
@@ -307,9 +306,8 @@ impl Attempt<'_> {
 
     /// The keys for this run's namespace.
     async fn means(&self, live: &Arc<Live>) -> Result<Means, String> {
-        let limit = self.context.attempt;
-        let means = timeout(limit, self.read_means(live)).await;
-        means.unwrap_or_else(|_| Err(format!("reading the key {}", took_longer(limit))))
+        let means = timeout(ATTEMPT, self.read_means(live)).await;
+        means.unwrap_or_else(|_| Err(format!("reading the key {}", took_longer(ATTEMPT))))
     }
 
     async fn read_means(&self, live: &Arc<Live>) -> Result<Means, String> {
@@ -376,10 +374,10 @@ impl Attempt<'_> {
 
     /// Gives what was stored and has not settled yet.
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<Vec<LookBack>, Trouble> {
-        let (begun, limit) = (Instant::now(), self.context.attempt);
-        let (prepared, _room) = within(begun, limit, self.prepare(fresh, means)).await?;
+        let begun = Instant::now();
+        let (prepared, _room) = within(begun, ATTEMPT, self.prepare(fresh, means)).await?;
         let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
-        let limit = limit.saturating_add(EACH_IMAGE.saturating_mul(images));
+        let limit = ATTEMPT.saturating_add(EACH_IMAGE.saturating_mul(images));
         let mut end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
         let look_backs = std::mem::take(&mut end.look_backs);
         // Not cut short any more: nobody could say whether the change was made.
@@ -402,76 +400,6 @@ impl Attempt<'_> {
         let room = self.context.room.take(bytes).await;
         let prepared = prepare::prepare(&fresh.document, &children.documents, &means.live.config)?;
         Ok((prepared, room))
-    }
-
-    /// Signs and stores.
-    async fn attest(
-        &self,
-        fresh: &Fresh,
-        means: &Means,
-        prepared: Prepared,
-    ) -> Result<End, Trouble> {
-        let config = &means.live.config;
-        let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
-            true => {
-                let registry = self.registry(&prepared, means).await?;
-                if config.rules().absent_images == AbsentRule::Refuse {
-                    self.are_there(&registry, &prepared).await?;
-                }
-                Some(registry)
-            }
-            false => None,
-        };
-        let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
-        let signed = payloads
-            .iter()
-            .map(|payload| means.signer.sign_payload(payload))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Trouble::last(Stage::Signing, &error))?;
-        for _ in &signed {
-            self.context.metrics.signed(self.run.kind);
-        }
-        let mut stored = Stored::default();
-        if let Some(registry) = &registry {
-            stored = self.store(registry, &prepared, &signed, means).await?;
-        }
-        let Stored { places, look_backs } = stored;
-        let mut in_annotations = Vec::new();
-        for (at, piece) in prepared.pieces.iter().enumerate() {
-            if let Some(key) = &piece.annotation {
-                in_annotations.push(InAnnotations {
-                    key,
-                    payload: piece.payload.bytes(),
-                    signed: &signed[at],
-                    elsewhere: places.get(&at).cloned().unwrap_or_default(),
-                });
-            }
-        }
-        let annotations = note::annotations(&fresh.document, &in_annotations)?;
-        let kept = |at: usize| places.contains_key(&at) || prepared.pieces[at].annotation.is_some();
-        let digests: Vec<Digest> = (0..payloads.len())
-            .filter(|&at| kept(at))
-            .map(|at| Digest::of(payloads[at].bytes()))
-            .collect();
-        let outcome = match digests.is_empty() {
-            true => Outcome::Nothing,
-            false => Outcome::Signed,
-        };
-        let mut gaps = prepared.gaps.clone();
-        if outcome == Outcome::Nothing && gaps.is_empty() {
-            gaps.push("the run names nothing that the configuration wants signed".to_owned());
-        }
-        let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
-        let record = self.record(means, outcome, &digests)?;
-        let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
-        Ok(End {
-            change,
-            outcome,
-            payloads: digests.len(),
-            stored: places.len() + in_annotations.len(),
-            reason,
-            look_backs,
-        })
     }
 
     /// Writes on the run what was done.
@@ -504,71 +432,6 @@ impl Attempt<'_> {
             let took = Timestamp::now().duration_since(completed);
             metrics.completed_to_marked(Duration::try_from(took).unwrap_or_default());
         }
-    }
-
-    async fn registry(&self, prepared: &Prepared, means: &Means) -> Result<Registry, Trouble> {
-        let live = &means.live;
-        self.context
-            .registries
-            .get(
-                &self.run.namespace,
-                &prepared.account,
-                &live.config,
-                live.generation,
-            )
-            .await
-    }
-
-    /// Every image must be where the run says it is: otherwise a run would get signatures over whatever it names.
-    async fn are_there(&self, registry: &Registry, prepared: &Prepared) -> Result<(), Trouble> {
-        for image in &prepared.images {
-            let digest = Reference::Digest(&image.digest);
-            match registry.head_manifest(&image.repository, digest).await {
-                Ok(Some(_)) => {}
-                Ok(None) => {
-                    let text = format!("image {image} is not in its registry");
-                    return Err(Trouble::last_text(Stage::Storage, text));
-                }
-                Err(error) => {
-                    self.credential_refused(&error, prepared);
-                    return Err(Trouble::of_registry(error.blame(), &error));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn credential_refused(&self, error: &tekseal_remote::registry::Error, prepared: &Prepared) {
-        if error.blame() == Blame::Setting {
-            let registries = &self.context.registries;
-            registries.forget(&self.run.namespace, &prepared.account);
-        }
-    }
-
-    /// Stores what goes into registries; gives the places of each piece.
-    async fn store(
-        &self,
-        registry: &Registry,
-        prepared: &Prepared,
-        signed: &[tekseal_core::Signed],
-        means: &Means,
-    ) -> Result<Stored, Trouble> {
-        let repository = prepare::repository(&means.live.config)
-            .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
-        let storing = Storing {
-            turns: &self.context.turns,
-            registry,
-            prepared,
-            signed,
-            repository,
-            key: means.signer.public_key(),
-        };
-        storing.store().await.map_err(|failure| {
-            let registries = &self.context.registries;
-            registries.forget(&self.run.namespace, &prepared.account);
-            tracing::debug!(place = failure.place, "not stored");
-            Trouble::of_registry(failure.error.blame(), &failure.error)
-        })
     }
 
     /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for but the
@@ -657,24 +520,6 @@ impl Attempt<'_> {
         })
     }
 
-    async fn take_back(&self, failure: &StoreFailure) {
-        let (place, error) = (&failure.place, chain(&failure.error));
-        tracing::error!(place, error, "what was stored cannot be confirmed");
-        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
-        let change = Change {
-            annotations: marks.into(),
-            ..Change::default()
-        };
-        let cluster = &self.context.cluster;
-        if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
-            tracing::error!(error = chain(&error), "the mark could not be taken back");
-        }
-        let text = format!(
-            "the mark is taken back, what was stored at {place} cannot be confirmed: {error}"
-        );
-        self.tell(Severity::Warning, "SignatureLost", &text).await;
-    }
-
     fn remember(&self, change: &Change) {
         let value = |key: &str| change.annotations.get(key)?.as_deref();
         if let (Some(mark), Some(record)) = (value(marks::SIGNED), value(marks::RECORD)) {
@@ -703,8 +548,8 @@ fn took_longer(limit: Duration) -> String {
 }
 
 /// What a decision needs of a document.
-fn seen(document: &str, run: &RunRef) -> Result<Seen, tekseal_cluster::Error> {
-    serde_json::from_str(document).map_err(|error| tekseal_cluster::Error::answer(run, &error))
+fn seen(document: &str, run: &RunRef) -> Result<Seen, Error> {
+    serde_json::from_str(document).map_err(|error| Error::answer(run, &error))
 }
 
 /// Whether a finalizer of Chains' or ours holds the run.
@@ -809,7 +654,6 @@ pub(crate) mod tests {
             turns: Turns::new(Duration::ZERO),
             labels: Kept::new(LABELS, MOST_LABELS),
             mended: Notify::new(),
-            attempt: Duration::ZERO,
             cluster,
         }
     }

@@ -2,7 +2,6 @@
 //! are trusted are shared by all of one configuration: there may be hundreds of ServiceAccounts.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tekseal_cluster::Cluster;
@@ -33,7 +32,8 @@ pub(crate) struct Registries {
     insecure: Vec<String>,
     /// Without credentials, for each generation of the configuration.
     shared: Kept<u64, Registry>,
-    clients: Kept<Who, Registry>,
+    /// Each with the bytes of its credentials.
+    clients: Kept<Who, (Registry, usize)>,
 }
 
 /// Whose credentials, under which rules.
@@ -72,16 +72,14 @@ impl Registries {
             account: account.to_owned(),
             generation,
         };
-        let is_large = AtomicBool::new(false);
         let make = async {
             let shared = self.shared.get(&generation, self.open(config)).await;
             let shared = shared.map_err(Trouble::Blocked)?;
             let (credentials, bytes) = self.credentials(&who, config.rules().pull_secrets).await?;
-            is_large.store(bytes > MOST_KEPT_BYTES, Ordering::Relaxed);
-            Ok(shared.with_credentials(credentials))
+            Ok((shared.with_credentials(credentials), bytes))
         };
-        let registry = self.clients.get(&who, make).await?;
-        if is_large.into_inner() {
+        let (registry, bytes) = self.clients.get(&who, make).await?;
+        if bytes > MOST_KEPT_BYTES {
             self.clients.forget(|known| *known == who);
         }
         Ok(registry)
@@ -159,12 +157,8 @@ impl Registries {
         let mut credentials = Credentials::default();
         let mut bytes = 0;
         for secret in &secrets.found {
-            bytes += secret
-                .data
-                .data
-                .values()
-                .map(|value| value.len())
-                .sum::<usize>();
+            let values = secret.data.data.values();
+            bytes += values.map(|value| value.len()).sum::<usize>();
             let name = format!("{}/{}", who.namespace, secret.name);
             let added = credentials.add_secret(&KubernetesSecret {
                 name: &name,

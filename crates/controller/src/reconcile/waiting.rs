@@ -1,8 +1,9 @@
-//! What becomes of a run that is not signed now: it is told, tried again, waits, is marked as failed, or is let go.
+//! What becomes of a run that is not signed now, or not any more: it is told, tried again, waits, is marked as failed, or is let go.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tekseal_attest::StoreFailure;
 use tekseal_cluster::{Change, RunRef, Seen, Severity};
 use tekseal_controller::metrics::{ErrorType, FailureClass};
 use tekseal_core::marks::{self, Outcome};
@@ -218,7 +219,7 @@ impl Attempt<'_> {
         let Ok(owner) = RunRef::new(RunKind::PipelineRun, &self.run.namespace, name) else {
             return false;
         };
-        let document = match self.context.cluster.run(&owner).await {
+        let document = match self.context.run(&owner).await {
             Ok(document) => document,
             // Only what is known to be gone needs nothing; the deadline ends all doubts.
             Err(error) => return !error.is_not_found(),
@@ -257,6 +258,25 @@ impl Attempt<'_> {
             Ok(()) | Err(Trouble::Gone) => Done::nothing(),
             Err(_) => Done::of(Settled::Again { told: None }),
         }
+    }
+
+    /// Takes off the mark of a run whose signatures cannot be confirmed any more: it is worked on again.
+    pub(super) async fn take_back(&self, failure: &StoreFailure) {
+        let (place, error) = (&failure.place, chain(&failure.error));
+        tracing::error!(place, error, "what was stored cannot be confirmed");
+        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
+        let change = Change {
+            annotations: marks.into(),
+            ..Change::default()
+        };
+        let cluster = &self.context.cluster;
+        if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
+            tracing::error!(error = chain(&error), "the mark could not be taken back");
+        }
+        let text = format!(
+            "the mark is taken back, what was stored at {place} cannot be confirmed: {error}"
+        );
+        self.tell(Severity::Warning, "SignatureLost", &text).await;
     }
 
     pub(super) async fn tell(&self, severity: Severity, reason: &str, note: &str) {

@@ -14,7 +14,7 @@
 //!   writer C         look ─── slow uploads ───┬─ window > T ─▶ look again: changed ─▶ merge with what is there now
 //! ```
 //!
-//! 1. *Window.* Nobody writes on an old look. If more than T = max(20 ms, 3 × the shortest round trip seen) has passed
+//! 1. *Window.* Nobody writes on an old look. If more than T = max(30 ms, 4 × the shortest round trip seen) has passed
 //!    between the start of the last look and the write, the tag is asked for again (HEAD), and if it has changed, read and
 //!    merged again. The same holds for that second look, as often as it takes.
 //! 2. *Settle.* A write counts only when, S = 1.5 × (T + the time the write itself took) later, the tag still has

@@ -1,0 +1,150 @@
+//! What is signed of a prepared run, and where it is stored: up to what is to be written on the run.
+
+use tekseal_core::config::AbsentRule;
+use tekseal_core::marks::Outcome;
+use tekseal_core::{Blame, Digest};
+use tekseal_remote::Registry;
+use tekseal_remote::registry::Reference;
+
+use super::{Attempt, End, Fresh, Means};
+use crate::note::{self, InAnnotations};
+use crate::prepare::{self, Prepared};
+use crate::storing::{Stored, Storing};
+use crate::trouble::{Stage, Trouble};
+
+impl Attempt<'_> {
+    /// Signs and stores.
+    pub(super) async fn attest(
+        &self,
+        fresh: &Fresh,
+        means: &Means,
+        prepared: Prepared,
+    ) -> Result<End, Trouble> {
+        let config = &means.live.config;
+        let registry = match prepared.needs_registry() || !prepared.images.is_empty() {
+            true => {
+                let registry = self.registry(&prepared, means).await?;
+                if config.rules().absent_images == AbsentRule::Refuse {
+                    self.are_there(&registry, &prepared).await?;
+                }
+                Some(registry)
+            }
+            false => None,
+        };
+        let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
+        let signed = payloads
+            .iter()
+            .map(|payload| means.signer.sign_payload(payload))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Trouble::last(Stage::Signing, &error))?;
+        for _ in &signed {
+            self.context.metrics.signed(self.run.kind);
+        }
+        let mut stored = Stored::default();
+        if let Some(registry) = &registry {
+            stored = self.store(registry, &prepared, &signed, means).await?;
+        }
+        let Stored { places, look_backs } = stored;
+        let mut in_annotations = Vec::new();
+        for (at, piece) in prepared.pieces.iter().enumerate() {
+            if let Some(key) = &piece.annotation {
+                in_annotations.push(InAnnotations {
+                    key,
+                    payload: piece.payload.bytes(),
+                    signed: &signed[at],
+                    elsewhere: places.get(&at).cloned().unwrap_or_default(),
+                });
+            }
+        }
+        let annotations = note::annotations(&fresh.document, &in_annotations)?;
+        let kept = |at: usize| places.contains_key(&at) || prepared.pieces[at].annotation.is_some();
+        let digests: Vec<Digest> = (0..payloads.len())
+            .filter(|&at| kept(at))
+            .map(|at| Digest::of(payloads[at].bytes()))
+            .collect();
+        let outcome = match digests.is_empty() {
+            true => Outcome::Nothing,
+            false => Outcome::Signed,
+        };
+        let mut gaps = prepared.gaps.clone();
+        if outcome == Outcome::Nothing && gaps.is_empty() {
+            gaps.push("the run names nothing that the configuration wants signed".to_owned());
+        }
+        let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
+        let record = self.record(means, outcome, &digests)?;
+        let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
+        Ok(End {
+            change,
+            outcome,
+            payloads: digests.len(),
+            stored: places.len() + in_annotations.len(),
+            reason,
+            look_backs,
+        })
+    }
+
+    async fn registry(&self, prepared: &Prepared, means: &Means) -> Result<Registry, Trouble> {
+        let live = &means.live;
+        self.context
+            .registries
+            .get(
+                &self.run.namespace,
+                &prepared.account,
+                &live.config,
+                live.generation,
+            )
+            .await
+    }
+
+    /// Every image must be where the run says it is: otherwise a run would get signatures over whatever it names.
+    async fn are_there(&self, registry: &Registry, prepared: &Prepared) -> Result<(), Trouble> {
+        for image in &prepared.images {
+            let digest = Reference::Digest(&image.digest);
+            match registry.head_manifest(&image.repository, digest).await {
+                Ok(Some(_)) => {}
+                Ok(None) => {
+                    let text = format!("image {image} is not in its registry");
+                    return Err(Trouble::last_text(Stage::Storage, text));
+                }
+                Err(error) => {
+                    self.credential_refused(&error, prepared);
+                    return Err(Trouble::of_registry(error.blame(), &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn credential_refused(&self, error: &tekseal_remote::registry::Error, prepared: &Prepared) {
+        if error.blame() == Blame::Setting {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
+        }
+    }
+
+    /// Stores what goes into registries; gives the places of each piece.
+    async fn store(
+        &self,
+        registry: &Registry,
+        prepared: &Prepared,
+        signed: &[tekseal_core::Signed],
+        means: &Means,
+    ) -> Result<Stored, Trouble> {
+        let repository = prepare::repository(&means.live.config)
+            .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
+        let storing = Storing {
+            turns: &self.context.turns,
+            registry,
+            prepared,
+            signed,
+            repository,
+            key: means.signer.public_key(),
+        };
+        storing.store().await.map_err(|failure| {
+            let registries = &self.context.registries;
+            registries.forget(&self.run.namespace, &prepared.account);
+            tracing::debug!(place = failure.place, "not stored");
+            Trouble::of_registry(failure.error.blame(), &failure.error)
+        })
+    }
+}
