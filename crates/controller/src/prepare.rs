@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tekseal_core::config::{ChildrenRule, Config, SignerKind, Storage, UnsuccessfulRule};
 use tekseal_core::hints;
 use tekseal_core::plan::{Item, Place, Plan, What};
-use tekseal_core::redact;
+use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
 use tekseal_core::{DigestRef, Payload, Repository};
 use tekseal_signing::verifier::MOST_SUBJECTS;
@@ -80,28 +80,40 @@ pub(crate) fn prepare(
     let mut observed = hints::observe(&run);
     let settings = config.settings(&run);
     let mut shown = Cow::Borrowed(&run);
+    let mut redacted = Redacted::default();
     if !config.redact_params().is_empty() {
-        let redacted = redact::redact(shown.to_mut(), config.redact_params())
+        redacted = redact::redact(shown.to_mut(), config.redact_params())
             .map_err(|error| Trouble::last(Stage::Payload, &error))?;
         observed.hide_inputs(&redacted);
     }
     let plan = Plan::of(&shown, &observed, config, settings, None);
-    let left_out = plan.left_out.iter();
-    prepared
-        .gaps
-        .extend(left_out.map(|one| format!("{}: {}", one.what, one.reason)));
-    let images = plan
-        .items
-        .iter()
-        .filter(|i| matches!(i.what, What::Image(_)));
-    check_count(images.count())?;
-    for item in plan.items {
-        prepared.add(item)?;
+    match prepared.follow(plan) {
+        Ok(()) => {
+            for gap in &mut prepared.gaps {
+                *gap = redacted.hide(gap).into_owned();
+            }
+            Ok(prepared)
+        }
+        Err(trouble) => Err(trouble.hide(&redacted)),
     }
-    Ok(prepared)
 }
 
 impl Prepared {
+    fn follow(&mut self, plan: Plan) -> Result<(), Trouble> {
+        let left_out = plan.left_out.iter();
+        self.gaps
+            .extend(left_out.map(|one| format!("{}: {}", one.what, one.reason)));
+        let images = plan
+            .items
+            .iter()
+            .filter(|i| matches!(i.what, What::Image(_)));
+        check_count(images.count())?;
+        for item in plan.items {
+            self.add(item)?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, item: Item) -> Result<(), Trouble> {
         let payload = item
             .payload
@@ -178,4 +190,47 @@ fn check_count(count: usize) -> Result<(), Trouble> {
     }
     let text = format!("the run names {count} artifacts, more than {MOST_SUBJECTS}");
     Err(Trouble::last_text(Stage::Payload, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_redacted_value_is_in_no_reason() {
+        let run = serde_json::json!({
+            "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+            "metadata": {"name": "build", "namespace": "team", "uid": "u"},
+            "spec": {"params": [{"name": "password", "value": "Correct-Horse"}]},
+            "status": {
+                "conditions": [{"type": "Succeeded", "status": "True"}],
+                "startTime": "2026-11-01T10:00:00Z", "completionTime": "2026-11-01T10:01:00Z",
+                "results": [
+                    {"name": "ARTIFACT_URI", "type": "string", "value": "r.example/Correct-Horse"},
+                    {"name": "ARTIFACT_DIGEST", "type": "string", "value": format!("sha256:{}", "0".repeat(64))},
+                ],
+            },
+        });
+        let gaps = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
+            let mut map: BTreeMap<String, String> = pairs.collect();
+            map.insert("artifacts.taskrun.storage".to_owned(), "oci".to_owned());
+            map.insert(
+                "artifacts.taskrun.format".to_owned(),
+                "slsa/v2alpha3".to_owned(),
+            );
+            let config = Config::from_map(&map).expect("a good configuration");
+            let prepared = prepare(&run.to_string(), &[], &config).expect("it can be described");
+            prepared.gaps.join("; ")
+        };
+        let open = gaps(&[]);
+        assert!(open.contains("Correct-Horse"), "{open}");
+        let hidden = gaps(&[("tekseal.redact-params", "password")]);
+        assert!(
+            !hidden.contains("Correct-Horse") && hidden.contains("is no image"),
+            "{hidden}"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use tekseal_core::redact::Redacted;
 use tekseal_core::{Blame, is_invisible};
 
 /// Where it failed, as Chains' counters name it.
@@ -49,6 +50,21 @@ impl Trouble {
     /// Trouble that stays, in words.
     pub(crate) fn last_text(stage: Stage, reason: String) -> Self {
         Self::Last { stage, reason }
+    }
+
+    /// The same trouble, told without the values that were redacted.
+    pub(crate) fn hide(self, redacted: &Redacted) -> Self {
+        match self {
+            Self::Passing { stage, reason } => Self::Passing {
+                stage,
+                reason: redacted.hide(&reason).into_owned(),
+            },
+            Self::Last { stage, reason } => Self::Last {
+                stage,
+                reason: redacted.hide(&reason).into_owned(),
+            },
+            Self::Blocked(_) | Self::Children(_) | Self::Gone => self,
+        }
     }
 
     /// Trouble with the API server: whatever it is, the run is not at fault.
