@@ -16,6 +16,9 @@ use crate::trouble::{Stage, Trouble};
 /// The largest payload, in bytes. While it is signed and stored it is held three to five times.
 pub(crate) const MOST_PAYLOAD: usize = 4 * 1024 * 1024;
 
+/// The most registries that the images of one run may be in.
+const MOST_REGISTRIES: usize = 32;
+
 /// What is to be signed, and where it goes.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
@@ -87,7 +90,10 @@ pub(crate) fn prepare(
         observed.hide_inputs(&redacted);
     }
     let plan = Plan::of(&shown, &observed, config, settings, None);
-    match prepared.follow(plan) {
+    match prepared
+        .follow(plan)
+        .and_then(|()| prepared.check_registries())
+    {
         Ok(()) => {
             for gap in &mut prepared.gaps {
                 *gap = redacted.hide(gap).into_owned();
@@ -112,6 +118,18 @@ impl Prepared {
             self.add(item)?;
         }
         Ok(())
+    }
+
+    /// Each registry costs connections, and a run may name as many as a wildcard in the DNS has names.
+    fn check_registries(&self) -> Result<(), Trouble> {
+        let registries = self.images.iter().map(|image| image.repository.registry());
+        let count = registries.collect::<BTreeSet<_>>().len();
+        if count <= MOST_REGISTRIES {
+            return Ok(());
+        }
+        let text =
+            format!("the run names images in {count} registries, more than {MOST_REGISTRIES}");
+        Err(Trouble::last_text(Stage::Payload, text))
     }
 
     fn add(&mut self, item: Item) -> Result<(), Trouble> {
@@ -198,8 +216,10 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_redacted_value_is_in_no_reason() {
+    /// A completed TaskRun with these results and a parameter `password`.
+    fn run(results: &[(&str, String)]) -> String {
+        let result = |(name, value): &(&str, String)| serde_json::json!({"name": name, "type": "string", "value": value});
+        let results: Vec<_> = results.iter().map(result).collect();
         let run = serde_json::json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
             "metadata": {"name": "build", "namespace": "team", "uid": "u"},
@@ -207,12 +227,37 @@ mod tests {
             "status": {
                 "conditions": [{"type": "Succeeded", "status": "True"}],
                 "startTime": "2026-11-01T10:00:00Z", "completionTime": "2026-11-01T10:01:00Z",
-                "results": [
-                    {"name": "ARTIFACT_URI", "type": "string", "value": "r.example/Correct-Horse"},
-                    {"name": "ARTIFACT_DIGEST", "type": "string", "value": format!("sha256:{}", "0".repeat(64))},
-                ],
+                "results": results,
             },
         });
+        run.to_string()
+    }
+
+    #[test]
+    fn images_in_too_many_registries_are_refused() {
+        let config = Config::from_map(&BTreeMap::new()).expect("the defaults are good");
+        let prepared = |count: usize| {
+            let digest = "0".repeat(64);
+            let image = |at| format!("r{at}.example/app@sha256:{digest}");
+            let images: Vec<_> = (0..count).map(image).collect();
+            prepare(&run(&[("IMAGES", images.join(","))]), &[], &config)
+        };
+        assert_eq!(prepared(32).expect("32 are enough").images.len(), 32);
+        let Err(Trouble::Last { reason, .. }) = prepared(33) else {
+            panic!("it is refused for good");
+        };
+        assert_eq!(
+            reason,
+            "the run names images in 33 registries, more than 32"
+        );
+    }
+
+    #[test]
+    fn a_redacted_value_is_in_no_reason() {
+        let run = run(&[
+            ("ARTIFACT_URI", "r.example/Correct-Horse".to_owned()),
+            ("ARTIFACT_DIGEST", format!("sha256:{}", "0".repeat(64))),
+        ]);
         let gaps = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter().map(|&(k, v)| (k.to_owned(), v.to_owned()));
             let mut map: BTreeMap<String, String> = pairs.collect();
@@ -222,7 +267,7 @@ mod tests {
                 "slsa/v2alpha3".to_owned(),
             );
             let config = Config::from_map(&map).expect("a good configuration");
-            let prepared = prepare(&run.to_string(), &[], &config).expect("it can be described");
+            let prepared = prepare(&run, &[], &config).expect("it can be described");
             prepared.gaps.join("; ")
         };
         let open = gaps(&[]);

@@ -31,9 +31,22 @@ use crate::token::Asked;
 pub(crate) struct Keyring {
     credentials: Credentials,
     access: Access,
-    doors: Mutex<HashMap<Repository, Arc<Door>>>,
+    doors: Mutex<Doors>,
     known: Mutex<HashMap<String, Known>>,
 }
+
+/// What was agreed with the repositories used last.
+#[derive(Debug, Default)]
+struct Doors {
+    all: HashMap<Repository, (u64, Arc<Door>)>,
+    /// Counts uses.
+    uses: u64,
+}
+
+/// With how many repositories what was agreed is kept, beside those in use; a token has up to 16 KiB.
+const MOST_DOORS: usize = 16;
+/// How many registries are known.
+const MOST_KNOWN: usize = 64;
 
 /// What is known about a whole registry.
 #[derive(Clone, Debug, Default)]
@@ -129,7 +142,7 @@ impl Keyring {
 
     /// Leave to send a request about `repository`: with what was agreed before, renewed if its time is over.
     pub(crate) async fn enter(&self, line: &Line, repository: &Repository) -> Result<Pass, Cause> {
-        let door = Arc::clone(lock(&self.doors).entry(repository.clone()).or_default());
+        let door = lock(&self.doors).get(repository);
         let mut state = Arc::clone(&door.state).lock_owned().await;
         let is_over = state
             .expires
@@ -213,10 +226,8 @@ impl Keyring {
             state.forget();
             return Err(self.refused(repository, tried, refusal.detail));
         }
-        lock(&self.known)
-            .entry(repository.registry().to_owned())
-            .or_default()
-            .challenge = Some((challenge.for_any_repository(), base.clone()));
+        let told = (challenge.for_any_repository(), base.clone());
+        self.know(repository, |known| known.challenge = Some(told));
         self.establish(
             line,
             repository,
@@ -279,10 +290,8 @@ impl Keyring {
                 return Err(self.refused(repository, tried, detail));
             }
             if let Some(choice) = choice {
-                lock(&self.known)
-                    .entry(repository.registry().to_owned())
-                    .or_default()
-                    .credential = Some(choice.to_string());
+                let shown = choice.to_string();
+                self.know(repository, |known| known.credential = Some(shown));
             }
             let asked = Asked {
                 line,
@@ -314,6 +323,16 @@ impl Keyring {
         }
     }
 
+    fn know(&self, repository: &Repository, learn: impl FnOnce(&mut Known)) {
+        let mut all = lock(&self.known);
+        let registry = repository.registry();
+        if all.len() >= MOST_KNOWN && !all.contains_key(registry) {
+            // Whoever is forgotten is met with one 401 more.
+            all.clear();
+        }
+        learn(all.entry(registry.to_owned()).or_default());
+    }
+
     fn choices(&self, repository: &Repository) -> usize {
         self.credentials.for_repository(repository).len()
     }
@@ -341,6 +360,29 @@ impl Keyring {
             tried,
             detail,
         }
+    }
+}
+
+impl Doors {
+    fn get(&mut self, repository: &Repository) -> Arc<Door> {
+        self.uses += 1;
+        if let Some((used, door)) = self.all.get_mut(repository) {
+            *used = self.uses;
+            return Arc::clone(door);
+        }
+        let is_idle = |door: &Arc<Door>| Arc::strong_count(door) == 1;
+        while self.all.len() >= MOST_DOORS {
+            let idle = self.all.iter().filter(|(_, (_, door))| is_idle(door));
+            let Some((oldest, _)) = idle.min_by_key(|(_, (used, _))| *used) else {
+                break;
+            };
+            let oldest = oldest.clone();
+            self.all.remove(&oldest);
+        }
+        let door = Arc::<Door>::default();
+        self.all
+            .insert(repository.clone(), (self.uses, Arc::clone(&door)));
+        door
     }
 }
 

@@ -36,10 +36,16 @@ impl Challenge {
     }
 }
 
-/// The challenge to answer: Bearer before Basic, as docker does.
+/// The longest challenge that is read. What it says is kept, for every registry.
+const LONGEST: usize = 4 << 10;
+
+/// The challenge to answer: Bearer before Basic, as docker does. One that is longer than 4 KiB counts as none.
 pub(crate) fn challenge(headers: &HeaderMap) -> Option<Challenge> {
     let mut basic = None;
     for header in headers.get_all(WWW_AUTHENTICATE) {
+        if header.len() > LONGEST {
+            continue;
+        }
         for (scheme, parameters) in parse(header.to_str().ok()?) {
             let get = |name: &str| {
                 let found = parameters

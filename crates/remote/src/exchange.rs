@@ -20,6 +20,9 @@ use crate::retry::{Patience, retry_after};
 /// How often one request may be sent elsewhere.
 const MOST_REDIRECTS: usize = 5;
 
+/// Of how many registries it is known where they are.
+const MOST_BASES: usize = 4096;
+
 /// Everything that calls share.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -212,7 +215,11 @@ impl Exchange {
                 Err(cause) if bases.peek().is_some() && http::may_speak_otherwise(&cause) => {}
                 outcome => {
                     if outcome.is_ok() {
-                        self.bases().insert(registry.to_owned(), base);
+                        let mut bases = self.bases();
+                        if bases.len() >= MOST_BASES {
+                            bases.clear();
+                        }
+                        bases.insert(registry.to_owned(), base);
                     }
                     return outcome;
                 }
@@ -245,7 +252,7 @@ impl Exchange {
             } else if !reads {
                 request = request.header(CONTENT_LENGTH, 0);
             }
-            let response = http::send(&url, request).await?;
+            let response = self.line.send(&url, request).await?;
             let redirects = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
             if !reads || !redirects {
                 return Ok(Arrived {

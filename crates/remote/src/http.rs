@@ -24,6 +24,12 @@ pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 /// A whole request may take so many times the time-out for a piece of it: a server that drips bytes is not waited for.
 const LONGEST_REQUEST: u32 = 20;
 
+/// How long a connection that nobody uses is kept, and how many of one host: whose hosts they are is for others to say.
+const IDLE: Duration = Duration::from_secs(10);
+const MOST_IDLE: usize = 32;
+/// The most bytes of headers that an answer may have. A connection keeps room for the largest it has seen.
+const MOST_HEADERS: usize = 32 << 10;
+
 /// The clients, each built when it is first needed: building one that trusts authorities reads them all.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -145,6 +151,8 @@ impl Line {
             .user_agent(concat!("tekseal/", env!("CARGO_PKG_VERSION")))
             // Less than for an answer, which is waited for from the start of the request.
             .connect_timeout(self.timeout / 3)
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MOST_IDLE)
             .read_timeout(self.timeout)
             .timeout(self.timeout * LONGEST_REQUEST);
         let builder = match way {
@@ -158,6 +166,29 @@ impl Line {
         let client = builder.build().map_err(Cause::Client)?;
         clients.built.insert((trust, way, gate), client.clone());
         Ok(client.request(method, url.clone()))
+    }
+
+    /// Sends a request to `url`.
+    ///
+    /// # Errors
+    /// [`Cause::TooLarge`] if the headers of the answer are. Then all connections that nobody uses are closed, for nobody can close that
+    /// one alone.
+    pub(crate) async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, Cause> {
+        let sent = request.send().await;
+        let response = sent.map_err(|error| transport(url, error))?;
+        let lengths = response.headers().iter();
+        let length: usize = lengths
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if length > MOST_HEADERS {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.built.clear();
+            return Err(Cause::TooLarge {
+                url: shown(url),
+                limit: MOST_HEADERS as u64,
+            });
+        }
+        Ok(response)
     }
 
     /// What the guard says to `url`; nothing if there is none.
@@ -174,10 +205,6 @@ impl Line {
             Way::PerhapsProxy => gate.with_local_proxy(),
         }))
     }
-}
-
-pub(crate) async fn send(url: &Url, request: RequestBuilder) -> Result<Response, Cause> {
-    request.send().await.map_err(|error| transport(url, error))
 }
 
 /// The whole body if it has at most `limit` bytes; not one byte more is kept.

@@ -12,6 +12,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Url};
 use tekseal_core::docker_config::Credentials;
 use tekseal_core::{Digest, Repository};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Keyring;
 pub use crate::error::{Blame, Cause, Detail, Error};
@@ -34,7 +35,14 @@ const CONTENT_DIGEST: &str = "docker-content-digest";
 #[derive(Clone, Debug)]
 pub struct Registry {
     exchange: Arc<Exchange>,
+    /// Leave to have a large manifest in work.
+    large: Arc<Semaphore>,
+    /// Leave to read a manifest only to know its digest.
+    unread: Arc<Semaphore>,
 }
+
+/// How many large manifests are in work at once: each is there several times, as bytes, as layers, and as what is written next.
+const MOST_LARGE: usize = 2;
 
 /// A manifest is asked for by tag or by digest.
 #[derive(Clone, Copy, Debug)]
@@ -103,6 +111,8 @@ impl Registry {
         };
         Ok(Self {
             exchange: Arc::new(exchange),
+            large: Arc::new(Semaphore::new(MOST_LARGE)),
+            unread: Arc::new(Semaphore::new(MOST_LARGE)),
         })
     }
 
@@ -118,7 +128,15 @@ impl Registry {
                 notice: shared.notice,
                 bases: Arc::clone(&shared.bases),
             }),
+            large: Arc::clone(&self.large),
+            unread: Arc::clone(&self.unread),
         }
+    }
+
+    /// Waits for its turn with a large manifest. Whoever has one must not ask for another.
+    pub(crate) async fn large(&self) -> SemaphorePermit<'_> {
+        let permit = self.large.acquire().await;
+        permit.expect("the semaphore is never closed")
     }
 
     /// Asks for a manifest's digest; `None` when it is absent.
@@ -145,7 +163,21 @@ impl Registry {
         repository: &Repository,
         reference: Reference<'_>,
     ) -> Result<Option<Manifest>, Error> {
-        self.get(repository, reference)
+        self.get_manifest_within(repository, reference, MANIFEST_LIMIT)
+            .await
+    }
+
+    /// [`Self::get_manifest`] of at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Cause::TooLarge`] if it has more.
+    pub(crate) async fn get_manifest_within(
+        &self,
+        repository: &Repository,
+        reference: Reference<'_>,
+        limit: u64,
+    ) -> Result<Option<Manifest>, Error> {
+        self.get(repository, reference, limit)
             .await
             .map_err(|cause| Error::GetManifest {
                 repository: repository.clone(),
@@ -162,14 +194,10 @@ impl Registry {
         media_type: &str,
         bytes: &[u8],
     ) -> Result<(), Error> {
-        self.put(
-            repository,
-            reference,
-            media_type,
-            bytes,
-            self.exchange.patience(),
-        )
-        .await
+        let bytes = Bytes::copy_from_slice(bytes);
+        let patience = self.exchange.patience();
+        self.put(repository, reference, media_type, bytes, patience)
+            .await
     }
 
     /// Writes a manifest with a single attempt: for tags that others write too, where a second attempt must not be made
@@ -179,7 +207,7 @@ impl Registry {
         repository: &Repository,
         reference: Reference<'_>,
         media_type: &str,
-        bytes: &[u8],
+        bytes: Bytes,
     ) -> Result<(), Error> {
         let once = Patience::new(Duration::ZERO, self.exchange.notice);
         self.put(repository, reference, media_type, bytes, once)
@@ -302,7 +330,8 @@ impl Registry {
             .get(CONTENT_LENGTH)
             .and_then(|size| size.to_str().ok()?.parse().ok());
         let (Some(digest), Some(size)) = (content_digest(&answer.headers), size) else {
-            let manifest = self.get(repository, reference).await?;
+            let _turn = self.unread.acquire().await;
+            let manifest = self.get(repository, reference, MANIFEST_LIMIT).await?;
             return Ok(manifest.map(
                 |Manifest {
                      bytes,
@@ -329,10 +358,11 @@ impl Registry {
         &self,
         repository: &Repository,
         reference: Reference<'_>,
+        limit: u64,
     ) -> Result<Option<Manifest>, Cause> {
         let mut call = manifest_call(Method::GET, repository, reference)?;
         call.answers = &[404];
-        call.limit = MANIFEST_LIMIT;
+        call.limit = limit;
         let Answer {
             status,
             headers,
@@ -361,18 +391,18 @@ impl Registry {
         repository: &Repository,
         reference: Reference<'_>,
         media_type: &str,
-        bytes: &[u8],
+        bytes: Bytes,
         mut patience: Patience,
     ) -> Result<(), Error> {
         let written = async {
             let mut call = manifest_call(Method::PUT, repository, reference)?;
-            call.content = Some((media_type.to_owned(), Bytes::copy_from_slice(bytes)));
+            call.content = Some((media_type.to_owned(), bytes.clone()));
             let answer = self
                 .exchange
                 .persist(repository, &call, &mut patience)
                 .await?;
             match content_digest(&answer.headers) {
-                Some(stored) => check(&answer.url, &Digest::of(bytes), stored),
+                Some(stored) => check(&answer.url, &Digest::of(&bytes), stored),
                 None => Ok(()),
             }
         };

@@ -20,8 +20,10 @@ use crate::http::{self, Line};
 use crate::registry::Access;
 use crate::retry::retry_after;
 
-/// What a token server may answer at most.
-const TOKEN_LIMIT: u64 = 1 << 20;
+/// What a token server may answer at most. Some give the token twice.
+const TOKEN_LIMIT: u64 = 64 << 10;
+/// The longest `Authorization` that is sent; servers take hardly more than 8 KiB.
+const LONGEST_HEADER: usize = 16 << 10;
 
 /// How long a token is good for when its server does not say, or says less: the specification's least. One that really
 /// ends earlier is refused and renewed.
@@ -146,7 +148,7 @@ impl Asked<'_> {
         if let Some((user, password)) = secret.and_then(login) {
             request = request.header(AUTHORIZATION, self.header(&basic(user, password))?);
         }
-        let response = http::send(&url, request).await?;
+        let response = self.line.send(&url, request).await?;
         self.granted(&realm, response).await
     }
 
@@ -174,7 +176,7 @@ impl Asked<'_> {
             .request(Method::POST, realm)?
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form.query().unwrap_or_default().to_owned());
-        http::send(realm, request).await
+        self.line.send(realm, request).await
     }
 
     async fn granted(&self, realm: &Url, response: Response) -> Result<Granted, Cause> {
@@ -214,6 +216,12 @@ impl Asked<'_> {
     }
 
     fn header(&self, text: &str) -> Result<HeaderValue, Cause> {
+        if text.len() > LONGEST_HEADER {
+            return Err(Cause::TooLarge {
+                url: shown(self.base),
+                limit: LONGEST_HEADER as u64,
+            });
+        }
         let mut header = HeaderValue::from_str(text).map_err(|_| Cause::NoToken {
             url: shown(self.base),
         })?;

@@ -13,10 +13,10 @@ use super::stand::{
 use crate::workshop::plain_key;
 
 /// What the program may have: the Deployment lets it have half as much again, for the kernel's buffers.
-const LIMIT_MIB: f64 = 64.0;
+pub(super) const LIMIT_MIB: f64 = 64.0;
 
 /// The most memory that the program ever had, in MiB.
-fn peak_mib(program: &Running) -> f64 {
+pub(super) fn peak_mib(program: &Running) -> f64 {
     let file = format!("/proc/{}/status", program.id());
     let text = fs::read_to_string(&file).expect("the program runs");
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -37,7 +37,7 @@ fn large(stand: &Stand, name: &str, results: Value, description: &str) -> Value 
 
 /// Waits until all of them are signed.
 #[track_caller]
-fn are_signed(stand: &Stand, runs: &[Value]) {
+pub(super) fn are_signed(stand: &Stand, runs: &[Value]) {
     for run in runs {
         let run = stand.wait_marked(run);
         let reason = annotation(&run, REASON);

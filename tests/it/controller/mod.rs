@@ -6,6 +6,7 @@ mod hostile;
 mod lifecycle;
 mod outages;
 mod recording;
+mod registries;
 mod replicas;
 mod rules;
 mod settling;

@@ -44,10 +44,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tekseal_core::{Digest, DigestRef, Signed, cosign};
+use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::Registry;
-use crate::registry::{self, Cause, Manifest, Reference, Upload};
+use crate::registry::{self, Cause, MANIFEST_LIMIT, Manifest, Reference, Upload};
 
 use super::concurrent::concurrently;
 use super::error::Error;
@@ -138,7 +139,15 @@ struct Writer<'a> {
     contention: Contention,
     /// Which items were ever part of a write.
     written: Vec<bool>,
+    room: Room<'a>,
 }
+
+/// Leave to have a large manifest in work, taken when the first is met and kept to the end: nobody waits for a second.
+#[derive(Default)]
+struct Room<'a>(Option<SemaphorePermit<'a>>);
+
+/// A manifest of up to so many bytes, some eighty attestations, needs no leave.
+const SMALL: u64 = 32 << 10;
 
 /// Uploads that were started before it was known what has to be uploaded, and blobs that are there.
 #[derive(Default)]
@@ -209,6 +218,7 @@ impl<'a> Writer<'a> {
             uploads: Uploads::default(),
             contention: Contention::default(),
             written: vec![false; new.len()],
+            room: Room::default(),
         })
     }
 
@@ -258,7 +268,8 @@ impl<'a> Writer<'a> {
         let starts = (0..=blobs.len()).map(|_| timed(registry.start_upload(repository)));
         let starts = concurrently(WIDTH, starts);
         let (look, started) = tokio::join!(
-            look(self.registry, self.image, &self.tag, &self.place),
+            self.room
+                .look(self.registry, self.image, &self.tag, &self.place),
             starts
         );
         for (started, trip) in started {
@@ -271,7 +282,10 @@ impl<'a> Writer<'a> {
     }
 
     async fn look(&mut self) -> Result<Look, Error> {
-        let (look, trip) = look(self.registry, self.image, &self.tag, &self.place).await?;
+        let look = self
+            .room
+            .look(self.registry, self.image, &self.tag, &self.place);
+        let (look, trip) = look.await?;
         self.pace.saw(trip);
         Ok(look)
     }
@@ -355,7 +369,7 @@ impl<'a> Writer<'a> {
             &self.image.repository,
             tag,
             next.media_type,
-            &next.manifest,
+            next.manifest.clone(),
         );
         let (written, trip) = timed(write).await;
         let Err(error) = written else {
@@ -473,33 +487,51 @@ impl<'a> Writer<'a> {
     }
 }
 
-async fn look(
-    registry: &Registry,
-    image: &DigestRef,
-    tag: &str,
-    place: &str,
-) -> Result<(Look, Duration), Error> {
-    let since = Instant::now();
-    let (found, trip) = timed(registry.get_manifest(&image.repository, Reference::Tag(tag))).await;
-    let parse = |found: &Manifest| {
-        ImageManifest::parse(found).map_err(|source| Error::Manifest {
-            place: place.to_owned(),
-            source,
-        })
-    };
-    let look = match found? {
-        Some(found) => Look {
-            manifest: parse(&found)?,
-            digest: Some(found.digest),
-            since,
-        },
-        None => Look {
-            manifest: ImageManifest::default(),
-            digest: None,
-            since,
-        },
-    };
-    Ok((look, trip))
+impl<'a> Room<'a> {
+    /// Reads the tag.
+    async fn look(
+        &mut self,
+        registry: &'a Registry,
+        image: &DigestRef,
+        tag: &str,
+        place: &str,
+    ) -> Result<(Look, Duration), Error> {
+        let mut since = Instant::now();
+        let tag = Reference::Tag(tag);
+        let read = |limit| timed(registry.get_manifest_within(&image.repository, tag, limit));
+        let (mut found, mut trip) = match self.0 {
+            Some(_) => read(MANIFEST_LIMIT).await,
+            None => read(SMALL).await,
+        };
+        let is_large = |error: &registry::Error| {
+            let cause = error.cause();
+            cause.is_some_and(|cause| matches!(cause, Cause::TooLarge { .. }))
+        };
+        if self.0.is_none() && found.as_ref().is_err_and(is_large) {
+            self.0 = Some(registry.large().await);
+            since = Instant::now();
+            (found, trip) = read(MANIFEST_LIMIT).await;
+        }
+        let parse = |found: &Manifest| {
+            ImageManifest::parse(found).map_err(|source| Error::Manifest {
+                place: place.to_owned(),
+                source,
+            })
+        };
+        let look = match found? {
+            Some(found) => Look {
+                manifest: parse(&found)?,
+                digest: Some(found.digest),
+                since,
+            },
+            None => Look {
+                manifest: ImageManifest::default(),
+                digest: None,
+                since,
+            },
+        };
+        Ok((look, trip))
+    }
 }
 
 async fn timed<F: Future>(future: F) -> (F::Output, Duration) {

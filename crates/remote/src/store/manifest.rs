@@ -5,7 +5,9 @@
 //! subject. The configuration is made anew from the layers, which gives cosign's own bytes for whatever cosign wrote.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tekseal_core::{Digest, Signed, cosign, gojson};
@@ -79,9 +81,12 @@ pub struct ImageManifest {
     artifact_type: Option<Box<RawValue>>,
 }
 
-/// One layer: its descriptor as it stands in the manifest, and what that says.
+/// One layer: its descriptor as it stands in the manifest, and what that says. A copy shares both: there may be a thousand of them.
 #[derive(Clone, Debug)]
-pub struct Layer {
+pub struct Layer(Arc<Descriptors>);
+
+#[derive(Debug)]
+struct Descriptors {
     verbatim: Box<RawValue>,
     said: Descriptor,
 }
@@ -97,7 +102,7 @@ pub(super) struct Identity<'a> {
 #[derive(Debug)]
 pub struct Encoded {
     /// Exact bytes of the manifest.
-    pub manifest: Vec<u8>,
+    pub manifest: Bytes,
     /// Media type of the manifest.
     pub media_type: &'static str,
     /// Digest of the manifest.
@@ -296,7 +301,7 @@ impl ImageManifest {
                 digest: config_digest.to_string(),
                 annotations: BTreeMap::new(),
             },
-            layers: self.layers.iter().map(|layer| &*layer.verbatim).collect(),
+            layers: self.layers.iter().map(|layer| &*layer.0.verbatim).collect(),
             annotations: self.annotations.as_deref(),
             subject: self.subject.as_deref(),
             artifact_type: self.artifact_type.as_deref(),
@@ -309,7 +314,7 @@ impl ImageManifest {
         }
         let digest = Digest::of(&manifest);
         Ok(Encoded {
-            manifest,
+            manifest: manifest.into(),
             media_type: self.media_type,
             digest,
             config,
@@ -328,7 +333,7 @@ impl ImageManifest {
                 diff_ids: self
                     .layers
                     .iter()
-                    .map(|layer| layer.said.digest.as_str())
+                    .map(|layer| layer.0.said.digest.as_str())
                     .collect(),
             },
             config: Nothing {},
@@ -348,46 +353,45 @@ impl Layer {
         };
         let text = String::from_utf8(gojson::to_vec(&said)).expect("JSON is UTF-8");
         let verbatim = RawValue::from_string(text).expect("this was just written as JSON");
-        Self { verbatim, said }
+        Self(Arc::new(Descriptors { verbatim, said }))
     }
 
     fn parse(position: usize, verbatim: &RawValue) -> Result<Self, Error> {
         let said = object(verbatim.get().as_bytes())
             .map_err(|source| Error::Layer { position, source })?;
-        Ok(Self {
-            verbatim: verbatim.to_owned(),
-            said,
-        })
+        let verbatim = verbatim.to_owned();
+        Ok(Self(Arc::new(Descriptors { verbatim, said })))
     }
 
     /// Media type of the content.
     #[must_use]
     pub fn media_type(&self) -> &str {
-        &self.said.media_type
+        &self.0.said.media_type
     }
 
     /// Size of the content, as the descriptor has it.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.said.size
+        self.0.said.size
     }
 
     /// Digest of the content as it is written; it may be of an algorithm that [`Digest`] does not know.
     #[must_use]
     pub fn digest(&self) -> &str {
-        &self.said.digest
+        &self.0.said.digest
     }
 
     /// Annotations.
     #[must_use]
     pub fn annotations(&self) -> &BTreeMap<String, String> {
-        &self.said.annotations
+        &self.0.said.annotations
     }
 
     /// One annotation, if it is there and not empty.
     #[must_use]
     pub fn proof(&self, key: &str) -> Option<&str> {
-        self.said
+        self.0
+            .said
             .annotations
             .get(key)
             .map(String::as_str)
@@ -397,7 +401,8 @@ impl Layer {
     /// The signature annotation, which cosign wants on every layer; empty on attestations.
     #[must_use]
     pub fn signature(&self) -> Option<&str> {
-        self.said
+        self.0
+            .said
             .annotations
             .get(cosign::SIGNATURE_ANNOTATION)
             .map(String::as_str)
@@ -405,8 +410,8 @@ impl Layer {
 
     pub(super) fn identity(&self) -> Identity<'_> {
         Identity {
-            digest: &self.said.digest,
-            annotations: &self.said.annotations,
+            digest: &self.0.said.digest,
+            annotations: &self.0.said.annotations,
         }
     }
 }
@@ -519,8 +524,8 @@ mod tests {
         let mut parsed = ImageManifest::parse(&manifest(&text, OCI_MANIFEST))
             .expect("this is an image manifest");
         parsed.push(Layer::of(&Signed::image_signature(b"{}".to_vec(), b"sig")));
-        let encoded =
-            String::from_utf8(parsed.encode().expect("two layers fit").manifest).expect("JSON");
+        let encoded = String::from_utf8(parsed.encode().expect("two layers fit").manifest.into())
+            .expect("JSON");
         assert!(encoded.contains(layer), "{encoded}");
         assert!(encoded.ends_with(
             r#"],"annotations":{"note": "kept"},"subject":{"digest":"sha256:1"},"artifactType":"x/y"}"#

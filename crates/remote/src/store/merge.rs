@@ -4,8 +4,6 @@
 //! are the same (same signer over the same payload, with a randomised signature), and if it also carries every proof that the
 //! item carries: a log entry or time stamp that comes later is worth a second layer.
 
-use std::collections::HashMap;
-
 use tekseal_core::{Digest, Repository, Signed, cosign};
 
 use crate::Registry;
@@ -17,10 +15,12 @@ use super::manifest::{self, Encoded, ImageManifest, Layer};
 
 /// Envelopes of one payload differ by their signatures and key ids only.
 const SIZE_SLACK: u64 = 128;
-/// How much is read to find out; a layer too many is better than an exhausted memory.
-const MOST_BYTES: u64 = 64 << 20;
+/// How much is read to find out; a layer too many is better than a registry that keeps us reading.
+const MOST_BYTES: u64 = 16 << 20;
 /// How many candidates are read side by side.
 const WIDTH: usize = 10;
+/// What they may have together. One that is larger is read alone: what is held does not grow with the number of layers.
+const BATCH: u64 = 1 << 20;
 
 /// Whether an existing layer (first) makes a new one (second) superfluous.
 pub(super) type Same<'a> = dyn Fn(&Signed, &Signed) -> bool + Sync + 'a;
@@ -32,8 +32,22 @@ pub(super) struct Merger<'a> {
     new: &'a [Signed],
     layers: Vec<Layer>,
     same: &'a Same<'a>,
-    /// Contents of candidates; `None` for those that cannot be read.
-    read: HashMap<Digest, Option<Vec<u8>>>,
+    /// What the contents of candidates have told. The contents are not kept: a registry decides how many there are.
+    verdicts: Vec<Verdict>,
+}
+
+/// Whether a layer that was there stands for an item.
+struct Verdict {
+    layer: Layer,
+    at: usize,
+    is_same: bool,
+}
+
+/// Layers of one content that only tells when it is read.
+struct Candidate {
+    digest: Digest,
+    size: u64,
+    layers: Vec<Layer>,
 }
 
 /// What a tag must hold when all is done.
@@ -69,7 +83,7 @@ impl<'a> Merger<'a> {
             new,
             layers,
             same,
-            read: HashMap::new(),
+            verdicts: Vec::new(),
         }
     }
 
@@ -116,71 +130,119 @@ impl<'a> Merger<'a> {
     }
 
     fn is_same(&self, existing: &Layer, at: usize) -> bool {
-        let (new, own) = (&self.new[at], &self.layers[at]);
+        let own = &self.layers[at];
         if existing.signature().is_none() || !has_proofs_of(existing, own) {
             return false;
         }
         if existing.digest() == own.digest() && existing.signature() == own.signature() {
             return true;
         }
-        let content = if existing.digest() == own.digest() {
-            Some(new.layer())
-        } else if is_candidate(existing, own) {
-            let digest = existing.digest().parse::<Digest>().ok();
-            digest.and_then(|digest| self.content(&digest))
-        } else {
-            None
-        };
-        content.is_some_and(|content| {
-            let existing = Signed::fetched(
-                existing.media_type().to_owned(),
-                content.to_vec(),
-                existing.annotations().clone(),
-            );
-            (self.same)(&existing, new)
-        })
-    }
-
-    fn content(&self, digest: &Digest) -> Option<&[u8]> {
-        let own = self
-            .layers
-            .iter()
-            .position(|layer| layer.digest() == digest.as_str());
-        match own {
-            Some(at) => Some(self.new[at].layer()),
-            None => self.read.get(digest)?.as_deref(),
+        if existing.digest() == own.digest() {
+            return self.judge(existing, self.new[at].layer(), at);
+        }
+        if !is_candidate(existing, own) {
+            return false;
+        }
+        match self.own_content(existing) {
+            Some(content) => self.judge(existing, content, at),
+            None => self.verdicts.iter().any(|verdict| {
+                verdict.at == at
+                    && verdict.is_same
+                    && verdict.layer.identity() == existing.identity()
+            }),
         }
     }
 
-    /// Reads the layers about which only their content can tell. One that is gone or broken is no candidate.
+    /// Whether the layer with this content stands for item `at`.
+    fn judge(&self, existing: &Layer, content: &[u8], at: usize) -> bool {
+        let existing = Signed::fetched(
+            existing.media_type().to_owned(),
+            content.to_vec(),
+            existing.annotations().clone(),
+        );
+        (self.same)(&existing, &self.new[at])
+    }
+
+    /// The content of a layer that is one of ours.
+    fn own_content(&self, layer: &Layer) -> Option<&[u8]> {
+        let mut own = self.layers.iter();
+        let at = own.position(|own| own.digest() == layer.digest())?;
+        Some(self.new[at].layer())
+    }
+
+    /// Reads the layers about which only their content can tell, and judges them. One that is gone or broken stands for nothing.
     async fn read_candidates(&mut self, existing: &ImageManifest) -> Result<(), registry::Error> {
-        let mut wanted: Vec<(Digest, u64)> = Vec::new();
+        self.verdicts
+            .retain(|verdict| existing.holds(verdict.layer.identity()));
+        let mut wanted = self.wanted(existing);
+        while !wanted.is_empty() {
+            let mut bytes = 0;
+            let fits = wanted.iter().take(WIDTH).take_while(|candidate| {
+                bytes += candidate.size;
+                bytes <= BATCH
+            });
+            let count = fits.count().max(1);
+            let batch: Vec<_> = wanted.drain(..count).collect();
+            let reads = batch.iter().map(|candidate| {
+                self.registry
+                    .get_blob(self.repository, &candidate.digest, candidate.size)
+            });
+            let contents = concurrently(WIDTH, reads).await;
+            for (candidate, content) in batch.into_iter().zip(contents) {
+                let content = match content {
+                    Ok(content) => Some(content),
+                    Err(error) if error.blame() == Blame::Artifact => None,
+                    Err(error) => return Err(error),
+                };
+                self.learn(candidate, content.as_deref());
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to be read, each content once.
+    fn wanted(&self, existing: &ImageManifest) -> Vec<Candidate> {
+        let mut wanted: Vec<Candidate> = Vec::new();
         let mut left = MOST_BYTES;
         for layer in existing.layers() {
-            let asked = self.layers.iter().any(|own| is_candidate(layer, own));
             let Ok(digest) = layer.digest().parse::<Digest>() else {
                 continue;
             };
-            let known =
-                self.read.contains_key(&digest) || wanted.iter().any(|(other, _)| *other == digest);
-            if asked && !known && layer.size() <= left && self.content(&digest).is_none() {
+            let is_asked = self.layers.iter().any(|own| is_candidate(layer, own));
+            let is_known = || {
+                let mut verdicts = self.verdicts.iter();
+                verdicts.any(|verdict| verdict.layer.identity() == layer.identity())
+            };
+            if !is_asked || self.own_content(layer).is_some() || is_known() {
+                continue;
+            }
+            let listed = wanted.iter_mut().find(|other| other.digest == digest);
+            if let Some(other) = listed {
+                other.layers.push(layer.clone());
+            } else if layer.size() <= left {
                 left -= layer.size();
-                wanted.push((digest, layer.size()));
+                wanted.push(Candidate {
+                    digest,
+                    size: layer.size(),
+                    layers: vec![layer.clone()],
+                });
             }
         }
-        let reads = wanted
-            .iter()
-            .map(|(digest, size)| self.registry.get_blob(self.repository, digest, *size));
-        let contents = concurrently(WIDTH, reads).await;
-        for ((digest, _), content) in wanted.into_iter().zip(contents) {
-            let content = match content {
-                Ok(content) => Some(content),
-                Err(error) if error.blame() == Blame::Artifact => None,
-                Err(error) => return Err(error),
-            };
-            self.read.insert(digest, content);
+        wanted
+    }
+
+    fn learn(&mut self, candidate: Candidate, content: Option<&[u8]>) {
+        for layer in candidate.layers {
+            for at in 0..self.new.len() {
+                let is_same = is_candidate(&layer, &self.layers[at])
+                    && content.is_some_and(|content| self.judge(&layer, content, at));
+                self.verdicts.push(Verdict {
+                    layer: layer.clone(),
+                    at,
+                    is_same,
+                });
+            }
         }
-        Ok(())
     }
 }
 

@@ -477,3 +477,76 @@ async fn an_answer_without_a_token_is_not_quoted() {
         assert!(!chain(&error).contains("secret"), "{}", chain(&error));
     }
 }
+
+#[tokio::test]
+async fn a_token_that_no_registry_would_take_is_refused() {
+    for (length, limit) in [(20_000, 16 << 10), (100_000, 64 << 10)] {
+        let server = Server::start(move |seen, _| {
+            match (seen.line().as_str(), seen.header("authorization")) {
+                ("GET /token", _) => token(&"t".repeat(length)),
+                (_, Some(_)) => manifest(),
+                _ => bearer_challenge(seen),
+            }
+        })
+        .await;
+        let got = get(&registry(&login(&server)), &repository(&server, "a/b")).await;
+        let error = got.expect_err("the token is too long");
+        let told = chain(&error);
+        assert!(told.contains(&limit.to_string()), "{told}");
+        let lines = server.lines();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_too_long_to_be_kept_counts_as_none() {
+    let server = Server::start(|seen, _| {
+        let host = seen.header("host").expect("HTTP/1.1 has it");
+        let path = "x".repeat(5000);
+        let challenge = format!("Bearer realm=\"http://{host}/{path}\",service=\"svc\"");
+        refusal(401, "UNAUTHORIZED").header("www-authenticate", challenge)
+    })
+    .await;
+    let got = get(&registry(&login(&server)), &repository(&server, "a/b")).await;
+    let error = got.expect_err("nothing says where tokens are");
+    assert!(
+        matches!(cause(&error), Cause::Unauthorized { .. }),
+        "{error:?}"
+    );
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn tokens_are_kept_for_the_repositories_used_last() {
+    let server =
+        Server::start(
+            |seen, _| match (seen.line().as_str(), seen.header("authorization")) {
+                ("GET /token", _) => token("T"),
+                (_, Some("Bearer T")) => manifest(),
+                _ => bearer_challenge(seen),
+            },
+        )
+        .await;
+    let registry = registry(&login(&server));
+    let tokens = || {
+        let seen = server.seen();
+        seen.iter()
+            .filter(|seen| seen.line() == "GET /token")
+            .count()
+    };
+    let names: Vec<String> = (0..20).map(|at| format!("a/r{at}")).collect();
+    for name in &names {
+        get(&registry, &repository(&server, name))
+            .await
+            .expect("it is there");
+    }
+    assert_eq!(tokens(), 20);
+    get(&registry, &repository(&server, "a/r19"))
+        .await
+        .expect("it is there");
+    assert_eq!(tokens(), 20, "what was used last is known");
+    get(&registry, &repository(&server, "a/r0"))
+        .await
+        .expect("it is there");
+    assert_eq!(tokens(), 21, "what was used long ago is not");
+}

@@ -259,3 +259,23 @@ async fn referrers_are_given_as_they_are_and_pages_are_joined() {
     let joined = r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"digest":"one"},{"digest":"two", "x":1e2}]}"#;
     assert_eq!(text("a/b").await.as_deref(), Some(joined));
 }
+
+#[tokio::test]
+async fn an_answer_with_endless_headers_is_refused_and_its_connection_closed() {
+    let server = Server::start(|seen, before| match (seen.target.as_str(), before) {
+        ("/v2/a/b/manifests/t", 0) => (0..12).fold(manifest(), |reply, at| {
+            reply.header(&format!("x-{at}"), "v".repeat(4000))
+        }),
+        _ => manifest(),
+    })
+    .await;
+    let registry = registry("");
+    let repository = repository(&server, "a/b");
+    let error = get(&registry, &repository)
+        .await
+        .expect_err("48 KB of headers");
+    assert!(matches!(cause(&error), Cause::TooLarge { .. }), "{error:?}");
+    get(&registry, &repository).await.expect("it is there");
+    get(&registry, &repository).await.expect("it is there");
+    assert_eq!(server.connections(), 2);
+}
