@@ -200,12 +200,7 @@ impl Controller {
         };
         let uid = seen.uid();
         let live = self.context.settings.borrow().live.clone();
-        let decision = match &live {
-            Some(live) => self.context.decide(seen, live),
-            // Without a configuration nothing can be decided but what waits for one.
-            None if seen.succeeded().is_none() => Decision::Running,
-            None => Decision::Sign { forged: None },
-        };
+        let decision = self.context.decide(seen, live.as_deref());
         if matches!(decision, Decision::Sign { forged: Some(_) }) {
             self.context.memory.doubt();
         }
@@ -235,8 +230,9 @@ impl Controller {
             self.queue.start_over(uid);
         }
         self.note(uid, &run, seen);
-        if seen.deleted().is_some() {
-            self.queue.note_deleted(uid, Instant::now());
+        if let Some(deleted) = seen.deleted() {
+            let until = self.context.clock.held_until(deleted, Instant::now());
+            self.queue.note_deleted(uid, until);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `tekseal-controller`: signs completed runs by itself, in Tekton Chains' place.
 
 mod args;
+mod clock;
 mod controller;
 mod decide;
 mod kept;
@@ -33,9 +34,10 @@ use tekseal_controller::metrics::Metrics;
 use tekseal_controller::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::args::Args;
+use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::decide::Ground;
 use crate::kept::Kept;
@@ -101,10 +103,10 @@ async fn prepare(
     metrics: Metrics,
     health: Arc<Health>,
 ) -> anyhow::Result<(Arc<Context>, Election)> {
-    let (memory, ignore_before) = loop {
+    let (memory, clock) = loop {
         let opened = async {
             let memory = Memory::open(cluster, &args.system_namespace).await?;
-            Ok::<_, tekseal_cluster::Error>((memory, ignore_before(args, cluster).await?))
+            Ok::<_, tekseal_cluster::Error>((memory, Clock::read(cluster).await?))
         };
         match opened.await {
             Ok(opened) => break opened,
@@ -138,8 +140,9 @@ async fn prepare(
     let context = Arc::new(Context {
         ground: Ground {
             first_start: memory.first_start,
-            ignore_before,
+            ignore_before: ignore_before(args, &clock),
         },
+        clock,
         memory,
         keys: Keys::new(cluster, &args.signing_secrets),
         registries: Registries::new(
@@ -165,15 +168,10 @@ async fn prepare(
 }
 
 /// Before which moment completed runs are left alone. Counted from the start by the API server's clock: ours may be wrong.
-async fn ignore_before(
-    args: &Args,
-    cluster: &Cluster,
-) -> Result<Option<Timestamp>, tekseal_cluster::Error> {
-    let Some(before) = &args.ignore_completed_before else {
-        return Ok(None);
-    };
-    let now = cluster.time().await?;
-    Ok(Some(before.moment(now.unwrap_or_else(Timestamp::now))))
+fn ignore_before(args: &Args, clock: &Clock) -> Option<Timestamp> {
+    let before = args.ignore_completed_before.as_ref()?;
+    let now = clock.time(Instant::now()).unwrap_or_else(Timestamp::now);
+    Some(before.moment(now))
 }
 
 /// Ends at SIGTERM and SIGINT.

@@ -88,8 +88,8 @@ pub(crate) struct History {
     pub(crate) told: Option<String>,
     /// How often in a row it was found to be blocked.
     pub(crate) blocked: u32,
-    /// When it was first seen to be deleted.
-    pub(crate) deleted: Option<Instant>,
+    /// Until when it is held back, once it was seen to be deleted.
+    pub(crate) held_until: Option<Instant>,
 }
 
 impl Default for History {
@@ -101,7 +101,7 @@ impl Default for History {
             since: None,
             told: None,
             blocked: 0,
-            deleted: None,
+            held_until: None,
         }
     }
 }
@@ -229,22 +229,22 @@ impl Queue {
         self.hurry(uid);
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.history = History {
-                deleted: entry.history.deleted,
+                held_until: entry.history.held_until,
                 ..History::default()
             };
         }
     }
 
-    /// A run that is held here was deleted: the time for which it may be held back is counted from when that was first seen. Whoever deleted
-    /// it waits, so it does not sit out a wait of before.
-    pub(crate) fn note_deleted(&mut self, uid: &str, now: Instant) {
+    /// A run that is held here was deleted, and may be held back until then. Whoever deleted it waits, so it does not sit out a wait of
+    /// before.
+    pub(crate) fn note_deleted(&mut self, uid: &str, until: Instant) {
         let Some(entry) = self.entries.get_mut(uid) else {
             return;
         };
-        if entry.history.deleted.is_some() {
+        if entry.history.held_until.is_some() {
             return;
         }
-        entry.history.deleted = Some(now);
+        entry.history.held_until = Some(until);
         match &mut entry.state {
             State::InWork { hurried, .. } => *hurried = true,
             State::Ready | State::Later { .. } => self.hurry(uid),
@@ -337,11 +337,12 @@ impl Queue {
             }
         };
         let told = history.told.clone();
+        let held_until = history.held_until;
         match wait {
             Some(wait) => self.enter(
                 uid,
                 State::Later {
-                    at: now + wait.unwrap_or_default(),
+                    at: not_past(held_until, now, wait.unwrap_or_default()),
                     is_blocked,
                 },
             ),
@@ -517,6 +518,12 @@ impl Queue {
     }
 }
 
+/// The end of a wait that begins now: when the time is over for which a deleted run is held back, it is looked at.
+fn not_past(held_until: Option<Instant>, now: Instant, wait: Duration) -> Instant {
+    let held_until = held_until.filter(|&until| until > now);
+    held_until.map_or(now + wait, |until| until.min(now + wait))
+}
+
 /// Where a run stands in the queue. When it ended is the word of whoever may write its status: one that is to have ended before it was made
 /// must not wait behind everybody, nor one of the year 9999 be before everybody for ever.
 pub(crate) fn place(
@@ -610,7 +617,7 @@ mod tests {
         queue.settle("a", Settled::Again { told: None }, now);
         let task = queue.take(now + FIRST_WAIT).expect("it is due");
         assert_eq!(
-            task.history.deleted,
+            task.history.held_until,
             Some(now),
             "it is deleted all the same"
         );
@@ -756,6 +763,27 @@ mod tests {
         queue.note_deleted("b", now);
         queue.settle("b", again(), now);
         queue.take(now).expect("deleted while it was in work");
+    }
+
+    #[test]
+    fn no_wait_goes_past_the_time_for_which_a_deleted_run_is_held_back() {
+        let mut queue = queue(&[("a", 1)]);
+        let now = Instant::now();
+        let until = now + LONGEST_WAIT;
+        queue.note_deleted("a", until);
+        let again = || Settled::Again { told: None };
+        let (mut at, mut taken) = (now, 0);
+        while at < until {
+            queue.take(at).expect("it is due");
+            queue.settle("a", again(), at);
+            at = queue.next_due().expect("it waits");
+            taken += 1;
+        }
+        assert_eq!((at, taken), (until, 10));
+        queue.take(at).expect("its time is over");
+        queue.settle("a", again(), at);
+        let next = queue.next_due().expect("it waits");
+        assert!(next > until + Duration::from_secs(60), "not without end");
     }
 
     #[test]

@@ -29,6 +29,7 @@ use tekseal_signing::Signer;
 use tokio::sync::{Notify, SemaphorePermit, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::clock::Clock;
 use crate::decide::{Decision, Ground};
 use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
@@ -63,6 +64,7 @@ const CONFLICTS: u32 = 5;
 pub(crate) struct Context {
     pub(crate) cluster: Cluster,
     pub(crate) ground: Ground,
+    pub(crate) clock: Clock,
     pub(crate) memory: Memory,
     pub(crate) keys: Keys,
     pub(crate) registries: Registries,
@@ -90,15 +92,15 @@ impl Context {
     }
 
     /// What is to be done with a run, as things are now.
-    pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
+    pub(crate) fn decide(&self, run: &Seen, live: Option<&Live>) -> Decision {
         if let Some(mark) = run.annotation(marks::SIGNED)
             && let Some(record) = run.annotation(marks::RECORD)
             && self.written.has(run.uid(), mark, record)
         {
             return Decision::Done;
         }
-        self.ground
-            .decide(run, &live.config, &self.memory.believed())
+        let config = live.map(|live| &live.config);
+        self.ground.decide(run, config, &self.memory.believed())
     }
 }
 
@@ -227,13 +229,7 @@ impl Attempt<'_> {
             }
         };
         let state = self.context.settings.borrow().clone();
-        let Some(live) = state.live else {
-            let problem = state
-                .problem
-                .unwrap_or_else(|| "the configuration was not read yet".to_owned());
-            return self.blocked(&fresh, &problem).await;
-        };
-        let forged = match self.decide(&fresh.seen, &live).await {
+        let forged = match self.decide(&fresh.seen, state.live.as_deref()).await {
             Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
             Decision::Running if fresh.seen.deleted().is_none() => {
                 return self.hold(&fresh.seen).await;
@@ -242,6 +238,9 @@ impl Attempt<'_> {
                 return self.release_if_deleted(&fresh.seen, false).await;
             }
             Decision::Sign { forged } => forged,
+        };
+        let Some(live) = state.live else {
+            return self.without_configuration(&fresh, state.problem).await;
         };
         if let Some(forged) = &forged
             && self.task.history.told.is_none()
@@ -289,7 +288,7 @@ impl Attempt<'_> {
     }
 
     /// What is to be done with the run. Before its mark is called forged, the keys that other replicas have used are read.
-    async fn decide(&self, seen: &Seen, live: &Live) -> Decision {
+    async fn decide(&self, seen: &Seen, live: Option<&Live>) -> Decision {
         let decision = self.context.decide(seen, live);
         if !matches!(decision, Decision::Sign { forged: Some(_) }) {
             return decision;
@@ -454,7 +453,7 @@ impl Attempt<'_> {
         let mut waiting = HashSet::new();
         for (name, text) in &children.documents {
             let seen = seen(text, self.run).map_err(|error| Trouble::of_cluster(&error))?;
-            match self.context.decide(&seen, &means.live) {
+            match self.context.decide(&seen, Some(&means.live)) {
                 Decision::Done | Decision::Ignored(_) => {}
                 Decision::Running | Decision::Sign { .. } => {
                     waiting.insert(name);
@@ -576,7 +575,6 @@ pub(crate) mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::waiting::DELETED;
     use super::*;
 
     /// A deleted run that is held.
@@ -638,6 +636,7 @@ pub(crate) mod tests {
         let memory = Memory::open(&cluster, "system").await;
         let memory = memory.expect("whatever is asked for is there");
         Context {
+            clock: Clock::read(&cluster).await.expect("it answers"),
             ground: Ground {
                 first_start: memory.first_start,
                 ignore_before: None,
@@ -675,14 +674,14 @@ pub(crate) mod tests {
         let document = document();
         let seen = seen(&document, &run).expect("it is a run");
         let fresh = Fresh { document, seen };
-        let long_ago = Instant::now().checked_sub(DELETED);
-        for (deleted, is_let_go) in [(Instant::now(), false), (long_ago.expect("a time"), true)] {
+        let now = Instant::now();
+        for (held_until, is_let_go) in [(now + ATTEMPT, false), (now, true)] {
             let mut task = Task {
                 uid: "u".to_owned(),
                 run: run.clone(),
                 history: crate::queue::History::default(),
             };
-            task.history.deleted = Some(deleted);
+            task.history.held_until = Some(held_until);
             let attempt = Attempt {
                 context: &context,
                 task: &task,

@@ -212,6 +212,39 @@ fn a_broken_configuration_leaves_the_last_good_one() {
 }
 
 #[test]
+fn a_start_with_a_broken_configuration_leaves_finished_runs_as_they_are() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let controller = stand.start();
+    let signed = stand.completed("signed", stand.image_results());
+    let absent = format!("sha256:{}", "0".repeat(64));
+    let failed = stand.completed("failed", stand.results_of("team/app", &absent));
+    let finished = [signed, failed].map(|run| stand.wait_marked(&run));
+    let reason = annotation(&finished[1], REASON).expect("it says why");
+    assert!(reason.contains("is not in its registry"), "{reason}");
+    controller.signal("TERM");
+    let _ = controller.wait();
+
+    stand.configure(&[("artifacts.taskrun.format", "slsa/v9")]);
+    // The oldest is looked at last.
+    let created = stand.created("waits");
+    let waits = stand.complete_at(created, stand.image_results(), &time("-1 hour"));
+    let _controller = stand.start();
+    let told = |run: &Value| annotation(run, REASON).is_some_and(|text| text.contains("slsa/v9"));
+    stand.wait(&waits, told);
+    for run in &finished {
+        assert_eq!(&stand.wait(run, |_| true)["metadata"], &run["metadata"]);
+    }
+    stand.wait_event(&waits, "SigningBlocked");
+    let mut events = stand.events();
+    events.retain(|event| event["reason"] == "SigningBlocked");
+    assert_eq!(events.len(), 1, "{events:#?}");
+    stand.configure(OCI);
+    let run = stand.wait_marked(&waits);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
 fn a_run_deleted_while_it_is_signed_is_gone_only_when_it_is_signed() {
     let Some(stand) = Stand::new() else { return };
     let (proxy, results) = stand.behind_proxy();

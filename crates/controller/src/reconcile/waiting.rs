@@ -11,7 +11,7 @@ use tekseal_core::run::RunKind;
 use tokio::time::Instant;
 
 use super::{Attempt, Done, Fresh, Hold, Means, SOON, is_held};
-use crate::decide::Decision;
+use crate::decide::{self, Decision};
 use crate::note;
 use crate::queue::Settled;
 use crate::trouble::{Stage, Trouble, chain};
@@ -20,8 +20,6 @@ use crate::trouble::{Stage, Trouble, chain};
 const CHILDREN: Duration = Duration::from_secs(30);
 /// How long a PipelineRun waits for children in silence.
 const QUIET: Duration = Duration::from_secs(10);
-/// For how long a deleted run is held back for its signature.
-pub(super) const DELETED: Duration = Duration::from_secs(600);
 
 impl Attempt<'_> {
     /// Trouble on the way: it is told, and the run tried again, or marked as failed.
@@ -147,6 +145,20 @@ impl Attempt<'_> {
         self.while_blocked(Some(problem.to_owned()))
     }
 
+    /// There was no good configuration yet. Runs that are in question, but may be done with or not ours, are left as they are until there is
+    /// one: what is on them says more than that we wait.
+    pub(super) async fn without_configuration(
+        &self,
+        fresh: &Fresh,
+        problem: Option<String>,
+    ) -> Done {
+        let problem = problem.unwrap_or_else(|| "the configuration was not read yet".to_owned());
+        if decide::may_be_told(&fresh.seen) || self.overdue(&fresh.seen) {
+            return self.blocked(fresh, &problem).await;
+        }
+        self.while_blocked(None)
+    }
+
     pub(super) async fn write_wait(&self, change: Change) {
         let written = self
             .context
@@ -227,23 +239,19 @@ impl Attempt<'_> {
         let Ok(owner) = super::seen(&document, &owner) else {
             return true;
         };
-        let Some(live) = self.context.settings.borrow().live.clone() else {
-            return true;
-        };
-        let decision = self.context.decide(&owner, &live);
+        let live = self.context.settings.borrow().live.clone();
+        let decision = self.context.decide(&owner, live.as_deref());
         owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
     }
 
     pub(super) fn overdue(&self, seen: &Seen) -> bool {
-        // Not by the time of the deletion, which is the API server's: with a clock of ours that is ahead nothing would be held back. A
-        // restart begins anew: rather too long than lost.
         seen.deleted().is_some() && self.had_its_time()
     }
 
-    /// Whether it was seen to be deleted so long ago that it is held back no longer.
+    /// Whether it was deleted so long ago that it is held back no longer.
     pub(super) fn had_its_time(&self) -> bool {
-        let since = self.task.history.deleted;
-        since.is_some_and(|since| since.elapsed() >= DELETED)
+        let until = self.task.history.held_until;
+        until.is_some_and(|until| until <= Instant::now())
     }
 
     /// Lets a deleted run go though it is not signed.
