@@ -178,7 +178,9 @@ impl Controller {
         match sight {
             Ok(Sight::There(seen)) => self.there(kind, &seen),
             Ok(Sight::Gone(seen)) => {
-                self.queue.drop(seen.uid());
+                if self.queue.drop(seen.uid()) {
+                    self.gone(kind, &seen);
+                }
                 self.owners.remove(seen.uid());
                 if let Some((_, owner)) = seen.pipeline_run() {
                     self.queue.hurry(owner);
@@ -191,6 +193,19 @@ impl Controller {
                 self.context.metrics.watch_error();
                 self.context.health.set_watch(kind, Err(error));
             }
+        }
+    }
+
+    /// A run that waited to be signed is gone; unless somebody else was faster than we saw.
+    fn gone(&self, kind: RunKind, seen: &Seen) {
+        let live = self.context.settings.borrow().live.clone();
+        let decision = self.context.decide(seen, live.as_deref());
+        let Some(run) = seen.reference(kind) else {
+            return;
+        };
+        if matches!(decision, Decision::Sign { .. }) {
+            let span = logging::of_run(&run, seen.uid());
+            span.in_scope(|| self.context.lost(&run.namespace));
         }
     }
 
@@ -230,6 +245,8 @@ impl Controller {
             self.queue.start_over(uid);
         }
         self.note(uid, &run, seen);
+        let is_unsigned = matches!(decision, Decision::Sign { .. });
+        self.queue.note_unsigned(uid, is_unsigned);
         if let Some(deleted) = seen.deleted() {
             let until = self.context.clock.held_until(deleted, Instant::now());
             self.queue.note_deleted(uid, until);

@@ -62,6 +62,8 @@ struct Entry {
     run: RunRef,
     /// Nothing while it goes on: then it is held only if it still does when its time comes.
     completed: Option<i64>,
+    /// Whether it is to be signed, as far as is known: there are other things to do too.
+    is_unsigned: bool,
     state: State,
     history: History,
 }
@@ -128,6 +130,8 @@ pub(crate) struct Task {
     pub(crate) uid: String,
     /// Its name.
     pub(crate) run: RunRef,
+    /// Whether it was to be signed when it was seen last.
+    pub(crate) is_unsigned: bool,
     /// What was tried before.
     pub(crate) history: History,
 }
@@ -260,17 +264,26 @@ impl Queue {
         }
     }
 
-    /// There is nothing to do with a run any more.
-    pub(crate) fn drop(&mut self, uid: &str) {
+    /// Whether a run that is held here is to be signed.
+    pub(crate) fn note_unsigned(&mut self, uid: &str, is_unsigned: bool) {
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.is_unsigned = is_unsigned;
+        }
+    }
+
+    /// There is nothing to do with a run any more. Whether it waited to be signed.
+    pub(crate) fn drop(&mut self, uid: &str) -> bool {
         let Some(entry) = self.entries.get(uid) else {
-            return;
+            return false;
         };
         // The task finds out by itself.
         if matches!(entry.state, State::InWork { .. }) {
-            return;
+            return false;
         }
+        let is_unsigned = entry.is_unsigned;
         self.leave(uid);
         self.entries.remove(uid);
+        is_unsigned
     }
 
     /// The newest run that is ready and whose namespace may have another slot, to be worked on.
@@ -292,6 +305,7 @@ impl Queue {
         entry.history.looks = entry.history.looks.wrapping_add(1);
         Some(Task {
             run: entry.run.clone(),
+            is_unsigned: entry.is_unsigned,
             history: entry.history.clone(),
             uid,
         })
@@ -397,6 +411,7 @@ impl Queue {
         let entry = Entry {
             run: run.clone(),
             completed,
+            is_unsigned: false,
             state,
             history: History::default(),
         };

@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use tekseal_attest::LookBack;
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
-use tekseal_controller::metrics::Metrics;
+use tekseal_controller::metrics::{FailureClass, Metrics};
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Blame, Digest};
@@ -89,6 +89,13 @@ impl Context {
     async fn run(&self, run: &RunRef) -> Result<String, Error> {
         let _reader = self.room.read().await;
         self.cluster.run(run).await
+    }
+
+    /// A run of this namespace is gone that was to be signed.
+    pub(crate) fn lost(&self, namespace: &str) {
+        let class = FailureClass::GoneUnsigned;
+        self.metrics.run_failed(namespace, class);
+        tracing::warn!("run is gone before it was signed and marked");
     }
 
     /// What is to be done with a run, as things are now.
@@ -216,6 +223,7 @@ impl Attempt<'_> {
         }
         let fresh = match self.read().await {
             Ok(Some(fresh)) => fresh,
+            Ok(None) if self.task.is_unsigned => return self.lost(),
             Ok(None) => return Done::nothing(),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the run cannot be read now");
@@ -679,6 +687,7 @@ pub(crate) mod tests {
             let mut task = Task {
                 uid: "u".to_owned(),
                 run: run.clone(),
+                is_unsigned: true,
                 history: crate::queue::History::default(),
             };
             task.history.held_until = Some(held_until);

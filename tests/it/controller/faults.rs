@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tekseal_harness::{ApiServer, Registry, Run, object_path};
 
+use super::replicas::Replica;
 use super::stand::{
     CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, alone, annotation, is_signed_once,
     layers, replace, results_at, time, with_needs,
@@ -60,10 +61,41 @@ fn a_registry_that_fails_is_waited_for() {
     let waiting = stand.wait(&run, told);
     assert_eq!(annotation(&waiting, SIGNED), None);
     assert_eq!(annotation(&waiting, "chains.tekton.dev/retries"), Some("0"));
+    let ours = json!(["chains.tekton.dev/taskrun"]);
+    assert_eq!(waiting["metadata"]["finalizers"], ours, "it is not lost");
     stand.wait_event(&run, "SigningDelayed");
+    stand.api.delete(&object_path(&run));
+    let deleted = |run: &Value| run["metadata"]["deletionTimestamp"].is_string();
+    stand.wait(&run, deleted);
     is_ill.store(false, Ordering::Relaxed);
-    let run = stand.wait_marked(&run);
-    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    stand.wait_gone(&run);
+    for suffix in ["sig", "att"] {
+        let found = layers(&stand.registry, "team/app", &stand.digest, suffix);
+        assert_eq!(found, 1, "{suffix}");
+    }
+}
+
+#[test]
+fn a_run_that_is_gone_before_it_is_signed_is_told() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let held = proxy
+        .on("PUT", "/manifests/")
+        .hold(tekseal_harness::Moment::BeforeForwarding);
+    let run = stand.completed("build", results);
+    let replica = Replica::leading(&stand, Run::tool(CONTROLLER));
+    held.wait_until_held();
+    stand.api.delete(&object_path(&run));
+    stand.wait_gone(&run);
+    held.release();
+    let namespace = &stand.builds;
+    let metric =
+        format!(r#"tekseal_runs_failed_total{{reason="gone_unsigned",namespace="{namespace}"}} 1"#);
+    let (_, said) = replica.until(&metric).end("TERM");
+    assert!(
+        said.contains("run is gone before it was signed and marked"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -241,7 +273,7 @@ fn a_start_with_a_broken_configuration_leaves_finished_runs_as_they_are() {
     assert_eq!(events.len(), 1, "{events:#?}");
     stand.configure(OCI);
     let run = stand.wait_marked(&waits);
-    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    assert_eq!(annotation(&run, SIGNED), Some("true"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What becomes of a run that is not signed now, or not any more: it is told, tried again, waits, is marked as failed, or is let go.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tekseal_core::marks::{self, Outcome};
 use tekseal_core::run::RunKind;
 use tokio::time::Instant;
 
-use super::{Attempt, Done, Fresh, Hold, Means, SOON, is_held};
+use super::{Attempt, CONFLICTS, Done, Fresh, Hold, Means, SOON, is_held};
 use crate::decide::{self, Decision};
 use crate::note;
 use crate::queue::Settled;
@@ -25,7 +26,7 @@ impl Attempt<'_> {
     /// Trouble on the way: it is told, and the run tried again, or marked as failed.
     pub(super) async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
         let (class, stage, reason) = match trouble {
-            Trouble::Gone => return Done::nothing(),
+            Trouble::Gone => return self.lost(),
             Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
             Trouble::Children(names) => {
                 return self.wait_for_children(fresh, &names).await;
@@ -91,9 +92,8 @@ impl Attempt<'_> {
                 return self.release(&fresh.seen, &reason).await;
             }
             let text = format!("not signed yet, tried again later: {reason}");
-            if let Some(change) = note::of_wait(&fresh.seen, Some(history.attempts), &text) {
-                self.write_wait(change).await;
-            }
+            let change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
+            self.write_wait(fresh, change).await;
             if history.told.as_deref() != Some(&reason) {
                 self.tell(Severity::Warning, "SigningDelayed", &text).await;
             }
@@ -123,9 +123,8 @@ impl Attempt<'_> {
             return self.later(QUIET, self.task.history.told.clone());
         }
         tracing::warn!(waiting = list, "waits for children");
-        if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-            self.write_wait(change).await;
-        }
+        let change = note::of_wait(&fresh.seen, None, &text);
+        self.write_wait(fresh, change).await;
         self.later(CHILDREN, Some(text))
     }
 
@@ -137,9 +136,8 @@ impl Attempt<'_> {
         if self.task.history.told.as_deref() != Some(problem) {
             tracing::warn!(problem, "nothing can be signed");
             let text = format!("not signed yet: {problem}");
-            if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-                self.write_wait(change).await;
-            }
+            let change = note::of_wait(&fresh.seen, None, &text);
+            self.write_wait(fresh, change).await;
             self.tell(Severity::Warning, "SigningBlocked", &text).await;
         }
         self.while_blocked(Some(problem.to_owned()))
@@ -159,18 +157,48 @@ impl Attempt<'_> {
         self.while_blocked(None)
     }
 
-    pub(super) async fn write_wait(&self, change: Change) {
-        let written = self
-            .context
-            .cluster
-            .change(self.run, &self.task.uid, &change)
-            .await;
-        if let Err(error) = written {
+    /// Writes on a run why it waits. From then on our finalizer holds it, with the same change: whoever deletes it meanwhile is to find out
+    /// what became of it.
+    pub(super) async fn write_wait(&self, fresh: &Fresh, change: Change) {
+        let mut seen = Cow::Borrowed(&fresh.seen);
+        for _ in 0..CONFLICTS {
+            let mut change = change.clone();
+            if !is_held(&seen) && seen.deleted().is_none() {
+                let mut finalizers = seen.finalizers().to_vec();
+                finalizers.push(marks::finalizer(self.run.kind).to_owned());
+                change.finalizers = Some(finalizers);
+                change.resource_version = Some(seen.resource_version().to_owned());
+            }
+            if change == Change::default() {
+                return;
+            }
+            let cluster = &self.context.cluster;
+            let written = cluster.change(self.run, &self.task.uid, &change).await;
+            let error = match written {
+                Ok(()) => return,
+                Err(error) if error.is_conflict() => match self.read().await {
+                    Ok(Some(fresh)) => {
+                        seen = Cow::Owned(fresh.seen);
+                        continue;
+                    }
+                    Ok(None) => return,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
             tracing::warn!(
                 error = chain(&error),
                 "the reason could not be written on the run"
             );
+            return;
         }
+        tracing::warn!("the reason could not be written on the run: others change it all the time");
+    }
+
+    /// A run that is gone before it was marked: whatever there was to sign of it is not, or nothing says so.
+    pub(super) fn lost(&self) -> Done {
+        self.context.lost(&self.run.namespace);
+        Done::nothing()
     }
 
     /// A run that goes on gets our finalizer, so that it is not gone before it is signed.
