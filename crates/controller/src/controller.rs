@@ -24,7 +24,7 @@ use tekseal_core::marks;
 use tekseal_core::run::RunKind;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use crate::decide::Decision;
@@ -36,6 +36,10 @@ use crate::trouble::chain;
 const HOLD_AFTER: Duration = Duration::from_secs(1);
 /// How long the loop sleeps at the most.
 const PULSE: Duration = Duration::from_secs(5);
+/// How long the tasks in work may take when the program is to end. The Deployment allows a minute for everything.
+const LAST_TASKS: Duration = Duration::from_secs(40);
+/// How long looks back may take then.
+const LAST_LOOKS: Duration = Duration::from_secs(5);
 /// How often the size of the queue is told.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -45,7 +49,7 @@ pub(crate) struct Controller {
     queue: Queue,
     running: JoinSet<(Task, Done)>,
     /// Looks back at what was stored, when it has settled: they take no slots.
-    looking: JoinSet<()>,
+    looking: JoinSet<(Task, Result<(), String>)>,
     /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
     owners: HashMap<String, String>,
     leadership: watch::Receiver<Leadership>,
@@ -100,7 +104,11 @@ impl Controller {
                     self.ended(task, done);
                 }
                 Some(looked) = self.looking.join_next(), if !self.looking.is_empty() => {
-                    looked.expect("no task is aborted, and one that panics must not look done");
+                    let (task, looked) =
+                        looked.expect("no task is aborted, and one that panics must not look done");
+                    if let Err(reason) = looked {
+                        self.queue.note_lost(task, reason, Timestamp::now());
+                    }
                 }
                 Some((kind, sight)) = sights.next() => self.saw(kind, sight),
                 Ok(()) = leadership.changed() => {}
@@ -112,12 +120,21 @@ impl Controller {
             in_work = self.running.len(),
             "stopping: what is in work is ended"
         );
-        while let Some(done) = self.running.join_next().await {
-            let (task, done) =
-                done.expect("no task is aborted, and one that panics must not look done");
-            self.ended(task, done);
+        // What is not ended by then is dropped as a crash would drop it, before Kubernetes kills us with the Lease in our hands.
+        let tasks = async {
+            while let Some(done) = self.running.join_next().await {
+                let (task, done) =
+                    done.expect("no task is aborted, and one that panics must not look done");
+                self.ended(task, done);
+            }
+        };
+        if timeout(LAST_TASKS, tasks).await.is_err() {
+            tracing::warn!("not all of what is in work could be ended");
         }
-        while self.looking.join_next().await.is_some() {}
+        let looks = async { while self.looking.join_next().await.is_some() {} };
+        if timeout(LAST_LOOKS, looks).await.is_err() {
+            tracing::warn!("not all that was stored could be looked at again");
+        }
     }
 
     /// Starts what is ready, if it is our turn. What was begun while it was goes on: it can be done twice without harm.
@@ -166,7 +183,11 @@ impl Controller {
         if !done.look_backs.is_empty() {
             let context = Arc::clone(&self.context);
             let span = logging::of_run(&task.run, uid);
-            let look = async move { reconcile::look_back(&context, &task, done.look_backs).await };
+            let backs = context.looking.keep(done.look_backs);
+            let look = async move {
+                let looked = context.looking.look(backs).await;
+                (task, looked)
+            };
             self.looking.spawn(look.instrument(span));
         }
     }

@@ -7,6 +7,7 @@ mod decide;
 mod kept;
 mod keys;
 mod live;
+mod looking;
 mod memory;
 mod note;
 mod prepare;
@@ -42,6 +43,7 @@ use crate::controller::Controller;
 use crate::decide::Ground;
 use crate::kept::Kept;
 use crate::keys::Keys;
+use crate::looking::Looking;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::registries::Registries;
@@ -154,6 +156,7 @@ async fn prepare(
         settings,
         written: Written::default(),
         room: Room::default(),
+        looking: Looking::default(),
         turns: Turns::new(storing::COURTESY),
         labels: Kept::new(reconcile::LABELS, reconcile::MOST_LABELS),
         mended: Notify::new(),

@@ -92,6 +92,8 @@ pub(crate) struct History {
     pub(crate) blocked: u32,
     /// Until when it is held back, once it was seen to be deleted.
     pub(crate) held_until: Option<Instant>,
+    /// Why the mark on it is not true any more, as long as it was not taken back.
+    pub(crate) lost: Option<String>,
 }
 
 impl Default for History {
@@ -104,6 +106,7 @@ impl Default for History {
             told: None,
             blocked: 0,
             held_until: None,
+            lost: None,
         }
     }
 }
@@ -271,13 +274,28 @@ impl Queue {
         }
     }
 
+    /// The signatures of a run that was done with are lost, so that its mark is to be taken back. What was tried before counts.
+    pub(crate) fn note_lost(&mut self, task: Task, reason: String, now: Timestamp) {
+        let Task {
+            uid, run, history, ..
+        } = task;
+        if !self.entries.contains_key(&uid) {
+            self.insert(&uid, &run, Some(now.as_second()), State::Ready);
+        }
+        let entry = self.entries.get_mut(&uid).expect("it was just put there");
+        entry.history.attempts = entry.history.attempts.max(history.attempts);
+        entry.history.since = history.since.or(entry.history.since);
+        entry.history.lost = Some(reason);
+        self.hurry(&uid);
+    }
+
     /// There is nothing to do with a run any more. Whether it waited to be signed.
     pub(crate) fn drop(&mut self, uid: &str) -> bool {
         let Some(entry) = self.entries.get(uid) else {
             return false;
         };
-        // The task finds out by itself.
-        if matches!(entry.state, State::InWork { .. }) {
+        // The task finds out by itself; and what is to be taken back looks done.
+        if matches!(entry.state, State::InWork { .. }) || entry.history.lost.is_some() {
             return false;
         }
         let is_unsigned = entry.is_unsigned;
@@ -338,6 +356,7 @@ impl Queue {
                 history.attempts = attempts.saturating_add(1);
                 history.since.get_or_insert(now);
                 history.told = told;
+                history.lost = None;
                 // An event is no reason to hurry: it may be that of the reason that we wrote on the run.
                 Some((!hurried).then(|| wait_after(attempts)))
             }
@@ -778,6 +797,28 @@ mod tests {
         queue.note_deleted("b", now);
         queue.settle("b", again(), now);
         queue.take(now).expect("deleted while it was in work");
+    }
+
+    #[test]
+    fn signatures_that_are_lost_again_and_again_are_waited_for_longer_and_longer() {
+        let mut queue = queue(&[("a", 1)]);
+        let mut now = Instant::now();
+        let mut task = queue.take(now).expect("it is ready");
+        for attempt in 0..4 {
+            queue.settle("a", Settled::Done, now);
+            assert_eq!(queue.sizes(), (0, 0));
+            queue.note_lost(task, "gone".to_owned(), Timestamp::UNIX_EPOCH);
+            assert!(!queue.drop("a"), "it looks done");
+            task = queue.take(now).expect("its mark is to be taken back");
+            assert_eq!(task.history.lost.as_deref(), Some("gone"));
+            let told = Some("gone".to_owned());
+            queue.settle("a", Settled::Again { told }, now);
+            let due = queue.next_due().expect("it waits");
+            assert_eq!(due - now, FIRST_WAIT * 2u32.pow(attempt));
+            now = due;
+            task = queue.take(now).expect("it is signed again");
+            assert_eq!(task.history.lost, None);
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::decide::{Decision, Ground};
 use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
+use crate::looking::Looking;
 use crate::memory::{Memory, Vouches};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
@@ -76,6 +77,8 @@ pub(crate) struct Context {
     pub(crate) written: Written,
     /// Room for what is made of runs.
     pub(crate) room: Room,
+    /// Looks back at what was stored.
+    pub(crate) looking: Looking,
     /// Who stores beside which image.
     pub(crate) turns: Turns,
     /// Labels of namespaces.
@@ -139,28 +142,6 @@ impl Done {
             is_marked: true,
             ..Self::nothing()
         }
-    }
-}
-
-/// Looks whether what was stored for a run stayed, when it has settled, and stores it again where another writer took it away. Where that
-/// fails, the mark is not true any more: it is taken back, and the run worked on again.
-pub(crate) async fn look_back(context: &Context, task: &Task, look_backs: Vec<LookBack>) {
-    for look_back in look_backs {
-        let failure = match look_back.look().await {
-            Ok(false) => continue,
-            Ok(true) => {
-                tracing::warn!("another writer took away what was stored; it is stored again");
-                continue;
-            }
-            Err(failure) => failure,
-        };
-        let attempt = Attempt {
-            context,
-            task,
-            run: &task.run,
-        };
-        attempt.take_back(&failure).await;
-        return;
     }
 }
 
@@ -237,6 +218,11 @@ impl Attempt<'_> {
             }
         };
         let state = self.context.settings.borrow().clone();
+        if let Some(reason) = &self.task.history.lost
+            && fresh.seen.annotation(marks::SIGNED).is_some()
+        {
+            return self.take_back(&fresh, state.live.as_ref(), reason).await;
+        }
         let forged = match self.decide(&fresh.seen, state.live.as_deref()).await {
             Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
             Decision::Running if fresh.seen.deleted().is_none() => {
@@ -658,6 +644,7 @@ pub(crate) mod tests {
             health: Arc::new(Health::new()),
             written: Written::default(),
             room: Room::default(),
+            looking: Looking::default(),
             turns: Turns::new(Duration::ZERO),
             labels: Kept::new(LABELS, MOST_LABELS),
             mended: Notify::new(),

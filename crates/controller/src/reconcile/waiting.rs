@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tekseal_attest::StoreFailure;
 use tekseal_cluster::{Change, RunRef, Seen, Severity};
 use tekseal_controller::metrics::{ErrorType, FailureClass};
 use tekseal_core::marks::{self, Outcome};
@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{Attempt, CONFLICTS, Done, Fresh, Hold, Means, SOON, is_held};
 use crate::decide::{self, Decision};
+use crate::live::Live;
 use crate::note;
 use crate::queue::Settled;
 use crate::trouble::{Stage, Trouble, chain};
@@ -32,15 +33,13 @@ impl Attempt<'_> {
                 return self.wait_for_children(fresh, &names).await;
             }
             Trouble::Passing { stage, reason } => {
-                let limit = means.live.config.rules().retry_for;
-                let since = self.task.history.since;
                 self.context
                     .metrics
                     .failed(self.run.kind, error_type(stage));
-                if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
+                if !self.is_tried_for(&means.live) {
                     return self.again(Some(fresh), stage, reason).await;
                 }
-                let seconds = limit.as_secs();
+                let seconds = means.live.config.rules().retry_for.as_secs();
                 let reason = format!("given up after {seconds} seconds: {reason}");
                 (FailureClass::RetriesExhausted, stage, reason)
             }
@@ -158,8 +157,8 @@ impl Attempt<'_> {
     }
 
     /// Writes on a run why it waits. From then on our finalizer holds it, with the same change: whoever deletes it meanwhile is to find out
-    /// what became of it.
-    pub(super) async fn write_wait(&self, fresh: &Fresh, change: Change) {
+    /// what became of it. Whether it is written.
+    pub(super) async fn write_wait(&self, fresh: &Fresh, change: Change) -> bool {
         let mut seen = Cow::Borrowed(&fresh.seen);
         for _ in 0..CONFLICTS {
             let mut change = change.clone();
@@ -170,18 +169,18 @@ impl Attempt<'_> {
                 change.resource_version = Some(seen.resource_version().to_owned());
             }
             if change == Change::default() {
-                return;
+                return true;
             }
             let cluster = &self.context.cluster;
             let written = cluster.change(self.run, &self.task.uid, &change).await;
             let error = match written {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) if error.is_conflict() => match self.read().await {
                     Ok(Some(fresh)) => {
                         seen = Cow::Owned(fresh.seen);
                         continue;
                     }
-                    Ok(None) => return,
+                    Ok(None) => return false,
                     Err(error) => error,
                 },
                 Err(error) => error,
@@ -190,9 +189,10 @@ impl Attempt<'_> {
                 error = chain(&error),
                 "the reason could not be written on the run"
             );
-            return;
+            return false;
         }
         tracing::warn!("the reason could not be written on the run: others change it all the time");
+        false
     }
 
     /// A run that is gone before it was marked: whatever there was to sign of it is not, or nothing says so.
@@ -296,23 +296,47 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes off the mark of a run whose signatures cannot be confirmed any more: it is worked on again.
-    pub(super) async fn take_back(&self, failure: &StoreFailure) {
-        let (place, error) = (&failure.place, chain(&failure.error));
-        tracing::error!(place, error, "what was stored cannot be confirmed");
-        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
-        let change = Change {
-            annotations: marks.into(),
-            ..Change::default()
-        };
-        let cluster = &self.context.cluster;
-        if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
-            tracing::error!(error = chain(&error), "the mark could not be taken back");
-        }
-        let text = format!(
-            "the mark is taken back, what was stored at {place} cannot be confirmed: {error}"
-        );
+    /// Takes off the mark of a run whose signatures cannot be confirmed any more. That is a failed attempt like any other: the run is tried
+    /// again with growing waits, and given up when its time is over. A registry that forgets what it said would keep us busy otherwise.
+    pub(super) async fn take_back(
+        &self,
+        fresh: &Fresh,
+        live: Option<&Arc<Live>>,
+        reason: &str,
+    ) -> Done {
+        tracing::error!(reason, "the mark is taken back");
+        let text = format!("the mark is taken back: {reason}");
         self.tell(Severity::Warning, "SignatureLost", &text).await;
+        if let Some(live) = live
+            && self.is_tried_for(live)
+            && let Ok(means) = self.means(live).await
+        {
+            let trouble = Trouble::Passing {
+                stage: Stage::Storage,
+                reason: reason.to_owned(),
+            };
+            return self.failed(fresh, &means, trouble).await;
+        }
+        let metrics = &self.context.metrics;
+        metrics.failed(self.run.kind, ErrorType::Storage);
+        let history = &self.task.history;
+        let text = format!("not signed yet, tried again later: {reason}");
+        let mut change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
+        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
+        change.annotations.extend(marks);
+        match self.write_wait(fresh, change).await {
+            true => Done::of(Settled::Again {
+                told: Some(reason.to_owned()),
+            }),
+            false => self.later(SOON, history.told.clone()),
+        }
+    }
+
+    /// Whether it was tried for as long as the configuration wants.
+    fn is_tried_for(&self, live: &Live) -> bool {
+        let limit = live.config.rules().retry_for;
+        let since = self.task.history.since;
+        since.is_some_and(|since| since.elapsed() >= limit)
     }
 
     pub(super) async fn tell(&self, severity: Severity, reason: &str, note: &str) {
