@@ -26,7 +26,7 @@ use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Blame, Digest};
 use tekseal_signing::Signer;
-use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::Clock;
@@ -39,7 +39,7 @@ use crate::memory::{Memory, Vouches};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
-use crate::room::Room;
+use crate::room::{Room, Taken};
 use crate::storing::Turns;
 use crate::trouble::{Stage, Trouble, chain};
 use crate::written::Written;
@@ -367,32 +367,56 @@ impl Attempt<'_> {
 
     /// Gives what was stored and has not settled yet.
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<Vec<LookBack>, Trouble> {
-        let begun = Instant::now();
-        let (prepared, _room) = within(begun, ATTEMPT, self.prepare(fresh, means)).await?;
+        let (prepared, room) = self.prepare(fresh, means).await?;
         let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
         let limit = ATTEMPT.saturating_add(EACH_IMAGE.saturating_mul(images));
-        let mut end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        let attest = within(Instant::now(), limit, self.attest(fresh, means, prepared));
+        let mut end = tokio::select! {
+            biased;
+            end = attest => end?,
+            () = room.is_wanted() => return Err(Trouble::Passing {
+                stage: Stage::Storage,
+                reason: "took longer than others could wait who need the memory".to_owned(),
+            }),
+        };
         let look_backs = std::mem::take(&mut end.look_backs);
         // Not cut short any more: nobody could say whether the change was made.
         self.end(fresh, means, end).await?;
         Ok(look_backs)
     }
 
-    /// What is to be signed, and the room for it.
+    /// What is to be signed, and the room for it. How long others have the room is not our failure: no time is counted while it is waited
+    /// for, and children are read again afterwards, for others may need their room meanwhile.
     async fn prepare(
         &self,
         fresh: &Fresh,
         means: &Means,
-    ) -> Result<(Prepared, SemaphorePermit<'_>), Trouble> {
-        let children = match self.run.kind {
-            RunKind::TaskRun => Children::default(),
-            RunKind::PipelineRun => self.children(&fresh.document, means).await?,
-        };
+    ) -> Result<(Prepared, Taken<'_>), Trouble> {
+        let mut children = self.children_of(fresh, means).await?;
         let documents = children.documents.iter().map(|(_, text)| text.len());
         let bytes = fresh.document.len() + documents.sum::<usize>();
-        let room = self.context.room.take(bytes).await;
+        let (room, namespace) = (&self.context.room, &self.run.namespace);
+        let room = match room.try_take(namespace, bytes) {
+            Some(taken) => taken,
+            None => {
+                drop(children);
+                let taken = room.take(namespace, bytes).await;
+                children = self.children_of(fresh, means).await?;
+                taken
+            }
+        };
         let prepared = prepare::prepare(&fresh.document, &children.documents, &means.live.config)?;
         Ok((prepared, room))
+    }
+
+    async fn children_of(&self, fresh: &Fresh, means: &Means) -> Result<Children, Trouble> {
+        match self.run.kind {
+            RunKind::TaskRun => Ok(Children::default()),
+            RunKind::PipelineRun => {
+                let children = self.children(&fresh.document, means);
+                within(Instant::now(), ATTEMPT, children).await
+            }
+        }
     }
 
     /// Writes on the run what was done.
@@ -427,8 +451,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for but the
-    /// room for the payloads: others may need theirs.
+    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for: others may
+    /// need their room.
     async fn children(&self, document: &str, means: &Means) -> Result<Children, Trouble> {
         let names = run::child_task_runs(document.as_bytes());
         if names.is_empty() {
