@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tekseal_harness::{ApiServer, Registry, Run, object_path};
+use tekseal_harness::{ApiServer, Registry, Request, Run, lasting_port, object_path, request};
 
 use super::replicas::Replica;
 use super::stand::{
-    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, alone, annotation, is_signed_once,
-    layers, replace, results_at, time, with_needs,
+    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, is_signed_once, layers,
+    replace, results_at, time, with_needs,
 };
 use crate::workshop::plain_key;
 
@@ -132,7 +132,11 @@ fn an_api_server_that_restarts_is_waited_for() {
     }));
     let command = Run::tool(CONTROLLER);
     let command = with_needs(command, &api, &system, &builds, folder.path());
-    let controller = alone(command).timeout(Duration::from_secs(300)).start();
+    let address = format!("127.0.0.1:{}", lasting_port());
+    let controller = command
+        .args(["--leader-elect=false", "--listen", &address])
+        .timeout(Duration::from_secs(300))
+        .start();
     let create = |api: &ApiServer, name: &str| {
         let mut run = api.create(&json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
@@ -158,7 +162,17 @@ fn an_api_server_that_restarts_is_waited_for() {
         annotation(run, SIGNED).is_some()
     });
     assert_eq!(annotation(&run, SIGNED), Some("true"));
-    drop(controller);
+    let figures = request(&address, &Request::new("GET", "/metrics"));
+    let figures = figures.expect("it answers").text();
+    let errors = figures
+        .lines()
+        .find_map(|line| line.strip_prefix("tekseal_watch_errors_total "));
+    let errors: u32 = errors.and_then(|n| n.parse().ok()).expect("a number");
+    assert!(errors >= 2, "both watches broke: {errors}");
+    controller.signal("TERM");
+    let said = controller.wait().stderr;
+    assert!(said.contains("the watch of runs is broken"), "{said}");
+    assert!(!said.contains("kube_client::client::builder"), "{said}");
 }
 
 #[test]
