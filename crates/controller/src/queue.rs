@@ -12,7 +12,8 @@
 //! # Shares
 //! There are twice as many slots as one namespace may have, and a namespace takes another one only while it has fewer than are free. So one
 //! alone gets as many as `--concurrency` says, and whatever hangs there leaves as many to the others; a second one that hangs leaves half of
-//! those, and so on. No guess is needed at who is slow, or whether somebody else will come.
+//! those, and so on. Whoever has none goes before those who have some. So many namespaces may hang that nothing is left: therefore the last
+//! slots are not for those whose last attempt took long.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,6 +32,15 @@ const FIRST_BLOCKED: Duration = Duration::from_secs(5);
 /// Longest wait between two looks at such a run. Most changes are noticed, and end it at once.
 const LONGEST_BLOCKED: Duration = Duration::from_secs(60);
 
+/// An attempt that took longer was slow: the last slots are not for its namespace,
+const SLOW: Duration = Duration::from_secs(10);
+/// for so long, or until one is not slow.
+const SLOW_FOR: Duration = Duration::from_secs(1800);
+/// The most namespaces that are known as slow.
+const MOST_SLOW: usize = 1024;
+/// Of so many slots one is not for slow namespaces.
+const LAST: usize = 8;
+
 /// Runs with something to do.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -44,6 +54,8 @@ pub(crate) struct Queue {
     blocked: HashMap<String, HashSet<String>>,
     slots: usize,
     in_work: usize,
+    /// Namespaces whose last attempt took long, and when it ended.
+    slow: HashMap<String, Instant>,
 }
 
 /// Completion in seconds, newest first, and uid.
@@ -115,6 +127,8 @@ impl Default for History {
 enum State {
     Ready,
     InWork {
+        /// When it was taken.
+        since: Instant,
         /// There was an event, perhaps that of our own change.
         seen_again: bool,
         /// Something changed that the next attempt must not wait to find out.
@@ -174,6 +188,7 @@ impl Queue {
             blocked: HashMap::new(),
             slots: of_one_namespace.saturating_mul(2),
             in_work: 0,
+            slow: HashMap::new(),
         }
     }
 
@@ -308,13 +323,25 @@ impl Queue {
     pub(crate) fn take(&mut self, now: Instant) -> Option<Task> {
         self.wake(now);
         let free = self.slots.saturating_sub(self.in_work);
-        // Those that are passed over have slots, so they are few.
-        let may_have = |namespace: &String| self.lanes[namespace].in_work < free;
-        let head = self.heads.iter().find(|(_, lane)| may_have(lane))?;
+        let in_work = |namespace: &String| self.lanes[namespace].in_work;
+        let may_have = |namespace: &String| {
+            let is_slow = |since: &Instant| now.duration_since(*since) < SLOW_FOR;
+            let last = match self.slow.get(namespace).is_some_and(is_slow) {
+                true => self.slots / LAST,
+                false => 0,
+            };
+            in_work(namespace) < free.saturating_sub(last)
+        };
+        // Those that are passed over have slots, or are slow, so they are few.
+        let has_none = |namespace: &String| in_work(namespace) == 0 && may_have(namespace);
+        let mut heads = self.heads.iter();
+        let head = heads.find(|(_, lane)| has_none(lane));
+        let head = head.or_else(|| self.heads.iter().find(|(_, lane)| may_have(lane)))?;
         let uid = head.0.1.clone();
         self.enter(
             &uid,
             State::InWork {
+                since: now,
                 seen_again: false,
                 hurried: false,
             },
@@ -335,12 +362,18 @@ impl Queue {
             return;
         };
         let State::InWork {
+            since,
             seen_again,
             hurried,
         } = entry.state
         else {
             return;
         };
+        let namespace = &entry.run.namespace;
+        match now.duration_since(since) < SLOW {
+            true => drop(self.slow.remove(namespace)),
+            false => note_slow(&mut self.slow, namespace, now),
+        }
         let history = &mut entry.history;
         let was_blocked = history.told.take_if(|_| history.blocked > 0);
         let is_blocked = matches!(settled, Settled::Blocked { .. });
@@ -552,6 +585,15 @@ impl Queue {
     }
 }
 
+fn note_slow(slow: &mut HashMap<String, Instant>, namespace: &str, now: Instant) {
+    if slow.len() >= MOST_SLOW {
+        slow.retain(|_, since| now.duration_since(*since) < SLOW_FOR);
+    }
+    if slow.len() < MOST_SLOW {
+        slow.insert(namespace.to_owned(), now);
+    }
+}
+
 /// The end of a wait that begins now: when the time is over for which a deleted run is held back, it is looked at.
 fn not_past(held_until: Option<Instant>, now: Instant, wait: Duration) -> Instant {
     let held_until = held_until.filter(|&until| until > now);
@@ -696,7 +738,10 @@ mod tests {
         }
         let mut take = || queue.take(now).map(|task| task.run.namespace);
         let taken: String = std::iter::from_fn(&mut take).collect();
-        assert_eq!(taken, "aaaaaaaabbbbcc", "each as many as are left");
+        assert_eq!(
+            taken, "abcaaaaaabbbcc",
+            "one each, then as many as are left"
+        );
         queue.note("d", &of("d", "d"), 0);
         assert_eq!(queue.take(now).expect("it has none yet").uid, "d");
         // Nobody gets more by ending: what is freed is shared out by the same rule.
@@ -819,6 +864,38 @@ mod tests {
             task = queue.take(now).expect("it is signed again");
             assert_eq!(task.history.lost, None);
         }
+    }
+
+    #[test]
+    fn however_many_namespaces_hang_the_last_slots_are_not_theirs_again() {
+        let mut queue = Queue::new(8);
+        let mut now = Instant::now();
+        let hanging: Vec<_> = (0..16).map(|at| format!("hanging-{at}")).collect();
+        for namespace in &hanging {
+            for at in 0..8 {
+                let uid = format!("{namespace}-{at}");
+                queue.note(&uid, &of(namespace, &uid), 9);
+            }
+        }
+        let take_all = |queue: &mut Queue, now| -> Vec<Task> {
+            std::iter::from_fn(|| queue.take(now)).collect()
+        };
+        let first = take_all(&mut queue, now);
+        assert_eq!(first.len(), 16, "nobody knows yet");
+        now += SLOW * 12;
+        for task in first {
+            queue.settle(&task.uid, Settled::Again { told: None }, now);
+        }
+        let second = take_all(&mut queue, now);
+        assert_eq!(second.len(), 14);
+        for uid in ["good-1", "good-2"] {
+            queue.note(uid, &of("good", uid), 1);
+        }
+        let good = queue.take(now).expect("a slot is left for it");
+        assert_eq!(good.run.namespace, "good");
+        // Who answers in time again is not slow any more.
+        queue.settle(&second[0].uid, Settled::Done, now);
+        assert!(!queue.slow.contains_key(&second[0].run.namespace));
     }
 
     #[test]
