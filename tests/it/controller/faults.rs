@@ -272,22 +272,26 @@ fn a_start_with_a_broken_configuration_leaves_finished_runs_as_they_are() {
     let _ = controller.wait();
 
     stand.configure(&[("artifacts.taskrun.format", "slsa/v9")]);
-    // The oldest is looked at last.
-    let created = stand.created("waits");
-    let waits = stand.complete_at(created, stand.image_results(), &time("-1 hour"));
+    let waits = stand.completed("waits", stand.image_results());
     let _controller = stand.start();
     let told = |run: &Value| annotation(run, REASON).is_some_and(|text| text.contains("slsa/v9"));
     stand.wait(&waits, told);
+    // What was there before it has been looked at by then.
+    let later = stand.completed("later", stand.image_results());
+    stand.wait(&later, told);
+    stand.wait_event(&later, "SigningBlocked");
     for run in &finished {
         assert_eq!(&stand.wait(run, |_| true)["metadata"], &run["metadata"]);
     }
     stand.wait_event(&waits, "SigningBlocked");
     let mut events = stand.events();
     events.retain(|event| event["reason"] == "SigningBlocked");
-    assert_eq!(events.len(), 1, "{events:#?}");
+    assert_eq!(events.len(), 2, "{events:#?}");
     stand.configure(OCI);
-    let run = stand.wait_marked(&waits);
-    assert_eq!(annotation(&run, SIGNED), Some("true"));
+    for run in [waits, later] {
+        let run = stand.wait_marked(&run);
+        assert_eq!(annotation(&run, SIGNED), Some("true"));
+    }
 }
 
 #[test]

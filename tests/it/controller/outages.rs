@@ -182,7 +182,7 @@ fn large_runs_whose_registry_hangs_leave_room_to_those_of_others() {
         stand.complete(run, results_at(address, &repository, &digest))
     };
     for name in ["ill-1", "ill-2"] {
-        large(&stand, name, hanging.address(), 1_000_000);
+        large(&stand, name, hanging.address(), 1_100_000);
     }
     let _controller = stand.command_for(&namespaces).start();
     gate.wait_until_held();
