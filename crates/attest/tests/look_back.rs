@@ -1,6 +1,6 @@
 //! What is called stored before it has settled, and is taken away by another writer: a real docker-registry, and a writer that does not look.
 
-use tekseal_attest::{Item, LookBack, Place};
+use tekseal_attest::{Item, LookBack, Looked, Lost, Place};
 use tekseal_core::{Digest, DigestRef, Payload, Repository};
 use tekseal_harness::Registry as Server;
 use tekseal_remote::Registry;
@@ -59,7 +59,8 @@ async fn what_stayed_is_not_written_again() {
         look_back,
     } = stored().await;
     let before = server.manifest(REPOSITORY, &tag).expect("it is there");
-    assert!(!look_back.look().await.expect("the registry answers"));
+    let looked = look_back.look().await.expect("the registry answers");
+    assert_eq!(looked, Looked::AsWritten);
     let after = server.manifest(REPOSITORY, &tag).expect("it is there");
     assert_eq!(after.digest, before.digest);
 }
@@ -78,7 +79,8 @@ async fn what_another_writer_took_away_is_stored_beside_what_he_wrote() {
     theirs["layers"][0]["size"] = 17.into();
     let bytes = theirs.to_string();
     server.put_manifest(REPOSITORY, &tag, &ours.media_type, bytes.as_bytes());
-    assert!(look_back.look().await.expect("the registry answers"));
+    let looked = look_back.look().await.expect("the registry answers");
+    assert_eq!(looked, Looked::StoredAgain);
     let both = server
         .manifest(REPOSITORY, &tag)
         .expect("it is there")
@@ -102,5 +104,28 @@ async fn what_cannot_be_looked_at_is_an_error() {
     } = stored().await;
     drop(server);
     let failure = look_back.look().await.expect_err("there is no registry");
-    assert!(failure.place.contains(REPOSITORY), "{}", failure.place);
+    assert!(failure.place().contains(REPOSITORY), "{failure:?}");
+}
+
+#[tokio::test]
+async fn what_is_gone_is_lost_where_only_its_digest_was_kept() {
+    for is_there in [true, false] {
+        let Stored {
+            server,
+            tag,
+            mut look_back,
+        } = stored().await;
+        assert!(look_back.bytes() > 0);
+        look_back.keep_digests();
+        assert_eq!(look_back.bytes(), 0);
+        if !is_there {
+            let ours = server.manifest(REPOSITORY, &tag).expect("it is there");
+            server.delete_manifest(REPOSITORY, &ours.digest);
+        }
+        let looked = look_back.look().await;
+        match is_there {
+            true => assert!(matches!(looked, Ok(Looked::AsWritten)), "{looked:?}"),
+            false => assert!(matches!(looked, Err(Lost::Gone(_))), "{looked:?}"),
+        }
+    }
 }

@@ -12,12 +12,14 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use kube::Client;
 use kube::client::Body;
+use tokio::time::sleep;
 
 use crate::items::{Items, ListError, MOST_ITEM, Part};
 use crate::seen::Seen;
@@ -26,6 +28,11 @@ use crate::seen::Seen;
 const MOST_OBJECT: usize = MOST_ITEM;
 /// The largest list of anything but runs. Few of their objects are read, and tenants write only some of them.
 const MOST_LIST: usize = 16 * 1024 * 1024;
+
+/// How long is waited before a request is sent again, at first; it doubles,
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+/// up to this.
+const LAST_WAIT: Duration = Duration::from_secs(5);
 
 /// Marks a request whose answer is read in pieces.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +44,8 @@ pub(crate) fn bounded(client: Client, namespace: &str) -> Client {
         let client = client.clone();
         async move {
             let rule = Rule::of(&request);
-            let (parts, body) = client.send(request).await?.into_parts();
+            let answer = send(&client, request, &rule).await?;
+            let (parts, body) = answer.into_parts();
             let rule = match parts.status {
                 StatusCode::OK => rule,
                 _ => Rule::whole(MOST_OBJECT),
@@ -49,6 +57,41 @@ pub(crate) fn bounded(client: Client, namespace: &str) -> Client {
         }
     };
     Client::new(tower::service_fn(ask), namespace)
+}
+
+/// Sends a request, and again while the API server has no time for it. Not a watch: whoever watches is to know that nothing is seen, and
+/// begins anew with waits of its own.
+async fn send(
+    client: &Client,
+    request: Request<Body>,
+    rule: &Rule,
+) -> kube::Result<Response<Body>> {
+    let (parts, mut body) = request.into_parts();
+    let mut wait = FIRST_WAIT;
+    loop {
+        let is_last = wait > LAST_WAIT || matches!(rule, Rule::Lines { .. });
+        let again = if is_last { None } else { body.try_clone() };
+        let request = Request::from_parts(parts.clone(), body);
+        let answer = client.send(request).await?;
+        match again {
+            Some(again) if is_busy(answer.status()) => body = again,
+            _ => return Ok(answer),
+        }
+        let wanted = answer.headers().get(header::RETRY_AFTER);
+        let wanted = wanted.and_then(|value| value.to_str().ok()?.parse().ok());
+        let wanted = Duration::from_secs(wanted.unwrap_or_default());
+        sleep(wanted.clamp(wait, LAST_WAIT)).await;
+        wait *= 2;
+    }
+}
+
+fn is_busy(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// What becomes of an answer.
@@ -189,7 +232,10 @@ impl http_body::Body for Answer {
 
 #[cfg(test)]
 mod tests {
+    use tekseal_harness::Proxy;
+
     use super::*;
+    use crate::client::Cluster;
 
     fn rule(method: Method, uri: &str) -> Rule {
         let request = Request::builder().method(method).uri(uri).body(());
@@ -236,6 +282,26 @@ mod tests {
         let streamed = streamed.as_mut().expect("it is a request");
         streamed.extensions_mut().insert(Streamed);
         assert!(matches!(Rule::of(streamed), Rule::Streamed));
+    }
+
+    #[tokio::test]
+    async fn what_the_api_server_has_no_time_for_is_sent_again_but_a_watch_is_told() {
+        let proxy = Proxy::start("127.0.0.1:1");
+        let busy = proxy.when(|_| true).first(3);
+        busy.answer(503, &[], b"");
+        proxy.when(|_| true).answer(200, &[], b"{}");
+        let server = format!("http://{}", proxy.address());
+        let config = kube::Config::new(server.parse().expect("an address"));
+        let cluster = Cluster::with(config, "test").expect("it is one");
+        let get = |path: &str| {
+            let request = Request::get(path).body(Body::empty());
+            cluster.client.send(request.expect("a request"))
+        };
+        let watch = get("/api/v1/configmaps?watch=true").await;
+        assert_eq!(watch.expect("it answers").status(), 503);
+        assert_eq!(proxy.count(), 1);
+        let version = get("/version").await.expect("it answers");
+        assert_eq!((version.status().as_u16(), proxy.count()), (200, 4));
     }
 
     #[test]

@@ -53,6 +53,8 @@ impl Cluster {
         let agent = (header::USER_AGENT, HeaderValue::from_static(program));
         config.headers.push(agent);
         config.connect_timeout = Some(Duration::from_secs(10));
+        // It would try again for minutes without a word; `answers` does it.
+        config.default_retry = false;
         let url = config.cluster_url.clone();
         let namespace = config.default_namespace.clone();
         let client = kube::Client::try_from(config).map_err(|error| Error::NoWay {

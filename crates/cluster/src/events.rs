@@ -1,5 +1,7 @@
 //! Events: what people see with `kubectl describe`.
 
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event as Object, ObjectReference};
 use kube::Api;
@@ -17,8 +19,19 @@ const MOST: usize = 1000;
 /// Writes Events under one name. Equal ones are counted by the API server's object instead of written again.
 pub struct Events {
     cluster: Cluster,
-    recorder: Recorder,
+    reporter: Reporter,
+    recorder: Mutex<Kept>,
 }
+
+/// kube's recorder keeps each Event for minutes, whole, to count equal ones.
+struct Kept {
+    recorder: Recorder,
+    /// How many may be told before it is to forget.
+    left: usize,
+}
+
+/// The most Events that are kept: thousands of runs may fail at once, each for a reason of its own.
+const MOST_KEPT: usize = 512;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +118,27 @@ impl Events {
             controller: program.to_owned(),
             instance,
         };
+        let recorder = Recorder::new(cluster.client.clone(), reporter.clone());
         Self {
             cluster: cluster.clone(),
-            recorder: Recorder::new(cluster.client.clone(), reporter),
+            reporter,
+            recorder: Mutex::new(Kept {
+                recorder,
+                left: MOST_KEPT,
+            }),
         }
+    }
+
+    /// The recorder for another Event: a new one, that knows of none, now and then.
+    fn recorder(&self) -> Recorder {
+        let mut kept = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.left == 0 {
+            let client = self.cluster.client.clone();
+            kept.recorder = Recorder::new(client, self.reporter.clone());
+            kept.left = MOST_KEPT;
+        }
+        kept.left -= 1;
+        kept.recorder.clone()
     }
 
     /// An Event about a run. `reason` is one word in CamelCase.
@@ -186,7 +216,38 @@ impl Events {
             action: "Sign".to_owned(),
             secondary: None,
         };
-        let request = self.recorder.publish(&event, &object);
+        let recorder = self.recorder();
+        let request = recorder.publish(&event, &object);
         self.cluster.call(Operation::Create, &what, request).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tekseal_core::run::RunKind;
+    use tekseal_harness::Proxy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn equal_events_are_counted_and_forgotten_when_there_are_many() {
+        let proxy = Proxy::start("127.0.0.1:1");
+        let body = br#"{"apiVersion":"events.k8s.io/v1","kind":"Event","metadata":{"name":"a","namespace":"b"},"eventTime":null}"#;
+        let headers = [("Content-Type", "application/json")];
+        proxy.when(|_| true).answer(200, &headers, body);
+        let server = format!("http://{}", proxy.address());
+        let config = kube::Config::new(server.parse().expect("an address"));
+        let cluster = Cluster::with(config, "test").expect("it is one");
+        let events = Events::new(&cluster, "test", None);
+        let run = RunRef::new(RunKind::TaskRun, "b", "a").expect("they are names");
+        let tell = || events.of_run(&run, "u", Severity::Warning, "Odd", "it is odd");
+        for _ in 0..2 {
+            tell().await.expect("it is taken");
+        }
+        let sent = |method| proxy.count_of(method, "/events");
+        assert_eq!((sent("POST"), sent("PATCH")), (1, 1));
+        events.recorder.lock().expect("nobody panicked").left = 0;
+        tell().await.expect("it is taken");
+        assert_eq!((sent("POST"), sent("PATCH")), (2, 1));
     }
 }

@@ -24,7 +24,7 @@ use tekseal_core::marks;
 use tekseal_core::run::RunKind;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument as _;
 
 use crate::decide::Decision;
@@ -36,6 +36,10 @@ use crate::trouble::chain;
 const HOLD_AFTER: Duration = Duration::from_secs(1);
 /// How long the loop sleeps at the most.
 const PULSE: Duration = Duration::from_secs(5);
+/// How long the tasks in work may take when the program is to end. The Deployment allows a minute for everything.
+const LAST_TASKS: Duration = Duration::from_secs(40);
+/// How long looks back may take then.
+const LAST_LOOKS: Duration = Duration::from_secs(5);
 /// How often the size of the queue is told.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -45,7 +49,7 @@ pub(crate) struct Controller {
     queue: Queue,
     running: JoinSet<(Task, Done)>,
     /// Looks back at what was stored, when it has settled: they take no slots.
-    looking: JoinSet<()>,
+    looking: JoinSet<(Task, Result<(), String>)>,
     /// PipelineRuns to look at again when a child of theirs is done, by uid: the children are told apart by their owner.
     owners: HashMap<String, String>,
     leadership: watch::Receiver<Leadership>,
@@ -100,7 +104,11 @@ impl Controller {
                     self.ended(task, done);
                 }
                 Some(looked) = self.looking.join_next(), if !self.looking.is_empty() => {
-                    looked.expect("no task is aborted, and one that panics must not look done");
+                    let (task, looked) =
+                        looked.expect("no task is aborted, and one that panics must not look done");
+                    if let Err(reason) = looked {
+                        self.queue.note_lost(task, reason, Timestamp::now());
+                    }
                 }
                 Some((kind, sight)) = sights.next() => self.saw(kind, sight),
                 Ok(()) = leadership.changed() => {}
@@ -112,12 +120,21 @@ impl Controller {
             in_work = self.running.len(),
             "stopping: what is in work is ended"
         );
-        while let Some(done) = self.running.join_next().await {
-            let (task, done) =
-                done.expect("no task is aborted, and one that panics must not look done");
-            self.ended(task, done);
+        // What is not ended by then is dropped as a crash would drop it, before Kubernetes kills us with the Lease in our hands.
+        let tasks = async {
+            while let Some(done) = self.running.join_next().await {
+                let (task, done) =
+                    done.expect("no task is aborted, and one that panics must not look done");
+                self.ended(task, done);
+            }
+        };
+        if timeout(LAST_TASKS, tasks).await.is_err() {
+            tracing::warn!("not all of what is in work could be ended");
         }
-        while self.looking.join_next().await.is_some() {}
+        let looks = async { while self.looking.join_next().await.is_some() {} };
+        if timeout(LAST_LOOKS, looks).await.is_err() {
+            tracing::warn!("not all that was stored could be looked at again");
+        }
     }
 
     /// Starts what is ready, if it is our turn. What was begun while it was goes on: it can be done twice without harm.
@@ -166,7 +183,11 @@ impl Controller {
         if !done.look_backs.is_empty() {
             let context = Arc::clone(&self.context);
             let span = logging::of_run(&task.run, uid);
-            let look = async move { reconcile::look_back(&context, &task, done.look_backs).await };
+            let backs = context.looking.keep(done.look_backs);
+            let look = async move {
+                let looked = context.looking.look(backs).await;
+                (task, looked)
+            };
             self.looking.spawn(look.instrument(span));
         }
     }
@@ -178,7 +199,9 @@ impl Controller {
         match sight {
             Ok(Sight::There(seen)) => self.there(kind, &seen),
             Ok(Sight::Gone(seen)) => {
-                self.queue.drop(seen.uid());
+                if self.queue.drop(seen.uid()) {
+                    self.gone(kind, &seen);
+                }
                 self.owners.remove(seen.uid());
                 if let Some((_, owner)) = seen.pipeline_run() {
                     self.queue.hurry(owner);
@@ -194,18 +217,26 @@ impl Controller {
         }
     }
 
+    /// A run that waited to be signed is gone; unless somebody else was faster than we saw.
+    fn gone(&self, kind: RunKind, seen: &Seen) {
+        let live = self.context.settings.borrow().live.clone();
+        let decision = self.context.decide(seen, live.as_deref());
+        let Some(run) = seen.reference(kind) else {
+            return;
+        };
+        if matches!(decision, Decision::Sign { .. }) {
+            let span = logging::of_run(&run, seen.uid());
+            span.in_scope(|| self.context.lost(&run.namespace));
+        }
+    }
+
     fn there(&mut self, kind: RunKind, seen: &Seen) {
         let Some(run) = seen.reference(kind) else {
             return;
         };
         let uid = seen.uid();
         let live = self.context.settings.borrow().live.clone();
-        let decision = match &live {
-            Some(live) => self.context.decide(seen, live),
-            // Without a configuration nothing can be decided but what waits for one.
-            None if seen.succeeded().is_none() => Decision::Running,
-            None => Decision::Sign { forged: None },
-        };
+        let decision = self.context.decide(seen, live.as_deref());
         if matches!(decision, Decision::Sign { forged: Some(_) }) {
             self.context.memory.doubt();
         }
@@ -235,8 +266,11 @@ impl Controller {
             self.queue.start_over(uid);
         }
         self.note(uid, &run, seen);
-        if seen.deleted().is_some() {
-            self.queue.note_deleted(uid, Instant::now());
+        let is_unsigned = matches!(decision, Decision::Sign { .. });
+        self.queue.note_unsigned(uid, is_unsigned);
+        if let Some(deleted) = seen.deleted() {
+            let until = self.context.clock.held_until(deleted, Instant::now());
+            self.queue.note_deleted(uid, until);
         }
     }
 

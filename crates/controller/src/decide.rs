@@ -39,10 +39,16 @@ pub(crate) enum Decision {
 const TEKTON: &str = "tekton.dev/pipeline";
 
 impl Ground {
-    /// What is to be done with `run`.
-    pub(crate) fn decide(&self, run: &Seen, config: &Config, believed: &Believed) -> Decision {
-        if let Some(manager) = run.managed_by()
-            && manager != TEKTON
+    /// What is to be done with `run`. Without a configuration, before the first good one, it is not known whose runs are ours: those of
+    /// other managers stay in question. What is done is known all the same.
+    pub(crate) fn decide(
+        &self,
+        run: &Seen,
+        config: Option<&Config>,
+        believed: &Believed,
+    ) -> Decision {
+        if let Some(config) = config
+            && let Some(manager) = other_manager(run)
             && !config.managed_by().contains(manager)
         {
             return Decision::Ignored("it is managed by somebody else (filter.managed-by)");
@@ -82,6 +88,17 @@ impl Ground {
             )),
         }
     }
+}
+
+/// Who manages the run, where it is not Tekton.
+fn other_manager(run: &Seen) -> Option<&str> {
+    run.managed_by().filter(|&manager| manager != TEKTON)
+}
+
+/// Whether a run that is to be signed may be told that it waits for a configuration. What is on one with a mark says why it has it, and
+/// one of another manager may not be ours at all.
+pub(crate) fn may_be_told(run: &Seen) -> bool {
+    run.annotation(marks::SIGNED).is_none() && other_manager(run).is_none()
 }
 
 #[cfg(test)]
@@ -144,7 +161,7 @@ mod tests {
     fn only_a_mark_with_our_record_is_believed_on_a_run_of_our_time() {
         let (ours, theirs) = (signer(), signer());
         let keys = believed(ours.public_key(), &Vouches::ForAll);
-        let decide = |run: &Seen| ground().decide(run, &config(&[]), &keys);
+        let decide = |run: &Seen| ground().decide(run, Some(&config(&[])), &keys);
         let good = record(&ours, "u", Outcome::Signed);
         let with = |mark, record: &str| {
             decide(&run(
@@ -170,13 +187,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_is_known_without_a_configuration() {
+        let signer = signer();
+        let keys = believed(signer.public_key(), &Vouches::ForAll);
+        let good = record(&signer, "u", Outcome::Failed);
+        let decide = |run: &Seen| (ground().decide(run, None, &keys), may_be_told(run));
+        let done = run(LATER, &[(marks::SIGNED, "failed"), (marks::RECORD, &good)]);
+        assert_eq!(decide(&done).0, Decision::Done);
+        let forged = decide(&run(LATER, &[(marks::SIGNED, "true")]));
+        assert!(
+            matches!(forged, (Decision::Sign { forged: Some(_) }, false)),
+            "{forged:?}"
+        );
+        let unmarked = decide(&run(LATER, &[]));
+        assert_eq!(unmarked, (Decision::Sign { forged: None }, true));
+    }
+
+    #[test]
     fn a_namespaces_own_key_is_believed_there_only() {
         let signer = signer();
         let record = record(&signer, "u", Outcome::Signed);
         let run = run(LATER, &[(marks::SIGNED, "true"), (marks::RECORD, &record)]);
         let decide = |namespace: &str| {
             let keys = believed(signer.public_key(), &Vouches::For(namespace.to_owned()));
-            ground().decide(&run, &config(&[]), &keys)
+            ground().decide(&run, Some(&config(&[])), &keys)
         };
         assert_eq!(decide("b"), Decision::Done);
         assert!(matches!(
@@ -187,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_run_cannot_have_ended_before_it_was_made() {
-        let decide = |run: &Seen| ground().decide(run, &config(&[]), &Believed::default());
+        let decide = |run: &Seen| ground().decide(run, Some(&config(&[])), &Believed::default());
         let marked = [(marks::SIGNED, "true")];
         assert!(matches!(
             decide(&run_of(LATER, EARLIER, &marked)),
@@ -201,7 +235,7 @@ mod tests {
 
     #[test]
     fn marks_from_before_our_time_are_left_alone_and_unmarked_runs_are_signed() {
-        let decide = |run: &Seen| ground().decide(run, &config(&[]), &Believed::default());
+        let decide = |run: &Seen| ground().decide(run, Some(&config(&[])), &Believed::default());
         assert_eq!(
             decide(&run(EARLIER, &[(marks::SIGNED, "true")])),
             Decision::Done
@@ -231,19 +265,25 @@ mod tests {
         });
         let seen: Seen = serde_json::from_value(document.clone()).expect("it is a run");
         assert!(matches!(
-            ground().decide(&seen, &config(&[]), &Believed::default()),
+            ground().decide(&seen, Some(&config(&[])), &Believed::default()),
             Decision::Ignored(_)
         ));
+        assert_eq!(
+            ground().decide(&seen, None, &Believed::default()),
+            Decision::Sign { forged: None },
+            "nobody knows yet"
+        );
+        assert!(!may_be_told(&seen));
         let filter = config(&[("filter.managed-by", "kueue.example/mk")]);
         assert_eq!(
-            ground().decide(&seen, &filter, &Believed::default()),
+            ground().decide(&seen, Some(&filter), &Believed::default()),
             Decision::Sign { forged: None }
         );
         document["spec"]["managedBy"] = json!(TEKTON);
         document["status"]["conditions"][0]["status"] = json!("Unknown");
         let seen: Seen = serde_json::from_value(document).expect("it is a run");
         assert_eq!(
-            ground().decide(&seen, &config(&[]), &Believed::default()),
+            ground().decide(&seen, Some(&config(&[])), &Believed::default()),
             Decision::Running
         );
     }

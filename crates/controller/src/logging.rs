@@ -80,6 +80,9 @@ pub fn of_run(run: &RunRef, uid: &str) -> Span {
 /// What others than this program may say. Each prefix stands for all that begins so.
 const QUIET: [&str; 6] = ["kube", "hyper", "tower", "reqwest", "rustls", "h2"];
 
+/// Says of each request that failed that it did, and neither which nor why; whoever sent it says both.
+const SILENT: &str = "kube_client::client::builder";
+
 /// What is logged, and what is wrong with the wish. The libraries below are at `warn` unless they are named.
 fn targets(wanted: &str) -> (Targets, Option<String>) {
     // `Targets` reads an empty text as «error».
@@ -94,9 +97,13 @@ fn targets(wanted: &str) -> (Targets, Option<String>) {
     };
     let level = named.default_level().unwrap_or(LevelFilter::INFO);
     let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
+    // A wish for more of kube is one for this too.
+    let is_named = named.iter().any(|(target, _)| SILENT.starts_with(target));
+    let silent = (!is_named).then_some((SILENT, LevelFilter::OFF));
     let targets = Targets::new()
         .with_default(level)
         .with_targets(quiet)
+        .with_targets(silent)
         .with_targets(named.iter());
     (targets, problem)
 }
@@ -385,6 +392,7 @@ mod tests {
             tracing::info!("ours");
             tracing::info!(target: "kube_client::client", "theirs");
             tracing::warn!(target: "kube_runtime::watcher", "theirs, grave");
+            tracing::error!(target: SILENT, "failed");
         };
         let said = |level: &str| -> Vec<String> {
             let lines = logged(Format::Json, level, work);
@@ -399,7 +407,10 @@ mod tests {
         assert_eq!(said("debug"), ["ours in detail", "ours", "theirs, grave"]);
         assert_eq!(said("error"), [""; 0]);
         assert_eq!(said("off"), [""; 0]);
-        assert_eq!(said("warn,kube_client=info"), ["theirs", "theirs, grave"]);
+        assert_eq!(
+            said("warn,kube_client=info"),
+            ["theirs", "theirs, grave", "failed"]
+        );
         assert_eq!(said("no=such=level"), ["ours", "theirs, grave"]);
         assert!(targets("no=such=level").1.is_some() && targets("").1.is_none());
     }

@@ -1,11 +1,13 @@
 //! `tekseal-controller`: signs completed runs by itself, in Tekton Chains' place.
 
 mod args;
+mod clock;
 mod controller;
 mod decide;
 mod kept;
 mod keys;
 mod live;
+mod looking;
 mod memory;
 mod note;
 mod prepare;
@@ -33,13 +35,15 @@ use tekseal_controller::metrics::Metrics;
 use tekseal_controller::server::Server;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::args::Args;
+use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::decide::Ground;
 use crate::kept::Kept;
 use crate::keys::Keys;
+use crate::looking::Looking;
 use crate::memory::Memory;
 use crate::reconcile::Context;
 use crate::registries::Registries;
@@ -101,10 +105,10 @@ async fn prepare(
     metrics: Metrics,
     health: Arc<Health>,
 ) -> anyhow::Result<(Arc<Context>, Election)> {
-    let (memory, ignore_before) = loop {
+    let (memory, clock) = loop {
         let opened = async {
             let memory = Memory::open(cluster, &args.system_namespace).await?;
-            Ok::<_, tekseal_cluster::Error>((memory, ignore_before(args, cluster).await?))
+            Ok::<_, tekseal_cluster::Error>((memory, Clock::read(cluster).await?))
         };
         match opened.await {
             Ok(opened) => break opened,
@@ -138,8 +142,9 @@ async fn prepare(
     let context = Arc::new(Context {
         ground: Ground {
             first_start: memory.first_start,
-            ignore_before,
+            ignore_before: ignore_before(args, &clock),
         },
+        clock,
         memory,
         keys: Keys::new(cluster, &args.signing_secrets),
         registries: Registries::new(
@@ -151,6 +156,7 @@ async fn prepare(
         settings,
         written: Written::default(),
         room: Room::default(),
+        looking: Looking::default(),
         turns: Turns::new(storing::COURTESY),
         labels: Kept::new(reconcile::LABELS, reconcile::MOST_LABELS),
         mended: Notify::new(),
@@ -165,15 +171,10 @@ async fn prepare(
 }
 
 /// Before which moment completed runs are left alone. Counted from the start by the API server's clock: ours may be wrong.
-async fn ignore_before(
-    args: &Args,
-    cluster: &Cluster,
-) -> Result<Option<Timestamp>, tekseal_cluster::Error> {
-    let Some(before) = &args.ignore_completed_before else {
-        return Ok(None);
-    };
-    let now = cluster.time().await?;
-    Ok(Some(before.moment(now.unwrap_or_else(Timestamp::now))))
+fn ignore_before(args: &Args, clock: &Clock) -> Option<Timestamp> {
+    let before = args.ignore_completed_before.as_ref()?;
+    let now = clock.time(Instant::now()).unwrap_or_else(Timestamp::now);
+    Some(before.moment(now))
 }
 
 /// Ends at SIGTERM and SIGINT.

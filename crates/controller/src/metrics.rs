@@ -43,6 +43,8 @@ pub enum FailureClass {
     RetriesExhausted,
     /// It was deleted and let go.
     ReleasedUnsigned,
+    /// It was deleted before we held it, or although we did.
+    GoneUnsigned,
 }
 
 /// Whether something can be used.
@@ -420,6 +422,7 @@ impl FailureClass {
             Self::Storage => "storage",
             Self::RetriesExhausted => "retries_exhausted",
             Self::ReleasedUnsigned => "released_unsigned",
+            Self::GoneUnsigned => "gone_unsigned",
         }
     }
 }

@@ -144,8 +144,8 @@ pub(crate) fn of_end(
     }
 }
 
-/// The change after a failure that may pass, or while something else is waited for; nothing where the run says so already.
-pub(crate) fn of_wait(run: &Seen, attempts: Option<u32>, reason: &str) -> Option<Change> {
+/// The change after a failure that may pass, or while something else is waited for; an empty one where the run says so already.
+pub(crate) fn of_wait(run: &Seen, attempts: Option<u32>, reason: &str) -> Change {
     let mut annotations = BTreeMap::new();
     // Chains counts from 0 for the first failure and gives up after 3: a controller that takes over finds what it knows.
     if let Some(attempts) = attempts {
@@ -155,10 +155,10 @@ pub(crate) fn of_wait(run: &Seen, attempts: Option<u32>, reason: &str) -> Option
         }
     }
     put_reason(run, Some(reason), &mut annotations);
-    (!annotations.is_empty()).then(|| Change {
+    Change {
         annotations,
         ..Change::default()
-    })
+    }
 }
 
 fn put_reason(

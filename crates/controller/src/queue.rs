@@ -12,7 +12,8 @@
 //! # Shares
 //! There are twice as many slots as one namespace may have, and a namespace takes another one only while it has fewer than are free. So one
 //! alone gets as many as `--concurrency` says, and whatever hangs there leaves as many to the others; a second one that hangs leaves half of
-//! those, and so on. No guess is needed at who is slow, or whether somebody else will come.
+//! those, and so on. Whoever has none goes before those who have some. So many namespaces may hang that nothing is left: therefore the last
+//! slots are not for those whose last attempt took long.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -31,6 +32,15 @@ const FIRST_BLOCKED: Duration = Duration::from_secs(5);
 /// Longest wait between two looks at such a run. Most changes are noticed, and end it at once.
 const LONGEST_BLOCKED: Duration = Duration::from_secs(60);
 
+/// An attempt that took longer was slow: the last slots are not for its namespace,
+const SLOW: Duration = Duration::from_secs(10);
+/// for so long, or until one is not slow.
+const SLOW_FOR: Duration = Duration::from_secs(1800);
+/// The most namespaces that are known as slow.
+const MOST_SLOW: usize = 1024;
+/// Of so many slots one is not for slow namespaces.
+const LAST: usize = 8;
+
 /// Runs with something to do.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -44,6 +54,8 @@ pub(crate) struct Queue {
     blocked: HashMap<String, HashSet<String>>,
     slots: usize,
     in_work: usize,
+    /// Namespaces whose last attempt took long, and when it ended.
+    slow: HashMap<String, Instant>,
 }
 
 /// Completion in seconds, newest first, and uid.
@@ -62,6 +74,8 @@ struct Entry {
     run: RunRef,
     /// Nothing while it goes on: then it is held only if it still does when its time comes.
     completed: Option<i64>,
+    /// Whether it is to be signed, as far as is known: there are other things to do too.
+    is_unsigned: bool,
     state: State,
     history: History,
 }
@@ -88,8 +102,10 @@ pub(crate) struct History {
     pub(crate) told: Option<String>,
     /// How often in a row it was found to be blocked.
     pub(crate) blocked: u32,
-    /// When it was first seen to be deleted.
-    pub(crate) deleted: Option<Instant>,
+    /// Until when it is held back, once it was seen to be deleted.
+    pub(crate) held_until: Option<Instant>,
+    /// Why the mark on it is not true any more, as long as it was not taken back.
+    pub(crate) lost: Option<String>,
 }
 
 impl Default for History {
@@ -101,7 +117,8 @@ impl Default for History {
             since: None,
             told: None,
             blocked: 0,
-            deleted: None,
+            held_until: None,
+            lost: None,
         }
     }
 }
@@ -110,6 +127,8 @@ impl Default for History {
 enum State {
     Ready,
     InWork {
+        /// When it was taken.
+        since: Instant,
         /// There was an event, perhaps that of our own change.
         seen_again: bool,
         /// Something changed that the next attempt must not wait to find out.
@@ -128,6 +147,8 @@ pub(crate) struct Task {
     pub(crate) uid: String,
     /// Its name.
     pub(crate) run: RunRef,
+    /// Whether it was to be signed when it was seen last.
+    pub(crate) is_unsigned: bool,
     /// What was tried before.
     pub(crate) history: History,
 }
@@ -167,6 +188,7 @@ impl Queue {
             blocked: HashMap::new(),
             slots: of_one_namespace.saturating_mul(2),
             in_work: 0,
+            slow: HashMap::new(),
         }
     }
 
@@ -229,22 +251,22 @@ impl Queue {
         self.hurry(uid);
         if let Some(entry) = self.entries.get_mut(uid) {
             entry.history = History {
-                deleted: entry.history.deleted,
+                held_until: entry.history.held_until,
                 ..History::default()
             };
         }
     }
 
-    /// A run that is held here was deleted: the time for which it may be held back is counted from when that was first seen. Whoever deleted
-    /// it waits, so it does not sit out a wait of before.
-    pub(crate) fn note_deleted(&mut self, uid: &str, now: Instant) {
+    /// A run that is held here was deleted, and may be held back until then. Whoever deleted it waits, so it does not sit out a wait of
+    /// before.
+    pub(crate) fn note_deleted(&mut self, uid: &str, until: Instant) {
         let Some(entry) = self.entries.get_mut(uid) else {
             return;
         };
-        if entry.history.deleted.is_some() {
+        if entry.history.held_until.is_some() {
             return;
         }
-        entry.history.deleted = Some(now);
+        entry.history.held_until = Some(until);
         match &mut entry.state {
             State::InWork { hurried, .. } => *hurried = true,
             State::Ready | State::Later { .. } => self.hurry(uid),
@@ -260,30 +282,66 @@ impl Queue {
         }
     }
 
-    /// There is nothing to do with a run any more.
-    pub(crate) fn drop(&mut self, uid: &str) {
-        let Some(entry) = self.entries.get(uid) else {
-            return;
-        };
-        // The task finds out by itself.
-        if matches!(entry.state, State::InWork { .. }) {
-            return;
+    /// Whether a run that is held here is to be signed.
+    pub(crate) fn note_unsigned(&mut self, uid: &str, is_unsigned: bool) {
+        if let Some(entry) = self.entries.get_mut(uid) {
+            entry.is_unsigned = is_unsigned;
         }
+    }
+
+    /// The signatures of a run that was done with are lost, so that its mark is to be taken back. What was tried before counts.
+    pub(crate) fn note_lost(&mut self, task: Task, reason: String, now: Timestamp) {
+        let Task {
+            uid, run, history, ..
+        } = task;
+        if !self.entries.contains_key(&uid) {
+            self.insert(&uid, &run, Some(now.as_second()), State::Ready);
+        }
+        let entry = self.entries.get_mut(&uid).expect("it was just put there");
+        entry.history.attempts = entry.history.attempts.max(history.attempts);
+        entry.history.since = history.since.or(entry.history.since);
+        entry.history.lost = Some(reason);
+        self.hurry(&uid);
+    }
+
+    /// There is nothing to do with a run any more. Whether it waited to be signed.
+    pub(crate) fn drop(&mut self, uid: &str) -> bool {
+        let Some(entry) = self.entries.get(uid) else {
+            return false;
+        };
+        // The task finds out by itself; and what is to be taken back looks done.
+        if matches!(entry.state, State::InWork { .. }) || entry.history.lost.is_some() {
+            return false;
+        }
+        let is_unsigned = entry.is_unsigned;
         self.leave(uid);
         self.entries.remove(uid);
+        is_unsigned
     }
 
     /// The newest run that is ready and whose namespace may have another slot, to be worked on.
     pub(crate) fn take(&mut self, now: Instant) -> Option<Task> {
         self.wake(now);
         let free = self.slots.saturating_sub(self.in_work);
-        // Those that are passed over have slots, so they are few.
-        let may_have = |namespace: &String| self.lanes[namespace].in_work < free;
-        let head = self.heads.iter().find(|(_, lane)| may_have(lane))?;
+        let in_work = |namespace: &String| self.lanes[namespace].in_work;
+        let may_have = |namespace: &String| {
+            let is_slow = |since: &Instant| now.duration_since(*since) < SLOW_FOR;
+            let last = match self.slow.get(namespace).is_some_and(is_slow) {
+                true => self.slots / LAST,
+                false => 0,
+            };
+            in_work(namespace) < free.saturating_sub(last)
+        };
+        // Those that are passed over have slots, or are slow, so they are few.
+        let has_none = |namespace: &String| in_work(namespace) == 0 && may_have(namespace);
+        let mut heads = self.heads.iter();
+        let head = heads.find(|(_, lane)| has_none(lane));
+        let head = head.or_else(|| self.heads.iter().find(|(_, lane)| may_have(lane)))?;
         let uid = head.0.1.clone();
         self.enter(
             &uid,
             State::InWork {
+                since: now,
                 seen_again: false,
                 hurried: false,
             },
@@ -292,6 +350,7 @@ impl Queue {
         entry.history.looks = entry.history.looks.wrapping_add(1);
         Some(Task {
             run: entry.run.clone(),
+            is_unsigned: entry.is_unsigned,
             history: entry.history.clone(),
             uid,
         })
@@ -303,12 +362,18 @@ impl Queue {
             return;
         };
         let State::InWork {
+            since,
             seen_again,
             hurried,
         } = entry.state
         else {
             return;
         };
+        let namespace = &entry.run.namespace;
+        match now.duration_since(since) < SLOW {
+            true => drop(self.slow.remove(namespace)),
+            false => note_slow(&mut self.slow, namespace, now),
+        }
         let history = &mut entry.history;
         let was_blocked = history.told.take_if(|_| history.blocked > 0);
         let is_blocked = matches!(settled, Settled::Blocked { .. });
@@ -324,6 +389,7 @@ impl Queue {
                 history.attempts = attempts.saturating_add(1);
                 history.since.get_or_insert(now);
                 history.told = told;
+                history.lost = None;
                 // An event is no reason to hurry: it may be that of the reason that we wrote on the run.
                 Some((!hurried).then(|| wait_after(attempts)))
             }
@@ -337,11 +403,12 @@ impl Queue {
             }
         };
         let told = history.told.clone();
+        let held_until = history.held_until;
         match wait {
             Some(wait) => self.enter(
                 uid,
                 State::Later {
-                    at: now + wait.unwrap_or_default(),
+                    at: not_past(held_until, now, wait.unwrap_or_default()),
                     is_blocked,
                 },
             ),
@@ -396,6 +463,7 @@ impl Queue {
         let entry = Entry {
             run: run.clone(),
             completed,
+            is_unsigned: false,
             state,
             history: History::default(),
         };
@@ -517,6 +585,21 @@ impl Queue {
     }
 }
 
+fn note_slow(slow: &mut HashMap<String, Instant>, namespace: &str, now: Instant) {
+    if slow.len() >= MOST_SLOW {
+        slow.retain(|_, since| now.duration_since(*since) < SLOW_FOR);
+    }
+    if slow.len() < MOST_SLOW {
+        slow.insert(namespace.to_owned(), now);
+    }
+}
+
+/// The end of a wait that begins now: when the time is over for which a deleted run is held back, it is looked at.
+fn not_past(held_until: Option<Instant>, now: Instant, wait: Duration) -> Instant {
+    let held_until = held_until.filter(|&until| until > now);
+    held_until.map_or(now + wait, |until| until.min(now + wait))
+}
+
 /// Where a run stands in the queue. When it ended is the word of whoever may write its status: one that is to have ended before it was made
 /// must not wait behind everybody, nor one of the year 9999 be before everybody for ever.
 pub(crate) fn place(
@@ -610,7 +693,7 @@ mod tests {
         queue.settle("a", Settled::Again { told: None }, now);
         let task = queue.take(now + FIRST_WAIT).expect("it is due");
         assert_eq!(
-            task.history.deleted,
+            task.history.held_until,
             Some(now),
             "it is deleted all the same"
         );
@@ -655,7 +738,10 @@ mod tests {
         }
         let mut take = || queue.take(now).map(|task| task.run.namespace);
         let taken: String = std::iter::from_fn(&mut take).collect();
-        assert_eq!(taken, "aaaaaaaabbbbcc", "each as many as are left");
+        assert_eq!(
+            taken, "abcaaaaaabbbcc",
+            "one each, then as many as are left"
+        );
         queue.note("d", &of("d", "d"), 0);
         assert_eq!(queue.take(now).expect("it has none yet").uid, "d");
         // Nobody gets more by ending: what is freed is shared out by the same rule.
@@ -756,6 +842,81 @@ mod tests {
         queue.note_deleted("b", now);
         queue.settle("b", again(), now);
         queue.take(now).expect("deleted while it was in work");
+    }
+
+    #[test]
+    fn signatures_that_are_lost_again_and_again_are_waited_for_longer_and_longer() {
+        let mut queue = queue(&[("a", 1)]);
+        let mut now = Instant::now();
+        let mut task = queue.take(now).expect("it is ready");
+        for attempt in 0..4 {
+            queue.settle("a", Settled::Done, now);
+            assert_eq!(queue.sizes(), (0, 0));
+            queue.note_lost(task, "gone".to_owned(), Timestamp::UNIX_EPOCH);
+            assert!(!queue.drop("a"), "it looks done");
+            task = queue.take(now).expect("its mark is to be taken back");
+            assert_eq!(task.history.lost.as_deref(), Some("gone"));
+            let told = Some("gone".to_owned());
+            queue.settle("a", Settled::Again { told }, now);
+            let due = queue.next_due().expect("it waits");
+            assert_eq!(due - now, FIRST_WAIT * 2u32.pow(attempt));
+            now = due;
+            task = queue.take(now).expect("it is signed again");
+            assert_eq!(task.history.lost, None);
+        }
+    }
+
+    #[test]
+    fn however_many_namespaces_hang_the_last_slots_are_not_theirs_again() {
+        let mut queue = Queue::new(8);
+        let mut now = Instant::now();
+        let hanging: Vec<_> = (0..16).map(|at| format!("hanging-{at}")).collect();
+        for namespace in &hanging {
+            for at in 0..8 {
+                let uid = format!("{namespace}-{at}");
+                queue.note(&uid, &of(namespace, &uid), 9);
+            }
+        }
+        let take_all = |queue: &mut Queue, now| -> Vec<Task> {
+            std::iter::from_fn(|| queue.take(now)).collect()
+        };
+        let first = take_all(&mut queue, now);
+        assert_eq!(first.len(), 16, "nobody knows yet");
+        now += SLOW * 12;
+        for task in first {
+            queue.settle(&task.uid, Settled::Again { told: None }, now);
+        }
+        let second = take_all(&mut queue, now);
+        assert_eq!(second.len(), 14);
+        for uid in ["good-1", "good-2"] {
+            queue.note(uid, &of("good", uid), 1);
+        }
+        let good = queue.take(now).expect("a slot is left for it");
+        assert_eq!(good.run.namespace, "good");
+        // Who answers in time again is not slow any more.
+        queue.settle(&second[0].uid, Settled::Done, now);
+        assert!(!queue.slow.contains_key(&second[0].run.namespace));
+    }
+
+    #[test]
+    fn no_wait_goes_past_the_time_for_which_a_deleted_run_is_held_back() {
+        let mut queue = queue(&[("a", 1)]);
+        let now = Instant::now();
+        let until = now + LONGEST_WAIT;
+        queue.note_deleted("a", until);
+        let again = || Settled::Again { told: None };
+        let (mut at, mut taken) = (now, 0);
+        while at < until {
+            queue.take(at).expect("it is due");
+            queue.settle("a", again(), at);
+            at = queue.next_due().expect("it waits");
+            taken += 1;
+        }
+        assert_eq!((at, taken), (until, 10));
+        queue.take(at).expect("its time is over");
+        queue.settle("a", again(), at);
+        let next = queue.next_due().expect("it waits");
+        assert!(next > until + Duration::from_secs(60), "not without end");
     }
 
     #[test]

@@ -21,23 +21,25 @@ use jiff::Timestamp;
 use tekseal_attest::LookBack;
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
-use tekseal_controller::metrics::Metrics;
+use tekseal_controller::metrics::{FailureClass, Metrics};
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Blame, Digest};
 use tekseal_signing::Signer;
-use tokio::sync::{Notify, SemaphorePermit, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::clock::Clock;
 use crate::decide::{Decision, Ground};
 use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
+use crate::looking::Looking;
 use crate::memory::{Memory, Vouches};
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
-use crate::room::Room;
+use crate::room::{Room, Taken};
 use crate::storing::Turns;
 use crate::trouble::{Stage, Trouble, chain};
 use crate::written::Written;
@@ -63,6 +65,7 @@ const CONFLICTS: u32 = 5;
 pub(crate) struct Context {
     pub(crate) cluster: Cluster,
     pub(crate) ground: Ground,
+    pub(crate) clock: Clock,
     pub(crate) memory: Memory,
     pub(crate) keys: Keys,
     pub(crate) registries: Registries,
@@ -74,6 +77,8 @@ pub(crate) struct Context {
     pub(crate) written: Written,
     /// Room for what is made of runs.
     pub(crate) room: Room,
+    /// Looks back at what was stored.
+    pub(crate) looking: Looking,
     /// Who stores beside which image.
     pub(crate) turns: Turns,
     /// Labels of namespaces.
@@ -89,16 +94,23 @@ impl Context {
         self.cluster.run(run).await
     }
 
+    /// A run of this namespace is gone that was to be signed.
+    pub(crate) fn lost(&self, namespace: &str) {
+        let class = FailureClass::GoneUnsigned;
+        self.metrics.run_failed(namespace, class);
+        tracing::warn!("run is gone before it was signed and marked");
+    }
+
     /// What is to be done with a run, as things are now.
-    pub(crate) fn decide(&self, run: &Seen, live: &Live) -> Decision {
+    pub(crate) fn decide(&self, run: &Seen, live: Option<&Live>) -> Decision {
         if let Some(mark) = run.annotation(marks::SIGNED)
             && let Some(record) = run.annotation(marks::RECORD)
             && self.written.has(run.uid(), mark, record)
         {
             return Decision::Done;
         }
-        self.ground
-            .decide(run, &live.config, &self.memory.believed())
+        let config = live.map(|live| &live.config);
+        self.ground.decide(run, config, &self.memory.believed())
     }
 }
 
@@ -130,28 +142,6 @@ impl Done {
             is_marked: true,
             ..Self::nothing()
         }
-    }
-}
-
-/// Looks whether what was stored for a run stayed, when it has settled, and stores it again where another writer took it away. Where that
-/// fails, the mark is not true any more: it is taken back, and the run worked on again.
-pub(crate) async fn look_back(context: &Context, task: &Task, look_backs: Vec<LookBack>) {
-    for look_back in look_backs {
-        let failure = match look_back.look().await {
-            Ok(false) => continue,
-            Ok(true) => {
-                tracing::warn!("another writer took away what was stored; it is stored again");
-                continue;
-            }
-            Err(failure) => failure,
-        };
-        let attempt = Attempt {
-            context,
-            task,
-            run: &task.run,
-        };
-        attempt.take_back(&failure).await;
-        return;
     }
 }
 
@@ -214,6 +204,7 @@ impl Attempt<'_> {
         }
         let fresh = match self.read().await {
             Ok(Some(fresh)) => fresh,
+            Ok(None) if self.task.is_unsigned => return self.lost(),
             Ok(None) => return Done::nothing(),
             Err(error) => {
                 tracing::warn!(error = chain(&error), "the run cannot be read now");
@@ -227,13 +218,12 @@ impl Attempt<'_> {
             }
         };
         let state = self.context.settings.borrow().clone();
-        let Some(live) = state.live else {
-            let problem = state
-                .problem
-                .unwrap_or_else(|| "the configuration was not read yet".to_owned());
-            return self.blocked(&fresh, &problem).await;
-        };
-        let forged = match self.decide(&fresh.seen, &live).await {
+        if let Some(reason) = &self.task.history.lost
+            && fresh.seen.annotation(marks::SIGNED).is_some()
+        {
+            return self.take_back(&fresh, state.live.as_ref(), reason).await;
+        }
+        let forged = match self.decide(&fresh.seen, state.live.as_deref()).await {
             Decision::Done => return self.release_if_deleted(&fresh.seen, true).await,
             Decision::Running if fresh.seen.deleted().is_none() => {
                 return self.hold(&fresh.seen).await;
@@ -242,6 +232,9 @@ impl Attempt<'_> {
                 return self.release_if_deleted(&fresh.seen, false).await;
             }
             Decision::Sign { forged } => forged,
+        };
+        let Some(live) = state.live else {
+            return self.without_configuration(&fresh, state.problem).await;
         };
         if let Some(forged) = &forged
             && self.task.history.told.is_none()
@@ -289,7 +282,7 @@ impl Attempt<'_> {
     }
 
     /// What is to be done with the run. Before its mark is called forged, the keys that other replicas have used are read.
-    async fn decide(&self, seen: &Seen, live: &Live) -> Decision {
+    async fn decide(&self, seen: &Seen, live: Option<&Live>) -> Decision {
         let decision = self.context.decide(seen, live);
         if !matches!(decision, Decision::Sign { forged: Some(_) }) {
             return decision;
@@ -374,32 +367,56 @@ impl Attempt<'_> {
 
     /// Gives what was stored and has not settled yet.
     async fn sign(&self, fresh: &Fresh, means: &Means) -> Result<Vec<LookBack>, Trouble> {
-        let begun = Instant::now();
-        let (prepared, _room) = within(begun, ATTEMPT, self.prepare(fresh, means)).await?;
+        let (prepared, room) = self.prepare(fresh, means).await?;
         let images = u32::try_from(prepared.images.len()).unwrap_or(u32::MAX);
         let limit = ATTEMPT.saturating_add(EACH_IMAGE.saturating_mul(images));
-        let mut end = within(begun, limit, self.attest(fresh, means, prepared)).await?;
+        let attest = within(Instant::now(), limit, self.attest(fresh, means, prepared));
+        let mut end = tokio::select! {
+            biased;
+            end = attest => end?,
+            () = room.is_wanted() => return Err(Trouble::Passing {
+                stage: Stage::Storage,
+                reason: "took longer than others could wait who need the memory".to_owned(),
+            }),
+        };
         let look_backs = std::mem::take(&mut end.look_backs);
         // Not cut short any more: nobody could say whether the change was made.
         self.end(fresh, means, end).await?;
         Ok(look_backs)
     }
 
-    /// What is to be signed, and the room for it.
+    /// What is to be signed, and the room for it. How long others have the room is not our failure: no time is counted while it is waited
+    /// for, and children are read again afterwards, for others may need their room meanwhile.
     async fn prepare(
         &self,
         fresh: &Fresh,
         means: &Means,
-    ) -> Result<(Prepared, SemaphorePermit<'_>), Trouble> {
-        let children = match self.run.kind {
-            RunKind::TaskRun => Children::default(),
-            RunKind::PipelineRun => self.children(&fresh.document, means).await?,
-        };
+    ) -> Result<(Prepared, Taken<'_>), Trouble> {
+        let mut children = self.children_of(fresh, means).await?;
         let documents = children.documents.iter().map(|(_, text)| text.len());
         let bytes = fresh.document.len() + documents.sum::<usize>();
-        let room = self.context.room.take(bytes).await;
+        let (room, namespace) = (&self.context.room, &self.run.namespace);
+        let room = match room.try_take(namespace, bytes) {
+            Some(taken) => taken,
+            None => {
+                drop(children);
+                let taken = room.take(namespace, bytes).await;
+                children = self.children_of(fresh, means).await?;
+                taken
+            }
+        };
         let prepared = prepare::prepare(&fresh.document, &children.documents, &means.live.config)?;
         Ok((prepared, room))
+    }
+
+    async fn children_of(&self, fresh: &Fresh, means: &Means) -> Result<Children, Trouble> {
+        match self.run.kind {
+            RunKind::TaskRun => Ok(Children::default()),
+            RunKind::PipelineRun => {
+                let children = self.children(&fresh.document, means);
+                within(Instant::now(), ATTEMPT, children).await
+            }
+        }
     }
 
     /// Writes on the run what was done.
@@ -434,8 +451,8 @@ impl Attempt<'_> {
         }
     }
 
-    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for but the
-    /// room for the payloads: others may need theirs.
+    /// The documents of a PipelineRun's children, when all that are there are done with. Dropped before anything is waited for: others may
+    /// need their room.
     async fn children(&self, document: &str, means: &Means) -> Result<Children, Trouble> {
         let names = run::child_task_runs(document.as_bytes());
         if names.is_empty() {
@@ -454,7 +471,7 @@ impl Attempt<'_> {
         let mut waiting = HashSet::new();
         for (name, text) in &children.documents {
             let seen = seen(text, self.run).map_err(|error| Trouble::of_cluster(&error))?;
-            match self.context.decide(&seen, &means.live) {
+            match self.context.decide(&seen, Some(&means.live)) {
                 Decision::Done | Decision::Ignored(_) => {}
                 Decision::Running | Decision::Sign { .. } => {
                     waiting.insert(name);
@@ -576,7 +593,6 @@ pub(crate) mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::waiting::DELETED;
     use super::*;
 
     /// A deleted run that is held.
@@ -638,6 +654,7 @@ pub(crate) mod tests {
         let memory = Memory::open(&cluster, "system").await;
         let memory = memory.expect("whatever is asked for is there");
         Context {
+            clock: Clock::read(&cluster).await.expect("it answers"),
             ground: Ground {
                 first_start: memory.first_start,
                 ignore_before: None,
@@ -651,6 +668,7 @@ pub(crate) mod tests {
             health: Arc::new(Health::new()),
             written: Written::default(),
             room: Room::default(),
+            looking: Looking::default(),
             turns: Turns::new(Duration::ZERO),
             labels: Kept::new(LABELS, MOST_LABELS),
             mended: Notify::new(),
@@ -675,14 +693,15 @@ pub(crate) mod tests {
         let document = document();
         let seen = seen(&document, &run).expect("it is a run");
         let fresh = Fresh { document, seen };
-        let long_ago = Instant::now().checked_sub(DELETED);
-        for (deleted, is_let_go) in [(Instant::now(), false), (long_ago.expect("a time"), true)] {
+        let now = Instant::now();
+        for (held_until, is_let_go) in [(now + ATTEMPT, false), (now, true)] {
             let mut task = Task {
                 uid: "u".to_owned(),
                 run: run.clone(),
+                is_unsigned: true,
                 history: crate::queue::History::default(),
             };
-            task.history.deleted = Some(deleted);
+            task.history.held_until = Some(held_until);
             let attempt = Attempt {
                 context: &context,
                 task: &task,

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tekseal_harness::{ApiServer, Registry, Run, object_path};
+use tekseal_harness::{ApiServer, Registry, Request, Run, lasting_port, object_path, request};
 
+use super::replicas::Replica;
 use super::stand::{
-    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, alone, annotation, is_signed_once,
-    layers, replace, results_at, time, with_needs,
+    CONTROLLER, OCI, PATIENCE, REASON, RECORD, SIGNED, Stand, annotation, is_signed_once, layers,
+    replace, results_at, time, with_needs,
 };
 use crate::workshop::plain_key;
 
@@ -60,10 +61,41 @@ fn a_registry_that_fails_is_waited_for() {
     let waiting = stand.wait(&run, told);
     assert_eq!(annotation(&waiting, SIGNED), None);
     assert_eq!(annotation(&waiting, "chains.tekton.dev/retries"), Some("0"));
+    let ours = json!(["chains.tekton.dev/taskrun"]);
+    assert_eq!(waiting["metadata"]["finalizers"], ours, "it is not lost");
     stand.wait_event(&run, "SigningDelayed");
+    stand.api.delete(&object_path(&run));
+    let deleted = |run: &Value| run["metadata"]["deletionTimestamp"].is_string();
+    stand.wait(&run, deleted);
     is_ill.store(false, Ordering::Relaxed);
-    let run = stand.wait_marked(&run);
-    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    stand.wait_gone(&run);
+    for suffix in ["sig", "att"] {
+        let found = layers(&stand.registry, "team/app", &stand.digest, suffix);
+        assert_eq!(found, 1, "{suffix}");
+    }
+}
+
+#[test]
+fn a_run_that_is_gone_before_it_is_signed_is_told() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let held = proxy
+        .on("PUT", "/manifests/")
+        .hold(tekseal_harness::Moment::BeforeForwarding);
+    let run = stand.completed("build", results);
+    let replica = Replica::leading(&stand, Run::tool(CONTROLLER));
+    held.wait_until_held();
+    stand.api.delete(&object_path(&run));
+    stand.wait_gone(&run);
+    held.release();
+    let namespace = &stand.builds;
+    let metric =
+        format!(r#"tekseal_runs_failed_total{{reason="gone_unsigned",namespace="{namespace}"}} 1"#);
+    let (_, said) = replica.until(&metric).end("TERM");
+    assert!(
+        said.contains("run is gone before it was signed and marked"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -100,7 +132,11 @@ fn an_api_server_that_restarts_is_waited_for() {
     }));
     let command = Run::tool(CONTROLLER);
     let command = with_needs(command, &api, &system, &builds, folder.path());
-    let controller = alone(command).timeout(Duration::from_secs(300)).start();
+    let address = format!("127.0.0.1:{}", lasting_port());
+    let controller = command
+        .args(["--leader-elect=false", "--listen", &address])
+        .timeout(Duration::from_secs(300))
+        .start();
     let create = |api: &ApiServer, name: &str| {
         let mut run = api.create(&json!({
             "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
@@ -126,7 +162,17 @@ fn an_api_server_that_restarts_is_waited_for() {
         annotation(run, SIGNED).is_some()
     });
     assert_eq!(annotation(&run, SIGNED), Some("true"));
-    drop(controller);
+    let figures = request(&address, &Request::new("GET", "/metrics"));
+    let figures = figures.expect("it answers").text();
+    let errors = figures
+        .lines()
+        .find_map(|line| line.strip_prefix("tekseal_watch_errors_total "));
+    let errors: u32 = errors.and_then(|n| n.parse().ok()).expect("a number");
+    assert!(errors >= 2, "both watches broke: {errors}");
+    controller.signal("TERM");
+    let said = controller.wait().stderr;
+    assert!(said.contains("the watch of runs is broken"), "{said}");
+    assert!(!said.contains("kube_client::client::builder"), "{said}");
 }
 
 #[test]
@@ -209,6 +255,43 @@ fn a_broken_configuration_leaves_the_last_good_one() {
         stored(&stand.wait_marked(&run))
     });
     assert!(changed, "the mended configuration was not followed");
+}
+
+#[test]
+fn a_start_with_a_broken_configuration_leaves_finished_runs_as_they_are() {
+    let Some(stand) = Stand::new() else { return };
+    stand.configure(OCI);
+    let controller = stand.start();
+    let signed = stand.completed("signed", stand.image_results());
+    let absent = format!("sha256:{}", "0".repeat(64));
+    let failed = stand.completed("failed", stand.results_of("team/app", &absent));
+    let finished = [signed, failed].map(|run| stand.wait_marked(&run));
+    let reason = annotation(&finished[1], REASON).expect("it says why");
+    assert!(reason.contains("is not in its registry"), "{reason}");
+    controller.signal("TERM");
+    let _ = controller.wait();
+
+    stand.configure(&[("artifacts.taskrun.format", "slsa/v9")]);
+    let waits = stand.completed("waits", stand.image_results());
+    let _controller = stand.start();
+    let told = |run: &Value| annotation(run, REASON).is_some_and(|text| text.contains("slsa/v9"));
+    stand.wait(&waits, told);
+    // What was there before it has been looked at by then.
+    let later = stand.completed("later", stand.image_results());
+    stand.wait(&later, told);
+    stand.wait_event(&later, "SigningBlocked");
+    for run in &finished {
+        assert_eq!(&stand.wait(run, |_| true)["metadata"], &run["metadata"]);
+    }
+    stand.wait_event(&waits, "SigningBlocked");
+    let mut events = stand.events();
+    events.retain(|event| event["reason"] == "SigningBlocked");
+    assert_eq!(events.len(), 2, "{events:#?}");
+    stand.configure(OCI);
+    for run in [waits, later] {
+        let run = stand.wait_marked(&run);
+        assert_eq!(annotation(&run, SIGNED), Some("true"));
+    }
 }
 
 #[test]

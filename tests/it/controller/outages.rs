@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tekseal_harness::{Moment, Proxy, Registry};
+use tekseal_harness::{Moment, Proxy, Registry, object_path};
 
 use super::stand::{OCI, REASON, SIGNED, Stand, annotation, is_signed_once, results_at};
 
@@ -157,6 +157,40 @@ fn a_namespace_whose_registry_hangs_leaves_slots_to_the_others() {
     stand.wait_within(UNHINDERED, &good.run, marked);
     good.is_signed_once(&stand);
     assert_eq!(gate.held(), 2, "one namespace has no more than it may");
+    gate.release();
+}
+
+#[test]
+fn large_runs_whose_registry_hangs_leave_room_to_those_of_others() {
+    let Some(mut stand) = Stand::new() else {
+        return;
+    };
+    let hanging = Proxy::start(stand.registry.address());
+    let gate = hanging
+        .on("HEAD", "/manifests/")
+        .hold(Moment::BeforeForwarding);
+    configure(&stand, &[hanging.address()], &[]);
+    let other = stand.api.namespace();
+    let namespaces = format!("{},{other}", stand.builds);
+    let large = |stand: &Stand, name: &str, address: &str, bytes: usize| {
+        let repository = format!("team/{name}");
+        let digest = stand.registry.push_image(&repository, "1").digest;
+        let run = stand.created(name);
+        let params = json!([{"name": "message", "value": "x".repeat(bytes)}]);
+        let spec = json!({"spec": {"params": params}});
+        stand.api.patch(&object_path(&run), &spec);
+        stand.complete(run, results_at(address, &repository, &digest))
+    };
+    for name in ["ill-1", "ill-2"] {
+        large(&stand, name, hanging.address(), 1_100_000);
+    }
+    let _controller = stand.command_for(&namespaces).start();
+    gate.wait_until_held();
+    stand.builds = other;
+    let good = large(&stand, "good", stand.registry.address(), 100_000);
+    let marked = |run: &Value| annotation(run, SIGNED).is_some();
+    let good = stand.wait_within(UNHINDERED, &good, marked);
+    assert_eq!(annotation(&good, SIGNED), Some("true"));
     gate.release();
 }
 

@@ -72,7 +72,7 @@ impl Replica {
     }
 
     #[track_caller]
-    fn until(self, line: &str) -> Self {
+    pub(super) fn until(self, line: &str) -> Self {
         let deadline = Instant::now() + BEGUN;
         while !self.says(line) {
             if Instant::now() >= deadline {

@@ -2,14 +2,14 @@
 //! is taken back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tekseal_harness::{Moment, Proxy, Running};
+use tekseal_harness::{Moment, Proxy, Running, Seen};
 
-use super::stand::{PATIENCE, SIGNED, Stand, annotation, is_signed_once};
+use super::stand::{PATIENCE, REASON, SIGNED, Stand, annotation, is_signed_once};
 
 /// How long the registry takes for a write, so that it counts as settled only half as much again later.
 const SLOW: Duration = Duration::from_millis(1200);
@@ -18,7 +18,7 @@ const SLOW: Duration = Duration::from_millis(1200);
 struct Fresh {
     run: Value,
     tag: String,
-    _controller: Running,
+    controller: Running,
 }
 
 fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
@@ -33,7 +33,7 @@ fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
     Fresh {
         run: stand.wait_marked(&run),
         tag: format!("{}.sig", stand.digest.replace(':', "-")),
-        _controller: controller,
+        controller,
     }
 }
 
@@ -97,4 +97,71 @@ fn a_mark_is_taken_back_while_what_was_taken_away_cannot_be_stored_again() {
     is_ill.store(false, Ordering::Relaxed);
     let run = stand.wait_marked(&run);
     is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
+fn a_registry_that_forgets_what_it_confirmed_is_tried_less_and_less() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let ill = Arc::clone(&is_ill);
+    proxy
+        .when(move |_| ill.load(Ordering::Relaxed))
+        .answer(503, &[], b"");
+    let turn = Arc::new(AtomicUsize::new(0));
+    let gate = |at| {
+        let turn = Arc::clone(&turn);
+        let is_now =
+            move |seen: &Seen| seen.is("PUT", "/manifests/") && turn.load(Ordering::Relaxed) == at;
+        proxy.when(is_now).hold(Moment::BeforeForwarding)
+    };
+    let _controller = stand.start();
+    let mut held = gate(0);
+    let mut run = stand.completed("build", results);
+    let tag = format!("{}.sig", stand.digest.replace(':', "-"));
+    for (at, retries, wait) in [(1, "0", 1), (2, "1", 2)] {
+        held.wait_until_held();
+        sleep(SLOW);
+        held.release();
+        run = stand.wait_marked(&run);
+        assert_eq!(annotation(&run, REASON), None);
+        let manifest = stand.registry.manifest("team/app", &tag);
+        let manifest = manifest.expect("the run says signed").digest;
+        is_ill.store(true, Ordering::Relaxed);
+        stand.registry.delete_manifest("team/app", &manifest);
+        held = gate(at);
+        turn.store(at, Ordering::Relaxed);
+        run = stand.wait(&run, |run| annotation(run, SIGNED).is_none());
+        let taken_back = Instant::now();
+        let tried = annotation(&run, "chains.tekton.dev/retries");
+        assert_eq!(tried, Some(retries), "it counts as a failed attempt");
+        assert!(annotation(&run, REASON).is_some());
+        is_ill.store(false, Ordering::Relaxed);
+        held.wait_until_held();
+        let took = taken_back.elapsed();
+        assert!(took + SLOW / 4 > Duration::from_secs(wait), "{took:?}");
+    }
+    held.release();
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
+fn looks_back_do_not_keep_a_program_that_is_to_end() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let ill = Arc::clone(&is_ill);
+    let hanging = proxy
+        .when(move |_| ill.load(Ordering::Relaxed))
+        .hold(Moment::BeforeForwarding);
+    let fresh = marked(&stand, &proxy, results);
+    is_ill.store(true, Ordering::Relaxed);
+    hanging.wait_until_held();
+    let begun = Instant::now();
+    fresh.controller.signal("TERM");
+    let out = fresh.controller.wait();
+    let took = begun.elapsed();
+    assert_eq!(out.code(), Some(0), "{}", out.stderr);
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }

@@ -1,17 +1,19 @@
 //! What becomes of a run that is not signed now, or not any more: it is told, tried again, waits, is marked as failed, or is let go.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tekseal_attest::StoreFailure;
 use tekseal_cluster::{Change, RunRef, Seen, Severity};
 use tekseal_controller::metrics::{ErrorType, FailureClass};
 use tekseal_core::marks::{self, Outcome};
 use tekseal_core::run::RunKind;
 use tokio::time::Instant;
 
-use super::{Attempt, Done, Fresh, Hold, Means, SOON, is_held};
-use crate::decide::Decision;
+use super::{Attempt, CONFLICTS, Done, Fresh, Hold, Means, SOON, is_held};
+use crate::decide::{self, Decision};
+use crate::live::Live;
 use crate::note;
 use crate::queue::Settled;
 use crate::trouble::{Stage, Trouble, chain};
@@ -20,28 +22,24 @@ use crate::trouble::{Stage, Trouble, chain};
 const CHILDREN: Duration = Duration::from_secs(30);
 /// How long a PipelineRun waits for children in silence.
 const QUIET: Duration = Duration::from_secs(10);
-/// For how long a deleted run is held back for its signature.
-pub(super) const DELETED: Duration = Duration::from_secs(600);
 
 impl Attempt<'_> {
     /// Trouble on the way: it is told, and the run tried again, or marked as failed.
     pub(super) async fn failed(&self, fresh: &Fresh, means: &Means, trouble: Trouble) -> Done {
         let (class, stage, reason) = match trouble {
-            Trouble::Gone => return Done::nothing(),
+            Trouble::Gone => return self.lost(),
             Trouble::Blocked(reason) => return self.blocked(fresh, &reason).await,
             Trouble::Children(names) => {
                 return self.wait_for_children(fresh, &names).await;
             }
             Trouble::Passing { stage, reason } => {
-                let limit = means.live.config.rules().retry_for;
-                let since = self.task.history.since;
                 self.context
                     .metrics
                     .failed(self.run.kind, error_type(stage));
-                if since.is_none_or(|since| Instant::now().duration_since(since) < limit) {
+                if !self.is_tried_for(&means.live) {
                     return self.again(Some(fresh), stage, reason).await;
                 }
-                let seconds = limit.as_secs();
+                let seconds = means.live.config.rules().retry_for.as_secs();
                 let reason = format!("given up after {seconds} seconds: {reason}");
                 (FailureClass::RetriesExhausted, stage, reason)
             }
@@ -93,9 +91,8 @@ impl Attempt<'_> {
                 return self.release(&fresh.seen, &reason).await;
             }
             let text = format!("not signed yet, tried again later: {reason}");
-            if let Some(change) = note::of_wait(&fresh.seen, Some(history.attempts), &text) {
-                self.write_wait(change).await;
-            }
+            let change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
+            self.write_wait(fresh, change).await;
             if history.told.as_deref() != Some(&reason) {
                 self.tell(Severity::Warning, "SigningDelayed", &text).await;
             }
@@ -125,9 +122,8 @@ impl Attempt<'_> {
             return self.later(QUIET, self.task.history.told.clone());
         }
         tracing::warn!(waiting = list, "waits for children");
-        if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-            self.write_wait(change).await;
-        }
+        let change = note::of_wait(&fresh.seen, None, &text);
+        self.write_wait(fresh, change).await;
         self.later(CHILDREN, Some(text))
     }
 
@@ -139,26 +135,70 @@ impl Attempt<'_> {
         if self.task.history.told.as_deref() != Some(problem) {
             tracing::warn!(problem, "nothing can be signed");
             let text = format!("not signed yet: {problem}");
-            if let Some(change) = note::of_wait(&fresh.seen, None, &text) {
-                self.write_wait(change).await;
-            }
+            let change = note::of_wait(&fresh.seen, None, &text);
+            self.write_wait(fresh, change).await;
             self.tell(Severity::Warning, "SigningBlocked", &text).await;
         }
         self.while_blocked(Some(problem.to_owned()))
     }
 
-    pub(super) async fn write_wait(&self, change: Change) {
-        let written = self
-            .context
-            .cluster
-            .change(self.run, &self.task.uid, &change)
-            .await;
-        if let Err(error) = written {
+    /// There was no good configuration yet. Runs that are in question, but may be done with or not ours, are left as they are until there is
+    /// one: what is on them says more than that we wait.
+    pub(super) async fn without_configuration(
+        &self,
+        fresh: &Fresh,
+        problem: Option<String>,
+    ) -> Done {
+        let problem = problem.unwrap_or_else(|| "the configuration was not read yet".to_owned());
+        if decide::may_be_told(&fresh.seen) || self.overdue(&fresh.seen) {
+            return self.blocked(fresh, &problem).await;
+        }
+        self.while_blocked(None)
+    }
+
+    /// Writes on a run why it waits. From then on our finalizer holds it, with the same change: whoever deletes it meanwhile is to find out
+    /// what became of it. Whether it is written.
+    pub(super) async fn write_wait(&self, fresh: &Fresh, change: Change) -> bool {
+        let mut seen = Cow::Borrowed(&fresh.seen);
+        for _ in 0..CONFLICTS {
+            let mut change = change.clone();
+            if !is_held(&seen) && seen.deleted().is_none() {
+                let mut finalizers = seen.finalizers().to_vec();
+                finalizers.push(marks::finalizer(self.run.kind).to_owned());
+                change.finalizers = Some(finalizers);
+                change.resource_version = Some(seen.resource_version().to_owned());
+            }
+            if change == Change::default() {
+                return true;
+            }
+            let cluster = &self.context.cluster;
+            let written = cluster.change(self.run, &self.task.uid, &change).await;
+            let error = match written {
+                Ok(()) => return true,
+                Err(error) if error.is_conflict() => match self.read().await {
+                    Ok(Some(fresh)) => {
+                        seen = Cow::Owned(fresh.seen);
+                        continue;
+                    }
+                    Ok(None) => return false,
+                    Err(error) => error,
+                },
+                Err(error) => error,
+            };
             tracing::warn!(
                 error = chain(&error),
                 "the reason could not be written on the run"
             );
+            return false;
         }
+        tracing::warn!("the reason could not be written on the run: others change it all the time");
+        false
+    }
+
+    /// A run that is gone before it was marked: whatever there was to sign of it is not, or nothing says so.
+    pub(super) fn lost(&self) -> Done {
+        self.context.lost(&self.run.namespace);
+        Done::nothing()
     }
 
     /// A run that goes on gets our finalizer, so that it is not gone before it is signed.
@@ -227,23 +267,19 @@ impl Attempt<'_> {
         let Ok(owner) = super::seen(&document, &owner) else {
             return true;
         };
-        let Some(live) = self.context.settings.borrow().live.clone() else {
-            return true;
-        };
-        let decision = self.context.decide(&owner, &live);
+        let live = self.context.settings.borrow().live.clone();
+        let decision = self.context.decide(&owner, live.as_deref());
         owner.uid() == uid && matches!(decision, Decision::Sign { .. } | Decision::Running)
     }
 
     pub(super) fn overdue(&self, seen: &Seen) -> bool {
-        // Not by the time of the deletion, which is the API server's: with a clock of ours that is ahead nothing would be held back. A
-        // restart begins anew: rather too long than lost.
         seen.deleted().is_some() && self.had_its_time()
     }
 
-    /// Whether it was seen to be deleted so long ago that it is held back no longer.
+    /// Whether it was deleted so long ago that it is held back no longer.
     pub(super) fn had_its_time(&self) -> bool {
-        let since = self.task.history.deleted;
-        since.is_some_and(|since| since.elapsed() >= DELETED)
+        let until = self.task.history.held_until;
+        until.is_some_and(|until| until <= Instant::now())
     }
 
     /// Lets a deleted run go though it is not signed.
@@ -260,23 +296,47 @@ impl Attempt<'_> {
         }
     }
 
-    /// Takes off the mark of a run whose signatures cannot be confirmed any more: it is worked on again.
-    pub(super) async fn take_back(&self, failure: &StoreFailure) {
-        let (place, error) = (&failure.place, chain(&failure.error));
-        tracing::error!(place, error, "what was stored cannot be confirmed");
-        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
-        let change = Change {
-            annotations: marks.into(),
-            ..Change::default()
-        };
-        let cluster = &self.context.cluster;
-        if let Err(error) = cluster.change(self.run, &self.task.uid, &change).await {
-            tracing::error!(error = chain(&error), "the mark could not be taken back");
-        }
-        let text = format!(
-            "the mark is taken back, what was stored at {place} cannot be confirmed: {error}"
-        );
+    /// Takes off the mark of a run whose signatures cannot be confirmed any more. That is a failed attempt like any other: the run is tried
+    /// again with growing waits, and given up when its time is over. A registry that forgets what it said would keep us busy otherwise.
+    pub(super) async fn take_back(
+        &self,
+        fresh: &Fresh,
+        live: Option<&Arc<Live>>,
+        reason: &str,
+    ) -> Done {
+        tracing::error!(reason, "the mark is taken back");
+        let text = format!("the mark is taken back: {reason}");
         self.tell(Severity::Warning, "SignatureLost", &text).await;
+        if let Some(live) = live
+            && self.is_tried_for(live)
+            && let Ok(means) = self.means(live).await
+        {
+            let trouble = Trouble::Passing {
+                stage: Stage::Storage,
+                reason: reason.to_owned(),
+            };
+            return self.failed(fresh, &means, trouble).await;
+        }
+        let metrics = &self.context.metrics;
+        metrics.failed(self.run.kind, ErrorType::Storage);
+        let history = &self.task.history;
+        let text = format!("not signed yet, tried again later: {reason}");
+        let mut change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
+        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
+        change.annotations.extend(marks);
+        match self.write_wait(fresh, change).await {
+            true => Done::of(Settled::Again {
+                told: Some(reason.to_owned()),
+            }),
+            false => self.later(SOON, history.told.clone()),
+        }
+    }
+
+    /// Whether it was tried for as long as the configuration wants.
+    fn is_tried_for(&self, live: &Live) -> bool {
+        let limit = live.config.rules().retry_for;
+        let since = self.task.history.since;
+        since.is_some_and(|since| since.elapsed() >= limit)
     }
 
     pub(super) async fn tell(&self, severity: Severity, reason: &str, note: &str) {
