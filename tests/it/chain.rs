@@ -250,6 +250,16 @@ fn a_bundle_of_cosign_3_is_told_apart_from_no_signature() {
 }
 
 #[test]
+fn an_image_without_attestations_has_a_hint_that_names_the_storage() {
+    let shop = Workshop::new();
+    let (_, public) = shop.key_pair("ours");
+    let refused = shop.verify(&public).fails_with(1);
+    let hint =
+        "artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci";
+    assert!(refused.stderr.contains(hint), "{}", refused.stderr);
+}
+
+#[test]
 fn a_step_says_when_the_one_before_it_did_not_finish() {
     let shop = Workshop::new();
     let (key, _) = shop.plain_key();
