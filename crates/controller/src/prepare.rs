@@ -30,6 +30,8 @@ pub(crate) struct Prepared {
     pub(crate) images: BTreeSet<DigestRef>,
     /// What is not signed, or not kept everywhere, and why: for people.
     pub(crate) gaps: Vec<String>,
+    /// Whether something has no image that it could be stored beside.
+    is_stray: bool,
     /// The ServiceAccount whose credentials are shown to registries.
     pub(crate) account: String,
 }
@@ -94,7 +96,7 @@ pub(crate) fn prepare(
     let plan = Plan::of(&shown, &observed, config, settings, None);
     match prepared.follow(plan) {
         Ok(()) => {
-            if !prepared.gaps.is_empty() && observed.own.results.images.is_empty() {
+            if prepared.is_stray && observed.own.results.images.is_empty() {
                 prepared
                     .gaps
                     .extend(slips(&observed.own.results, &redacted));
@@ -140,6 +142,7 @@ impl Prepared {
                 Place::Tag { .. } => piece.in_registry = true,
                 Place::Annotations { .. } => piece.annotation = Some(item.short_key.clone()),
                 Place::Nothing { storage, reason } => {
+                    self.is_stray = true;
                     self.gaps.push(format!(
                         "{} is not in {}: {reason}",
                         item.what,

@@ -381,7 +381,19 @@ impl Explanation {
         documents: &Documents,
         keys: Option<&[PublicKey]>,
     ) -> Result<(), Failure> {
+        // As it is there: what is attested of it has no marks.
         let run = documents.unfinished()?;
+        self.marks = run
+            .annotations()
+            .filter(|(key, _)| {
+                let name = key.strip_prefix(tekseal_core::plan::ANNOTATION_PREFIX);
+                name.is_some_and(|name| matches!(name, "signed" | "retries" | "transparency"))
+            })
+            .map(|(key, value)| Mark {
+                annotation: key.to_owned(),
+                value: value.to_owned(),
+            })
+            .collect();
         let annotation = |wanted: &str| run.annotations().find(|(key, _)| *key == wanted);
         let mark = annotation(marks::SIGNED).map(|(_, value)| value);
         self.record = annotation(marks::RECORD)
@@ -430,24 +442,12 @@ fn of_run(run: &Run<'_>, own: &TaskHints<'_>) -> Explanation {
         "False" => "completed, failed or cancelled",
         _ => "not completed",
     };
-    let marks = run
-        .annotations()
-        .filter(|(key, _)| {
-            let name = key.strip_prefix(tekseal_core::plan::ANNOTATION_PREFIX);
-            name.is_some_and(|name| matches!(name, "signed" | "retries" | "transparency"))
-        })
-        .map(|(key, value)| Mark {
-            annotation: key.to_owned(),
-            value: value.to_owned(),
-        })
-        .collect();
     Explanation {
         kind: run.kind().to_string(),
         namespace: run.namespace().to_owned(),
         name: run.name().to_owned(),
         uid: run.uid().to_owned(),
         state: state.to_owned(),
-        marks,
         repositories: own
             .results
             .images
