@@ -92,6 +92,29 @@ fn the_same_run_gives_the_same_bytes_in_one_process_and_in_three() {
 }
 
 #[test]
+fn what_a_controller_wrote_on_a_run_is_not_in_its_provenance() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let made = |annotations: Value| {
+        let mut run = run_document(json!([]));
+        run["metadata"]["annotations"] = annotations;
+        let out = folder.path().join("payloads");
+        let _ = fs::remove_dir_all(&out);
+        Run::tool("tekseal-provenance")
+            .args(["--run", "-", "--format", "slsa/v1", "--out"])
+            .arg(&out)
+            .stdin(run.to_string())
+            .ok();
+        let file = index(&out, "payloads.json")[0]["file"].clone();
+        fs::read_to_string(out.join(file.as_str().expect("a name"))).expect("it was made")
+    };
+    let bare = made(json!({"mine": "a"}));
+    assert!(bare.contains(r#""mine":"a""#), "{bare}");
+    let marked = json!({"mine": "a", "chains.tekton.dev/signed": "true", "chains.tekton.dev/retries": "0",
+        "tekseal.dev/record": "r", "tekseal.dev/reason": "why"});
+    assert_eq!(made(marked), bare);
+}
+
+#[test]
 fn the_layout_is_that_of_cosign() {
     let shop = Workshop::new();
     let (key, _) = shop.plain_key();
@@ -247,6 +270,16 @@ fn a_bundle_of_cosign_3_is_told_apart_from_no_signature() {
         "{}",
         refused.stderr
     );
+}
+
+#[test]
+fn an_image_without_attestations_has_a_hint_that_names_the_storage() {
+    let shop = Workshop::new();
+    let (_, public) = shop.key_pair("ours");
+    let refused = shop.verify(&public).fails_with(1);
+    let hint =
+        "artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci";
+    assert!(refused.stderr.contains(hint), "{}", refused.stderr);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use tekseal_core::config::{ChildrenRule, Config, SignerKind, Storage, UnsuccessfulRule};
-use tekseal_core::hints;
+use tekseal_core::hints::{self, Hints, Outcome};
 use tekseal_core::plan::{Item, Place, Plan, What};
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
@@ -18,6 +18,10 @@ pub(crate) const MOST_PAYLOAD: usize = 4 * 1024 * 1024;
 
 /// The most registries that the images of one run may be in.
 const MOST_REGISTRIES: usize = 32;
+/// How many results that are nearly hints are told on a run.
+const MOST_SLIPS: usize = 3;
+/// How much of each, in characters.
+const LONGEST_SLIP: usize = 160;
 
 /// What is to be signed, and where it goes.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) images: BTreeSet<DigestRef>,
     /// What is not signed, or not kept everywhere, and why: for people.
     pub(crate) gaps: Vec<String>,
+    /// Whether something has no image that it could be stored beside.
+    is_stray: bool,
     /// The ServiceAccount whose credentials are shown to registries.
     pub(crate) account: String,
 }
@@ -95,6 +101,11 @@ pub(crate) fn prepare(
         .and_then(|()| prepared.check_registries())
     {
         Ok(()) => {
+            if prepared.is_stray && observed.own.results.images.is_empty() {
+                prepared
+                    .gaps
+                    .extend(slips(&observed.own.results, &redacted));
+            }
             for gap in &mut prepared.gaps {
                 *gap = redacted.hide(gap).into_owned();
             }
@@ -148,6 +159,7 @@ impl Prepared {
                 Place::Tag { .. } => piece.in_registry = true,
                 Place::Annotations { .. } => piece.annotation = Some(item.short_key.clone()),
                 Place::Nothing { storage, reason } => {
+                    self.is_stray = true;
                     self.gaps.push(format!(
                         "{} is not in {}: {reason}",
                         item.what,
@@ -177,6 +189,25 @@ impl Prepared {
     pub(crate) fn needs_registry(&self) -> bool {
         self.pieces.iter().any(|piece| piece.in_registry)
     }
+}
+
+/// What may be wrong with hints of a run that names no image: the first few results that are not used, and who tells all of it.
+fn slips(results: &Hints<'_>, redacted: &Redacted) -> Vec<String> {
+    let mut slips: Vec<String> = results
+        .findings
+        .iter()
+        .filter_map(|finding| match &finding.outcome {
+            Outcome::Ignored(why) | Outcome::Invalid(why) => {
+                let text = format!("result {}: {why}", finding.name);
+                // Before it is cut: half a value would not be found.
+                Some(redacted.hide(&text).chars().take(LONGEST_SLIP).collect())
+            }
+            Outcome::Used | Outcome::Empty => None,
+        })
+        .take(MOST_SLIPS)
+        .collect();
+    slips.push("tekseal-explain says more".to_owned());
+    slips
 }
 
 /// The repository that the configuration names for everything.
@@ -276,6 +307,62 @@ mod tests {
         assert!(
             !hidden.contains("Correct-Horse") && hidden.contains("is no image"),
             "{hidden}"
+        );
+    }
+
+    #[test]
+    fn a_run_that_names_no_image_is_told_the_first_hints_that_are_not_used() {
+        let reasons = |results: serde_json::Value, redact: &str| {
+            let run = serde_json::json!({
+                "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
+                "metadata": {"name": "build", "namespace": "team", "uid": "u"},
+                "spec": {"params": [{"name": "password", "value": "Correct-Horse"}]},
+                "status": {"conditions": [{"type": "Succeeded", "status": "True"}], "results": results},
+            });
+            let map = [
+                ("artifacts.taskrun.storage", "oci"),
+                ("tekseal.redact-params", redact),
+            ];
+            let map = map.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let config = Config::from_map(&map.into()).expect("a good configuration");
+            let prepared = prepare(&run.to_string(), &[], &config).expect("it can be described");
+            prepared.gaps
+        };
+        let said = reasons(
+            serde_json::json!([
+                {"name": "IMAGE_URI", "type": "string", "value": "r.example/a"},
+                {"name": "IMAGE_DIGEST", "type": "string", "value": "sha256:12"},
+                {"name": "log", "type": "string", "value": "x"},
+            ]),
+            "",
+        );
+        assert!(
+            said[0].contains("is not in oci")
+                && said[1] == "result IMAGE_URI: is no hint: it is nearly IMAGE_URL"
+                && said[2].starts_with("result IMAGE_DIGEST: ")
+                && said[3] == "tekseal-explain says more"
+                && said.len() == 4,
+            "{said:?}"
+        );
+        let bad = |at: usize| {
+            let value = format!("{}Correct-Horse", "x".repeat(at));
+            serde_json::json!({"name": format!("{at}-ARTIFACT_OUTPUTS"), "type": "object",
+                "value": {"uri": "a", "digest": value}})
+        };
+        let many: Vec<_> = (0..160).map(bad).collect();
+        for one in &many {
+            let said = reasons(serde_json::json!([one]), "password").join("; ");
+            assert!(
+                said.contains("ARTIFACT_OUTPUTS") && !said.contains("Corre"),
+                "{said}"
+            );
+        }
+        let said = reasons(many.into(), "password");
+        assert_eq!(said.len(), 2 + MOST_SLIPS, "{said:?}");
+        assert!(
+            said.iter()
+                .skip(1)
+                .all(|one| one.chars().count() <= LONGEST_SLIP)
         );
     }
 }

@@ -21,6 +21,8 @@ pub const SIGNED: &str = "chains.tekton.dev/signed";
 pub const RETRIES: &str = "chains.tekton.dev/retries";
 /// Chains' URL of the log entry.
 pub const TRANSPARENCY: &str = "chains.tekton.dev/transparency";
+/// Beginning of what is ours alone.
+pub(crate) const PREFIX: &str = "tekseal.dev/";
 /// What was done, signed.
 pub const RECORD: &str = "tekseal.dev/record";
 /// Why a run is not signed, or not wholly, or not yet.

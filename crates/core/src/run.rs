@@ -325,6 +325,18 @@ impl<'a> CompletedRun<'a> {
         }
     }
 
+    /// The same where a controller of ours has worked on the run or a child, so that what is made of it afterwards has the bytes of what
+    /// that controller signed. Chains leaves its own marks in, and so do we where they are Chains' alone.
+    pub fn forget_marks_of_ours(&mut self) {
+        let is_ours = |run: &Run<'_>| {
+            let mut annotations = run.annotations();
+            annotations.any(|(key, _)| key.starts_with(marks::PREFIX) && marks::is_mark(key))
+        };
+        if is_ours(&self.run) || self.children.iter().any(is_ours) {
+            self.forget_marks();
+        }
+    }
+
     /// The run and its children, to be changed before they are formatted.
     pub(crate) fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object<'a>> {
         std::iter::once(&mut self.run)

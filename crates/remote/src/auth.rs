@@ -133,6 +133,11 @@ impl Keyring {
             .and_then(|known| known.credential.clone())
     }
 
+    /// The credentials that may be shown for `repository`.
+    pub(crate) fn fitting(&self, repository: &Repository) -> Vec<Match<'_>> {
+        self.credentials.for_repository(repository)
+    }
+
     /// What the registry of `repository` asked for last, and the URL at which it did.
     fn known_challenge(&self, repository: &Repository) -> Option<(Challenge, Url)> {
         lock(&self.known)

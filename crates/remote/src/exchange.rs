@@ -10,8 +10,10 @@ use reqwest::header::{
 };
 use reqwest::{Method, Response, StatusCode, Url};
 use tekseal_core::Repository;
+use tekseal_core::docker_config::Match;
 
 use crate::auth::{Keyring, Next, Refusal};
+use crate::detail::Sent;
 use crate::error::{Cause, Detail, shown};
 use crate::http::{self, Line};
 use crate::options::Notice;
@@ -143,21 +145,22 @@ impl Exchange {
             && !self.is_own(repository, url)
         {
             let arrived = self.follow(call, url.clone(), None).await?;
-            return finish(call, arrived).await;
+            return self.finish(repository, call, arrived, None).await;
         }
         loop {
             let pass = self.keyring.enter(&self.line, repository).await?;
-            let arrived = self.reach(repository, call, pass.header()).await?;
+            let header = pass.header().cloned();
+            let arrived = self.reach(repository, call, header.as_ref()).await?;
             let status = arrived.response.status();
             if arrived.place == Place::Elsewhere {
                 self.keyring.accepted(pass);
-                return finish(call, arrived).await;
+                return self.finish(repository, call, arrived, header).await;
             }
             match status {
                 StatusCode::UNAUTHORIZED => {
                     let base = base_of(&arrived.asked);
                     let headers = arrived.response.headers().clone();
-                    let detail = Detail::parse(&http::read_refusal(arrived.response).await);
+                    let detail = self.detail(repository, header, arrived.response).await;
                     let refusal = Refusal { headers, detail };
                     self.keyring
                         .challenged(&self.line, repository, &base, pass, refusal)
@@ -170,7 +173,7 @@ impl Exchange {
                         .and(who)
                         .unwrap_or_else(|| "everybody".to_owned());
                     if self.keyring.denied(&self.line, repository, pass).await? == Next::GiveUp {
-                        let detail = Detail::parse(&http::read_refusal(arrived.response).await);
+                        let detail = self.detail(repository, header, arrived.response).await;
                         return Err(Cause::Denied {
                             url: shown(&arrived.url),
                             who,
@@ -185,10 +188,23 @@ impl Exchange {
                     } else {
                         self.keyring.accepted(pass);
                     }
-                    return finish(call, arrived).await;
+                    return self.finish(repository, call, arrived, header).await;
                 }
             }
         }
+    }
+
+    /// What a refusal says, without what we sent: `header`, or any secret for the repository, with which tokens are asked for.
+    async fn detail(
+        &self,
+        repository: &Repository,
+        header: Option<HeaderValue>,
+        response: Response,
+    ) -> Detail {
+        let body = http::read_refusal(response).await;
+        let fitting = self.keyring.fitting(repository);
+        let sent = Sent::new(header.as_ref(), fitting.iter().map(Match::secret));
+        Detail::parse(&body, &sent)
     }
 
     /// Sends `call` to where its registry is, which may first have to be found out.
@@ -277,6 +293,56 @@ impl Exchange {
         Err(Cause::Redirects { url: shown(&asked) })
     }
 
+    /// Reads what is left of an answer, or says what it refused.
+    async fn finish(
+        &self,
+        repository: &Repository,
+        call: &Call,
+        arrived: Arrived,
+        header: Option<HeaderValue>,
+    ) -> Result<Answer, Cause> {
+        let Arrived {
+            response,
+            asked,
+            url,
+            place: _,
+        } = arrived;
+        let status = response.status().as_u16();
+        if response.status().is_success() {
+            let headers = response.headers().clone();
+            let body = http::read(&url, response, call.limit).await?;
+            return Ok(Answer {
+                status,
+                headers,
+                body,
+                url: asked,
+            });
+        }
+        if call.answers.contains(&status) {
+            let headers = response.headers().clone();
+            // Read to its end, it leaves a connection that can be used again.
+            http::read_refusal(response).await;
+            return Ok(Answer {
+                status,
+                headers,
+                body: Vec::new(),
+                url: asked,
+            });
+        }
+        let retry_after = retry_after(response.headers());
+        let detail = self.detail(repository, header, response).await;
+        let url = shown(&url);
+        Err(match status {
+            404 => Cause::Absent { url, detail },
+            status => Cause::Status {
+                url,
+                status,
+                detail,
+                retry_after,
+            },
+        })
+    }
+
     fn is_own(&self, repository: &Repository, url: &Url) -> bool {
         self.bases()
             .get(repository.registry())
@@ -286,50 +352,6 @@ impl Exchange {
     fn bases(&self) -> std::sync::MutexGuard<'_, HashMap<String, Url>> {
         self.bases.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Reads what is left of an answer, or says what it refused.
-async fn finish(call: &Call, arrived: Arrived) -> Result<Answer, Cause> {
-    let Arrived {
-        response,
-        asked,
-        url,
-        place: _,
-    } = arrived;
-    let status = response.status().as_u16();
-    if response.status().is_success() {
-        let headers = response.headers().clone();
-        let body = http::read(&url, response, call.limit).await?;
-        return Ok(Answer {
-            status,
-            headers,
-            body,
-            url: asked,
-        });
-    }
-    if call.answers.contains(&status) {
-        let headers = response.headers().clone();
-        // Read to its end, it leaves a connection that can be used again.
-        http::read_refusal(response).await;
-        return Ok(Answer {
-            status,
-            headers,
-            body: Vec::new(),
-            url: asked,
-        });
-    }
-    let retry_after = retry_after(response.headers());
-    let detail = Detail::parse(&http::read_refusal(response).await);
-    let url = shown(&url);
-    Err(match status {
-        404 => Cause::Absent { url, detail },
-        status => Cause::Status {
-            url,
-            status,
-            detail,
-            retry_after,
-        },
-    })
 }
 
 /// Where an answer of `url` sends us. What a user or password in it would do is not for the server to decide.

@@ -240,14 +240,14 @@ impl Refused {
     pub(crate) fn hint(self) -> &'static str {
         match self.reason {
             Reason::Unlisted | Reason::Loopback => {
-                "list the registry in the setting for allowed registries"
+                "list the registry in tekseal.registries, which then forbids all that are not listed"
             }
             Reason::Unspecified
             | Reason::LinkLocal
             | Reason::Multicast
             | Reason::Metadata
             | Reason::ApiServer => {
-                "correct the image name: listing it in the setting for allowed registries does not help here"
+                "correct the image name: listing it in tekseal.registries does not help here"
             }
         }
     }
@@ -266,8 +266,8 @@ impl fmt::Display for Refused {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unlisted => "is not among the allowed registries",
-            Self::Loopback => "is on loopback",
+            Self::Unlisted => "is not listed in tekseal.registries",
+            Self::Loopback => "is on loopback and not listed in tekseal.registries",
             Self::Unspecified => "is an unspecified address",
             Self::LinkLocal => "is a link-local address",
             Self::Multicast => "is a multicast or broadcast address",

@@ -15,6 +15,7 @@ use tekseal_core::docker_config::Secret;
 use tokio::time::Instant;
 
 use crate::challenge::Challenge;
+use crate::detail::Sent;
 use crate::error::{Cause, Detail, shown};
 use crate::http::{self, Line};
 use crate::registry::Access;
@@ -137,7 +138,7 @@ impl Asked<'_> {
             let response = self.exchange(&realm, parameters, scopes, refresh).await?;
             // Token servers without the OAuth2 form know the other one only.
             if !matches!(response.status().as_u16(), 401 | 404 | 405) {
-                return self.granted(&realm, response).await;
+                return self.granted(&realm, response, secret).await;
             }
         }
         let mut url = realm.clone();
@@ -149,7 +150,7 @@ impl Asked<'_> {
             request = request.header(AUTHORIZATION, self.header(&basic(user, password))?);
         }
         let response = self.line.send(&url, request).await?;
-        self.granted(&realm, response).await
+        self.granted(&realm, response, secret).await
     }
 
     /// Turns a refresh token into one for the registry (OAuth2, `grant_type=refresh_token`).
@@ -179,11 +180,17 @@ impl Asked<'_> {
         self.line.send(realm, request).await
     }
 
-    async fn granted(&self, realm: &Url, response: Response) -> Result<Granted, Cause> {
+    async fn granted(
+        &self,
+        realm: &Url,
+        response: Response,
+        secret: Option<&Secret>,
+    ) -> Result<Granted, Cause> {
         let status = response.status();
         if !status.is_success() {
             let retry_after = retry_after(response.headers());
-            let detail = Detail::parse(&http::read_refusal(response).await);
+            let sent = Sent::new(None, secret);
+            let detail = Detail::parse(&http::read_refusal(response).await, &sent);
             return Err(Cause::Status {
                 url: shown(realm),
                 status: status.as_u16(),

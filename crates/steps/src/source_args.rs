@@ -209,12 +209,14 @@ impl ContextArgs {
 }
 
 impl Flags<'_> {
-    /// The completed run in the documents; the error is the library's, for callers that explain it.
+    /// The completed run in the documents, without what a controller of ours wrote on it; the error is the library's, for callers that explain it.
     pub(crate) fn completed<'d>(
         &self,
         documents: &'d Documents,
     ) -> Result<CompletedRun<'d>, run::Error> {
-        documents.completed(self.missing)
+        let mut run = documents.completed(self.missing)?;
+        run.forget_marks_of_ours();
+        Ok(run)
     }
 
     /// Attests a PipelineRun with the children that are there.

@@ -71,12 +71,16 @@ fn nothing_to_sign_is_not_called_signed() {
     let _controller = stand.start();
     let run = stand.completed(
         "no-hints",
-        json!([{"name": "IMAGE", "type": "string", "value": "x"}]),
+        json!([{"name": "IMAGE_URI", "type": "string", "value": "x"}]),
     );
     let run = stand.wait_marked(&run);
     assert_eq!(annotation(&run, SIGNED), Some("nothing"));
     let reason = annotation(&run, REASON).expect("it says why");
-    assert!(reason.contains("no subject"), "{reason}");
+    let slip = "; result IMAGE_URI: is no hint: it is nearly IMAGE_URL; tekseal-explain says more";
+    assert!(
+        reason.contains("no subject") && reason.ends_with(slip),
+        "{reason}"
+    );
 }
 
 #[test]

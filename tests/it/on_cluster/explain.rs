@@ -149,7 +149,7 @@ fn a_run_that_waits_for_its_signature_is_told_with_all_that_matters() {
             &format!("TaskRun {namespace}/build: completed, succeeded\n"),
             "the run says chains.tekton.dev/retries: \"1\"",
             "  reason on the run: the registry says no [2J signed\n",
-            "  next: it is tried again: attempt 1 failed\n",
+            "  next: it is tried again: 2 attempts failed\n",
             "provenance of the TaskRun as slsa/v2alpha4",
             "place registry registry.example.com/team/app:sha256-",
             "in the cluster\n",
@@ -227,7 +227,7 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
     let lease = format!("there is no Lease {}/tekseal-controller", yard.namespace);
     assert_eq!(
         next(&[]),
-        format!("it is signed; but nothing of ours watches it: {lease} (Tekton Chains may)")
+        format!("it will be signed; but nothing of ours watches it: {lease} (Tekton Chains may)")
     );
     yard.lead("2026-01-01T00:00:00.000000Z");
     has(
@@ -235,7 +235,7 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
         &["controller-0 was not renewed since 2026-01-01T00:00:00Z"],
     );
     yard.lead("2099-01-01T00:00:00.000000Z");
-    assert_eq!(next(&[]), "it is signed");
+    assert_eq!(next(&[]), "it will be signed");
 
     yard.annotate(
         "TaskRun",
@@ -280,8 +280,23 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
         .ok();
     has(
         &yard.explain(&reference, &["--key", "other.pub"]),
-        &["(forged: it is not signed by the key that was given)"],
+        &[
+            "(not verified: signed by another key than the one that was given, perhaps the platform's)",
+        ],
     );
+    has(
+        &next(&["--key", "other.pub"]),
+        &["nothing, it is signed; whether a controller believes the mark is not known"],
+    );
+    // Whoever signed it: it is of another run, or says something else than the mark.
+    for annotations in [
+        json!({SIGNED: "true", RECORD: record(&json!("another"), Outcome::Signed)}),
+        json!({SIGNED: "failed", RECORD: record(uid, Outcome::Signed)}),
+    ] {
+        yard.annotate("TaskRun", "build", &annotations);
+        let said = yard.explain_json(&reference, &["--key", "other.pub"]);
+        assert_eq!(said["record"]["verdict"], "forged", "{annotations}");
+    }
     yard.annotate("TaskRun", "build", &json!({SIGNED: "true", RECORD: null}));
     has(
         &next(&key),
@@ -294,10 +309,20 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
     failed["metadata"]["name"] = json!("failed");
     yard.put(failed);
     yard.configure(&json!({"tekseal.unsuccessful-runs": "skip"}));
+    let failed = yard.reference("taskrun", "failed");
     has(
-        &yard.next(&yard.reference("taskrun", "failed"), &[]),
+        &yard.next(&failed, &[]),
         &["it did not succeed and is skipped"],
     );
+    let said = yard.explain_json(&failed, &[]);
+    assert_eq!(
+        (&said["wouldSign"], &said["items"]),
+        (&json!(false), &json!([]))
+    );
+    let why =
+        "nothing would be signed: the run did not succeed, and tekseal.unsuccessful-runs is skip";
+    assert_eq!(said["decision"], why);
+    assert!(!said.to_string().contains("all the same"), "{said}");
     let mut managed = run_document(built());
     managed["metadata"]["name"] = json!("managed");
     managed["spec"]["managedBy"] = json!("example.com/queue");
@@ -322,7 +347,7 @@ fn a_pipelinerun_tells_which_children_it_waits_for() {
     yard.lead("2099-01-01T00:00:00.000000Z");
     let name = yard.pipeline_run(&Pipeline::nowhere());
     let reference = yard.reference("pipelinerun", &name);
-    assert_eq!(yard.next(&reference, &[]), "it is signed");
+    assert_eq!(yard.next(&reference, &[]), "it will be signed");
     let path = yard.object("tekton.dev/v1", "TaskRun", "app-7xk2p-clone");
     yard.api.patch(
         &format!("{path}/status"),
@@ -337,13 +362,103 @@ fn a_pipelinerun_tells_which_children_it_waits_for() {
         &yard.next(&reference, &[]),
         &["it fails, because children are missing or no TaskRuns (app-7xk2p-clone)"],
     );
+    let said = yard.explain(&reference, &[]);
+    has(
+        &said,
+        &["a controller does without those that are gone where tekseal.missing-children is attest"],
+    );
+    assert!(!said.contains("--allow-missing-children"), "{said}");
     yard.configure(&json!({"tekseal.missing-children": "attest"}));
     let said = yard.explain_json(&reference, &[]);
     assert_eq!(
         said["onCluster"]["next"],
-        "it is signed without its children app-7xk2p-clone"
+        "it will be signed without its children app-7xk2p-clone"
     );
     assert_eq!(said["wouldSign"], true);
+}
+
+#[test]
+fn what_a_run_waits_for_its_key_and_its_deletion_are_told() {
+    let Some(yard) = Yard::new() else { return };
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    let namespace = &yard.namespace;
+    let mut document = run_document(built());
+    document["metadata"]["finalizers"] = json!(["chains.tekton.dev/taskrun"]);
+    document["metadata"]["name"] = json!("build");
+    yard.put(document);
+    let reference = yard.reference("taskrun", "build");
+    let problem = "there is no key at /etc/signing-secrets";
+    yard.annotate(
+        "TaskRun",
+        "build",
+        &json!({REASON: format!("not signed yet: {problem}"), RETRIES: "3"}),
+    );
+    assert_eq!(
+        yard.next(&reference, &[]),
+        format!("it is not signed before this is over: {problem}")
+    );
+    let delayed = "not signed yet, tried again later: 503";
+    yard.annotate("TaskRun", "build", &json!({REASON: delayed}));
+    assert_eq!(
+        yard.next(&reference, &[]),
+        "it is tried again: at least 4 attempts failed"
+    );
+
+    // The key of the namespace, by name and by its labels, which not everybody may read.
+    let rules = format!("team=blue: k8s://blue/k\n{namespace}: k8s://{namespace}/own");
+    yard.configure(&json!({"tekseal.keys": rules, "artifacts.taskrun.storage": "tekton"}));
+    let own = format!("k8s://{namespace}/own (tekseal.keys)");
+    let said = yard.explain_json(&reference, &[]);
+    assert_eq!(said["items"][0]["key"], own);
+    assert!(!said.to_string().contains("places are"), "{said}");
+    has(
+        &yard.explain(&reference, &[]),
+        &[&format!("    key {own}\n")],
+    );
+    yard.api.patch(
+        &format!("/api/v1/namespaces/{namespace}"),
+        &json!({"metadata": {"labels": {"team": "blue"}}}),
+    );
+    let said = yard.explain_json(&reference, &[]);
+    assert_eq!(said["items"][0]["key"], "k8s://blue/k (tekseal.keys)");
+    let rules = json!([
+        {"apiGroups": ["tekton.dev"], "resources": ["taskruns"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    ]);
+    let kubeconfig = yard.kubeconfig_with("reader", &rules);
+    let said = yard
+        .tool("tekseal-explain")
+        .args([&reference, "--system-namespace", namespace])
+        .env("KUBECONFIG", kubeconfig)
+        .ok();
+    let unknown = format!(
+        "    key k8s://blue/k if the namespace has the labels team=blue, which is not known here, else {own}\n"
+    );
+    let unread = format!("  not read: cannot read Namespace {namespace}: ");
+    has(&said.stdout, &[&unknown, &unread]);
+
+    yard.api
+        .delete(&yard.object("tekton.dev/v1", "TaskRun", "build"));
+    assert_eq!(
+        yard.next(&reference, &[]),
+        "it is being deleted, and held back for its signature, ten minutes at most; it is tried again: at least 4 attempts failed"
+    );
+    yard.api.patch(
+        &yard.object("tekton.dev/v1", "TaskRun", "build"),
+        &json!({"metadata": {"finalizers": null}}),
+    );
+}
+
+#[test]
+fn where_nothing_of_a_controller_is_found_the_flags_that_say_where_are_told() {
+    let Some(yard) = Yard::new() else { return };
+    yard.task_run("build", built());
+    let reference = yard.reference("taskrun", "build");
+    let hint = "--system-namespace openshift-pipelines --config-from tektonconfig/config";
+    has(&yard.explain(&reference, &[]), &[hint]);
+    yard.configure(&json!({}));
+    let said = yard.explain(&reference, &[]);
+    assert!(!said.contains(hint), "{said}");
 }
 
 #[test]
@@ -380,7 +495,7 @@ fn whoever_may_only_read_runs_is_told_what_was_not_read() {
         &said.stdout,
         &[
             "2 payloads would be signed",
-            "next: it is signed; whether a controller is there is not known",
+            "next: it will be signed; whether a controller is there is not known",
             "configuration: Chains' defaults: ConfigMap tekton-chains/chains-config could not be read",
             "not read: cannot read ConfigMap tekton-chains/chains-config: the API server answered 403",
             "not read: cannot list Events of TaskRun",

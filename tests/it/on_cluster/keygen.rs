@@ -104,6 +104,11 @@ fn nothing_is_overwritten_and_a_namespace_must_be_there() {
     let key = format!("k8s://{}/signing", yard.namespace);
     yard.keygen(&[&key]).ok();
     let before = yard.secret("signing");
+    // The Secret is the reason, though cosign.pub is there too.
+    yard.keygen(&[&key])
+        .fails_with(2)
+        .says("signing exists and is not overwritten")
+        .says("--rotate");
     yard.keygen(&[&key, "--output-key-prefix", "second"])
         .fails_with(2)
         .says("exists and is not overwritten")
@@ -176,6 +181,7 @@ fn rotation_makes_a_new_key_and_keeps_the_public_ones() {
         .env("COSIGN_PASSWORD", "another")
         .ok()
         .says("rotated key pair")
+        .says("replaced the file of the earlier public key file=cosign.pub")
         .says("kept public key of the earlier pair under=cosign.pub.1");
     let second = yard.secret("signing").expect("it was made again");
     assert_ne!(first["metadata"]["uid"], second["metadata"]["uid"]);
@@ -197,7 +203,7 @@ fn rotation_makes_a_new_key_and_keeps_the_public_ones() {
         yard.tool("tekseal-verify")
             .args(["--key", key, &shop.image])
     };
-    verify(&key).fails_with(1);
+    verify(&key).fails_with(1).says("cosign.pub.1");
     fs::write(yard.path("first.pub"), &first_public).expect("the folder is ours");
     verify("first.pub").ok();
     attest();

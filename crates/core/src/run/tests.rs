@@ -294,6 +294,23 @@ fn what_a_controller_wrote_on_a_run_is_forgotten_and_what_a_user_wrote_is_not() 
 }
 
 #[test]
+fn marks_of_chains_alone_stay_for_the_tools_and_those_of_a_controller_of_ours_go() {
+    let annotations = |annotations: &str| {
+        let metadata = format!(r#""namespace":"n","annotations":{{{annotations}}}"#);
+        let text = task_run(DONE).replace(r#""namespace":"n""#, &metadata);
+        let mut run = read(&text).expect("it is completed");
+        run.forget_marks_of_ours();
+        let mut writer = Writer::new(crate::gojson::Escape::Go);
+        run.run().write_metadata("annotations", &mut writer);
+        String::from_utf8(writer.finish().expect("it is written")).expect("it is JSON")
+    };
+    let chains = r#""chains.tekton.dev/signed":"true","tekseal.dev/mine":"a""#;
+    assert_eq!(annotations(chains), format!("{{{chains}}}"));
+    let ours = format!(r#"{chains},"tekseal.dev/record":"r""#);
+    assert_eq!(annotations(&ours), r#"{"tekseal.dev/mine":"a"}"#);
+}
+
+#[test]
 fn a_payload_ends_where_its_reader_takes_no_more() {
     use crate::config::Config;
     use crate::format::Format;

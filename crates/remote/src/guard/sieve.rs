@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(refused.reason, Reason::Loopback);
         assert_eq!(
             refused.to_string(),
-            "it resolves to 127.0.0.1, which is on loopback"
+            "it resolves to 127.0.0.1, which is on loopback and not listed in tekseal.registries"
         );
         assert_eq!(count.load(Ordering::Relaxed), 0);
     }

@@ -336,6 +336,49 @@ async fn a_password_that_the_token_server_refuses_is_a_setting() {
 }
 
 #[tokio::test]
+async fn credentials_that_a_server_repeats_are_in_no_error() {
+    // The registry alone; the token server; the registry, of a token; the registry that knows the password of the token server.
+    for place in ["basic", "token server", "bearer", "password"] {
+        let server =
+            Server::start(move |seen, _| {
+                let repeat =
+                    |status| {
+                        let sent = seen.header("authorization").unwrap_or_default();
+                        Reply::new(status).body(format!(
+                    r#"{{"errors":[{{"code":"X","message":"you sent {sent} that is {}"}}]}}"#,
+                    if place == "password" { "correct-horse" } else { "wrong" },
+                ))
+                    };
+                match (seen.line().as_str(), seen.header("authorization"), place) {
+                    ("GET /token", _, "token server") => repeat(401),
+                    ("GET /token", ..) => token("the-token"),
+                    (_, None, "basic") => basic_challenge(),
+                    (_, None, _) => bearer_challenge(seen),
+                    (_, Some(_), "bearer") => repeat(403),
+                    (_, Some(_), _) => repeat(400),
+                }
+            })
+            .await;
+        let config = format!(
+            r#"{{"auths":{{"{}":{{"username":"user","password":"correct-horse"}}}}}}"#,
+            server.address
+        );
+        let error = get(&registry(&config), &repository(&server, "a/b"))
+            .await
+            .expect_err("it is refused");
+        let said = format!("{} {error:?}", chain(&error));
+        assert!(
+            chain(&error).contains(": X (not shown: it repeats a credential)"),
+            "{place}: {said}"
+        );
+        // `user:correct-horse`
+        for secret in ["correct-horse", "dXNlcjpjb3JyZWN0LWhvcnNl", "the-token"] {
+            assert!(!said.contains(secret), "{place}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn missing_credentials_are_a_setting_and_the_hint_tells_of_helpers() {
     let server = Server::start(|_, _| basic_challenge()).await;
     let repository = repository(&server, "a/b");

@@ -60,7 +60,9 @@ async fn loopback_is_not_connected_to_however_it_is_written() {
         assert_eq!(error.blame(), Blame::Setting);
         assert_eq!(
             error.hint().as_deref(),
-            Some("list the registry in the setting for allowed registries")
+            Some(
+                "list the registry in tekseal.registries, which then forbids all that are not listed"
+            )
         );
     }
     assert_eq!(server.connections(), 0);
@@ -80,7 +82,7 @@ async fn a_listed_registry_is_reached_on_loopback_below_its_path_alone() {
         chain(&error),
         format!(
             "cannot read manifest t in repository {0}/organic/app: refusing to connect to {0}/organic/app: \
-             it is not among the allowed registries",
+             it is not listed in tekseal.registries",
             server.address
         )
     );
@@ -213,7 +215,7 @@ async fn no_password_goes_to_a_token_server_in_a_forbidden_place() {
     assert_eq!(reason(&error), Some(Reason::Loopback), "{}", chain(&error));
     assert_eq!(
         error.hint().as_deref(),
-        Some("list the registry in the setting for allowed registries")
+        Some("list the registry in tekseal.registries, which then forbids all that are not listed")
     );
     assert_eq!(inside.connections(), 0);
 }

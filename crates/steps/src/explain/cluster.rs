@@ -2,11 +2,13 @@
 //!
 //! The run must be readable. Everything else is told where it may be read, and what may not be read is told too.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use tekseal_cluster::{Cluster, ConfigSource, Error, Holder, RunRef, SecretRef, Seen, Told};
 use tekseal_core::Repository;
-use tekseal_core::config::Config;
+use tekseal_core::config::{Config, KeyRule, Namespaces};
 use tekseal_core::docker_config::{Credentials, KubernetesSecret};
 
 use crate::Failure;
@@ -27,7 +29,11 @@ pub(super) struct Facts {
     /// What a controller sees of the run.
     pub(super) seen: Seen,
     configuration: String,
+    /// Whether the configuration is where it was looked for.
+    is_configured: bool,
     controller: Controller,
+    /// Labels of the namespace, read where a rule asks for them.
+    labels: Option<BTreeMap<String, String>>,
     account: String,
     secrets: Vec<Secret>,
     events: Vec<Event>,
@@ -106,9 +112,14 @@ pub(super) async fn gather(
         |run| run.service_account().to_owned(),
     );
     let mut unread = Vec::new();
-    let (config, configuration) = match context.has_config() {
-        true => (context.config()?, "as given with --config".to_owned()),
+    let (config, configuration, is_configured) = match context.has_config() {
+        true => (context.config()?, "as given with --config".to_owned(), true),
         false => read_config(cluster, source, &mut unread).await?,
+    };
+    let is_by_label = |rule: &KeyRule| matches!(rule.namespaces, Namespaces::Labelled(_));
+    let labels = match config.rules().keys.iter().any(is_by_label) {
+        true => known(cluster.namespace_labels(&run.namespace).await, &mut unread),
+        false => Some(BTreeMap::new()),
     };
     let with_pull_secrets = config.rules().pull_secrets;
     let (told, holder, names) = tokio::join!(
@@ -130,7 +141,9 @@ pub(super) async fn gather(
         run: run.clone(),
         seen,
         configuration,
+        is_configured,
         controller,
+        labels,
         account,
         secrets,
         events: told.into_iter().take(MOST_EVENTS).map(Event::of).collect(),
@@ -142,6 +155,22 @@ pub(super) async fn gather(
 impl Facts {
     pub(super) fn controller(&self) -> &Controller {
         &self.controller
+    }
+
+    /// Labels of the run's namespace, if they are known.
+    pub(super) fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.labels.as_ref()
+    }
+
+    /// What to ask for where neither the configuration nor a controller is where it was looked for.
+    pub(super) fn elsewhere(&self, system_namespace: &str) -> Option<String> {
+        let is_here = self.is_configured || !matches!(self.controller, Controller::Absent(_));
+        (!is_here).then(|| {
+            format!(
+                "nothing of a controller is in the namespace {system_namespace}: --system-namespace and --config-from say where it is; \
+                 of OpenShift Pipelines --system-namespace openshift-pipelines --config-from tektonconfig/config"
+            )
+        })
     }
 
     /// What is told, for the repositories in which something would be stored.
@@ -212,14 +241,15 @@ fn known<T>(read: Result<T, Error>, unread: &mut Vec<String>) -> Option<T> {
     read.map_err(|error| unread.push(exit::chain(&error))).ok()
 }
 
-/// The configuration of the cluster, else Chains' defaults. A controller goes on with the last good one where it is refused.
+/// The configuration of the cluster, else Chains' defaults, and whether it is not just absent. A controller goes on with the last good one where it is refused.
 async fn read_config(
     cluster: &Cluster,
     source: &ConfigSource,
     unread: &mut Vec<String>,
-) -> Result<(Config, String), Failure> {
+) -> Result<(Config, String, bool), Failure> {
     let place = source.to_string();
     let read = known(cluster.settings(source).await, unread);
+    let is_configured = !matches!(read, Some(None));
     let (map, said) = match read {
         Some(Some(map)) => (map, place.clone()),
         Some(None) => (
@@ -232,7 +262,7 @@ async fn read_config(
         ),
     };
     match config_of_map(&map) {
-        Ok(config) => Ok((config, said)),
+        Ok(config) => Ok((config, said, is_configured)),
         Err(refused) => {
             let config = config_of_map(&Default::default());
             let config = config.map_err(|e| Failure::misuse(e).context("Chains' defaults"))?;
@@ -242,6 +272,7 @@ async fn read_config(
                     "{place} is refused, so the last good one holds; Chains' defaults are explained: {}",
                     exit::chain(&refused)
                 ),
+                is_configured,
             ))
         }
     }

@@ -5,24 +5,25 @@
 //! It reads documents, or a cluster: it signs nothing, asks no registry, and needs no key.
 
 mod cluster;
+mod keys;
 mod next;
 mod record;
 mod text;
 mod warnings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
 use tekseal_cluster::ConfigSource;
-use tekseal_core::config::{ChildrenRule, Choice as _, Config, SignerKind};
+use tekseal_core::config::{ChildrenRule, Config, UnsuccessfulRule};
 use tekseal_core::format::Format;
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome, TaskHints};
 use tekseal_core::plan::{Item, Place, Plan};
 use tekseal_core::redact::Redacted;
 use tekseal_core::run::{self, Absence, AbsentChild, CompletedRun, Run, RunKind};
-use tekseal_core::{Digest, PayloadKind, Repository, credential, marks};
+use tekseal_core::{Digest, PayloadKind, Repository, marks};
 use tekseal_signing::PublicKey;
 
 use crate::Failure;
@@ -33,7 +34,8 @@ use crate::registry_args::given;
 use crate::source_args::{ContextArgs, Flags, is_spare, name_of};
 use crate::verify::Output;
 
-use cluster::OnCluster;
+use cluster::{Facts, OnCluster};
+use keys::Keys;
 use record::RecordSaid;
 
 /// Explain what of a run would be signed, under which key and where it would be stored, and why not.
@@ -194,9 +196,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             (documents, config, Some(facts))
         }
     };
-    let (mut explanation, absent) = explained(&documents, &source, &mut flags, &config)?;
+    let ground = Ground {
+        source: &source,
+        config: &config,
+        labels: facts.as_ref().and_then(Facts::labels),
+    };
+    let (mut explanation, absent) = explained(&documents, &mut flags, &ground)?;
     explanation.read_marks(&documents, keys.as_deref())?;
     if let Some(facts) = facts {
+        explanation
+            .warnings
+            .extend(facts.elsewhere(&args.system_namespace));
         let next = next::of(&facts, &config, &explanation, &absent);
         let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
         explanation.on_cluster = Some(facts.tell(&repositories, next));
@@ -215,17 +225,31 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map_err(|e| Failure::outside(e).context("writing to stdout"))
 }
 
+/// What a run is explained with.
+struct Ground<'g> {
+    source: &'g RunSource,
+    config: &'g Config,
+    /// Labels of the run's namespace, where they are known.
+    labels: Option<&'g BTreeMap<String, String>>,
+}
+
+impl Ground<'_> {
+    /// Whether a controller signs the run, by rules that the tools do not have.
+    fn is_of_controller(&self) -> bool {
+        matches!(self.source, RunSource::Cluster(_))
+    }
+}
+
 /// The explanation, and the children that a PipelineRun lacks. In a cluster the configuration may say to do without those that are gone.
 fn explained(
     documents: &Documents,
-    source: &RunSource,
     flags: &mut Flags<'_>,
-    config: &Config,
+    ground: &Ground<'_>,
 ) -> Result<(Explanation, Vec<AbsentChild>), Failure> {
     let mut completed = flags.completed(documents);
-    if let (Err(run::Error::ChildrenAbsent { absent, .. }), RunSource::Cluster(_)) =
-        (&completed, source)
-        && config.rules().missing_children == ChildrenRule::Attest
+    if let Err(run::Error::ChildrenAbsent { absent, .. }) = &completed
+        && ground.is_of_controller()
+        && ground.config.rules().missing_children == ChildrenRule::Attest
         && !absent
             .iter()
             .any(|child| child.reason == Absence::NotCompleted)
@@ -236,14 +260,14 @@ fn explained(
     match completed {
         Ok(run) => {
             let absent = run.absent_children().to_vec();
-            Ok((of_completed(&run, flags, config)?, absent))
+            Ok((of_completed(&run, flags, ground)?, absent))
         }
         Err(refusal) => {
             let absent = match &refusal {
                 run::Error::ChildrenAbsent { absent, .. } => absent.clone(),
                 _ => Vec::new(),
             };
-            Ok((of_unfinished(documents, refusal, source)?, absent))
+            Ok((of_unfinished(documents, refusal, ground)?, absent))
         }
     }
 }
@@ -252,12 +276,15 @@ fn explained(
 fn of_unfinished(
     documents: &Documents,
     refusal: run::Error,
-    source: &RunSource,
+    ground: &Ground<'_>,
 ) -> Result<Explanation, Failure> {
     let decision = match &refusal {
         run::Error::NotCompleted { .. } => {
             format!("not signed: {refusal}; what ends later can be signed then")
         }
+        run::Error::ChildrenAbsent { .. } if ground.is_of_controller() => format!(
+            "not signed: {refusal}; a controller does without those that are gone where tekseal.missing-children is attest"
+        ),
         run::Error::ChildrenAbsent { .. } => format!(
             "not signed: {refusal}; give their documents with --children, or --allow-missing-children to sign without them"
         ),
@@ -266,7 +293,7 @@ fn of_unfinished(
         | run::Error::Field(_)
         | run::Error::Kind { .. }
         | run::Error::ChildTwice(_)
-        | run::Error::Child { .. } => return Err(refused(refusal, source)),
+        | run::Error::Child { .. } => return Err(refused(refusal, ground.source)),
     };
     let run = documents.unfinished()?;
     let own = TaskHints::of(&run);
@@ -279,8 +306,9 @@ fn of_unfinished(
 fn of_completed(
     run: &CompletedRun<'_>,
     flags: &Flags<'_>,
-    config: &Config,
+    ground: &Ground<'_>,
 ) -> Result<Explanation, Failure> {
+    let config = ground.config;
     let mut observed = hints::observe(run);
     let settings = flags.settings(config, run);
     let (shown, redacted) = flags.redact(run, &mut observed, config)?;
@@ -302,11 +330,12 @@ fn of_completed(
             Place::Annotations { .. } | Place::Elsewhere { .. } | Place::Nothing { .. } => None,
         }));
     explanation.children = children(&observed, settings.deep);
-    explanation.items = plan
-        .items
-        .iter()
-        .map(|item| signing(item, config))
-        .collect();
+    let keys = Keys {
+        config,
+        namespace: run.run().namespace(),
+        labels: ground.labels,
+    };
+    explanation.items = plan.items.iter().map(|item| signing(item, &keys)).collect();
     explanation.left_out = plan
         .left_out
         .into_iter()
@@ -315,10 +344,20 @@ fn of_completed(
             reason: left_out.reason,
         })
         .collect();
+    let is_skipped = ground.is_of_controller()
+        && !run.succeeded()
+        && config.rules().unsuccessful_runs == UnsuccessfulRule::Skip;
+    if is_skipped {
+        explanation.skip();
+    }
     explanation.would_sign = explanation.items.iter().any(|item| item.problem.is_none());
     explanation.decision = decision(&explanation);
     explanation.warnings = warnings::of(run, &shown, &observed, settings.deep);
-    let of_config = warnings::of_config(config, &explanation.items);
+    if !run.succeeded() && !is_skipped {
+        let warning = "the run did not succeed; failed runs get provenance all the same";
+        explanation.warnings.insert(0, warning.to_owned());
+    }
+    let of_config = warnings::of_config(config, &explanation.items, ground.is_of_controller());
     explanation.warnings.extend(of_config);
     explanation.warnings.extend(redacted.short.iter().map(|name| {
         format!("parameter {name} is redacted, but its value is too short to be looked for inside other texts")
@@ -342,13 +381,35 @@ impl Explanation {
         documents: &Documents,
         keys: Option<&[PublicKey]>,
     ) -> Result<(), Failure> {
+        // As it is there: what is attested of it has no marks.
         let run = documents.unfinished()?;
+        self.marks = run
+            .annotations()
+            .filter(|(key, _)| {
+                let name = key.strip_prefix(tekseal_core::plan::ANNOTATION_PREFIX);
+                name.is_some_and(|name| matches!(name, "signed" | "retries" | "transparency"))
+            })
+            .map(|(key, value)| Mark {
+                annotation: key.to_owned(),
+                value: value.to_owned(),
+            })
+            .collect();
         let annotation = |wanted: &str| run.annotations().find(|(key, _)| *key == wanted);
         let mark = annotation(marks::SIGNED).map(|(_, value)| value);
         self.record = annotation(marks::RECORD)
             .map(|(_, record)| RecordSaid::of(record, run.uid(), mark, keys));
         self.reason = annotation(marks::REASON).map(|(_, reason)| reason.to_owned());
         Ok(())
+    }
+
+    /// Nothing is signed of a run that did not succeed, where the configuration says so.
+    fn skip(&mut self) {
+        self.items.clear();
+        let reason = "the run did not succeed, and tekseal.unsuccessful-runs is skip";
+        self.left_out = vec![Reason {
+            what: format!("{} {}", self.kind, self.name),
+            reason: reason.to_owned(),
+        }];
     }
 
     /// The hints of steps count in one format alone.
@@ -381,24 +442,12 @@ fn of_run(run: &Run<'_>, own: &TaskHints<'_>) -> Explanation {
         "False" => "completed, failed or cancelled",
         _ => "not completed",
     };
-    let marks = run
-        .annotations()
-        .filter(|(key, _)| {
-            let name = key.strip_prefix(tekseal_core::plan::ANNOTATION_PREFIX);
-            name.is_some_and(|name| matches!(name, "signed" | "retries" | "transparency"))
-        })
-        .map(|(key, value)| Mark {
-            annotation: key.to_owned(),
-            value: value.to_owned(),
-        })
-        .collect();
     Explanation {
         kind: run.kind().to_string(),
         namespace: run.namespace().to_owned(),
         name: run.name().to_owned(),
         uid: run.uid().to_owned(),
         state: state.to_owned(),
-        marks,
         repositories: own
             .results
             .images
@@ -511,7 +560,7 @@ fn children(observed: &Observed<'_>, deep: DeepInspection) -> Vec<Owner> {
         .collect()
 }
 
-fn signing(item: &Item, config: &Config) -> Signing {
+fn signing(item: &Item, keys: &Keys<'_>) -> Signing {
     let payload = item.payload.as_ref();
     let predicate_type = payload.ok().and_then(|payload| match payload.kind() {
         PayloadKind::Statement { predicate_type, .. } => Some(predicate_type.clone()),
@@ -526,7 +575,7 @@ fn signing(item: &Item, config: &Config) -> Signing {
         subjects: payload
             .map(|payload| payload.subjects().iter().map(name_of).collect())
             .unwrap_or_default(),
-        key: key(item.signer, config),
+        key: keys.of(item.signer),
         short_key: item.short_key.clone(),
         full_key: item.full_key.clone(),
         places: item.places.iter().map(Place::to_string).collect(),
@@ -534,36 +583,6 @@ fn signing(item: &Item, config: &Config) -> Signing {
             .places
             .iter()
             .all(|place| matches!(place, Place::Tag { .. })),
-    }
-}
-
-/// Which key the configuration means.
-fn key(signer: SignerKind, config: &Config) -> String {
-    let signers = config.signers();
-    if !signers.cosign_key.is_empty() {
-        return format!("{} (signers.cosign.key)", shown(&signers.cosign_key));
-    }
-    match signer {
-        SignerKind::None => "none".to_owned(),
-        SignerKind::Kms if signers.kms.key_ref.is_empty() => {
-            "kms, but signers.kms.kmsref is not set".to_owned()
-        }
-        SignerKind::Kms => format!("kms {}", shown(&signers.kms.key_ref)),
-        SignerKind::X509 if signers.x509.fulcio_enabled => {
-            format!("a certificate of {}", shown(&signers.x509.fulcio_address))
-        }
-        SignerKind::X509 => format!(
-            "{}, x509.pem or cosign.key of signing-secrets",
-            signer.name()
-        ),
-    }
-}
-
-/// A reference or URL of the configuration, unless somebody put a secret in its place.
-fn shown(value: &str) -> String {
-    match credential::looks_like("", value) {
-        Some(what) => format!("(not shown: it looks like {what})"),
-        None => value.to_owned(),
     }
 }
 

@@ -17,7 +17,10 @@ pub(super) fn of(
     explanation: &Explanation,
     absent: &[AbsentChild],
 ) -> String {
-    let fate = fate(facts, config, explanation, absent);
+    let mut fate = fate(facts, config, explanation, absent);
+    if facts.seen.deleted().is_some() {
+        fate = deleted(facts, fate);
+    }
     if !fate.is_work {
         return fate.text;
     }
@@ -35,6 +38,25 @@ struct Fate {
     text: String,
     /// Whether somebody must do something for it.
     is_work: bool,
+}
+
+/// What a deletion changes: a run that goes on is not signed any more, and one that has ended is held back for a while.
+fn deleted(facts: &Facts, fate: Fate) -> Fate {
+    if facts.seen.succeeded().is_none() {
+        return Fate {
+            text: "it is being deleted before it has ended, and is not signed".to_owned(),
+            is_work: false,
+        };
+    }
+    let held = facts.seen.finalizers();
+    let held = match held.iter().any(|name| marks::is_finalizer(name)) && fate.is_work {
+        true => ", and held back for its signature, ten minutes at most",
+        false => "",
+    };
+    Fate {
+        text: format!("it is being deleted{held}; {}", fate.text),
+        ..fate
+    }
 }
 
 fn fate(facts: &Facts, config: &Config, explanation: &Explanation, absent: &[AbsentChild]) -> Fate {
@@ -56,7 +78,7 @@ fn fate(facts: &Facts, config: &Config, explanation: &Explanation, absent: &[Abs
         ));
     }
     if seen.succeeded().is_none() {
-        return work("it is signed after it has ended".to_owned());
+        return work("it will be signed after it has ended".to_owned());
     }
     if let Some(mark @ ("true" | "failed" | "nothing")) = seen.annotation(marks::SIGNED) {
         return marked(facts, explanation, mark);
@@ -68,9 +90,27 @@ fn fate(facts: &Facts, config: &Config, explanation: &Explanation, absent: &[Abs
     if let Some(waits) = children(config, absent) {
         return work(waits);
     }
+    if let Some(waits) = seen.annotation(marks::REASON).and_then(waits) {
+        return work(format!("it is not signed before this is over: {waits}"));
+    }
     match seen.annotation(marks::RETRIES) {
-        Some(retries) => work(format!("it is tried again: attempt {retries} failed")),
-        None => work("it is signed".to_owned()),
+        Some(retries) => work(format!("it is tried again: {}", attempts(retries))),
+        None => work("it will be signed".to_owned()),
+    }
+}
+
+/// What a controller waits for that is no failure of the run, as it wrote on it.
+fn waits(reason: &str) -> Option<&str> {
+    reason.strip_prefix("not signed yet: ")
+}
+
+/// How many attempts failed. As in Chains it is counted from 0, and not beyond 3.
+fn attempts(retries: &str) -> String {
+    match retries.parse::<u32>() {
+        Ok(0) => "an attempt failed".to_owned(),
+        Ok(most @ 3..) => format!("at least {} attempts failed", most.saturating_add(1)),
+        Ok(retries) => format!("{} attempts failed", retries + 1),
+        Err(_) => "attempts failed".to_owned(),
     }
 }
 
@@ -93,6 +133,9 @@ fn marked(facts: &Facts, explanation: &Explanation, mark: &str) -> Fate {
         ),
     };
     let text = match record {
+        Some(record) if record.is_of_other_key() => format!(
+            "{done}; whether a controller believes the mark is not known, since its record is signed by another key than the one that was given"
+        ),
         Some(_) => done,
         None => format!(
             "{done}; there is no record of ours, so Tekton Chains marked it, or anybody: a controller signs it anew if it ended after that controller first started"
@@ -123,6 +166,24 @@ fn children(config: &Config, absent: &[AbsentChild]) -> Option<String> {
         ChildrenRule::Fail => format!(
             "it fails, because children are missing or no TaskRuns ({gone}): tekseal.missing-children: attest would sign without them"
         ),
-        ChildrenRule::Attest => format!("it is signed without its children {gone}"),
+        ChildrenRule::Attest => format!("it will be signed without its children {gone}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_are_counted_as_far_as_the_run_tells_them() {
+        for (retries, told) in [
+            ("0", "an attempt failed"),
+            ("1", "2 attempts failed"),
+            ("3", "at least 4 attempts failed"),
+            ("4294967295", "at least 4294967295 attempts failed"),
+            ("x", "attempts failed"),
+        ] {
+            assert_eq!(attempts(retries), told);
+        }
+    }
 }

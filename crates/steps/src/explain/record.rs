@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use tekseal_core::marks::{self, Record};
-use tekseal_signing::{PublicKey, verify_record};
+use tekseal_signing::{PublicKey, Unbelieved, verify_record};
 
 /// What the record on a run says. The names of the members are those of the JSON output.
 #[derive(Debug, Serialize)]
@@ -10,7 +10,7 @@ use tekseal_signing::{PublicKey, verify_record};
 pub(super) struct RecordSaid {
     /// `verified`, `forged`, or `not verified` where no key was given.
     pub(super) verdict: &'static str,
-    /// Why it is forged.
+    /// Why it is forged, or not verified with the key that was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,24 +38,33 @@ impl RecordSaid {
             Err(error) => return Self::malformed(&error),
         };
         let record = &unverified.record;
-        let reason = keys.and_then(|keys| match verify_record(annotation, uid, keys) {
-            Ok(record) if mark == Some(record.outcome.mark()) => None,
-            Ok(record) => Some(format!(
-                "the record says {:?}, the mark {:?}",
-                record.outcome.mark(),
-                mark.unwrap_or_default()
-            )),
-            Err(tekseal_signing::Unbelieved::Key) => {
-                Some("it is not signed by the key that was given".to_owned())
-            }
-            Err(error) => Some(crate::exit::chain(&error)),
-        });
-        Self {
-            verdict: match (keys, &reason) {
-                (None, _) => "not verified",
-                (Some(_), None) => "verified",
-                (Some(_), Some(_)) => FORGED,
+        let says_otherwise = || {
+            (mark != Some(record.outcome.mark())).then(|| {
+                format!(
+                    "the record says {:?}, the mark {:?}",
+                    record.outcome.mark(),
+                    mark.unwrap_or_default()
+                )
+            })
+        };
+        let (verdict, reason) = match keys.map(|keys| verify_record(annotation, uid, keys)) {
+            None => (UNVERIFIED, None),
+            Some(Ok(_)) => match says_otherwise() {
+                None => ("verified", None),
+                reason => (FORGED, reason),
             },
+            // Whoever signed it, it cannot be of this run, or of this mark.
+            Some(Err(Unbelieved::Key)) if record.uid != uid => {
+                (FORGED, Some("it is of another run".to_owned()))
+            }
+            Some(Err(Unbelieved::Key)) => match says_otherwise() {
+                None => (UNVERIFIED, Some(OTHER_KEY.to_owned())),
+                reason => (FORGED, reason),
+            },
+            Some(Err(error)) => (FORGED, Some(crate::exit::chain(&error))),
+        };
+        Self {
+            verdict,
             reason,
             outcome: Some(record.outcome.mark()),
             at: Some(record.at.clone()),
@@ -77,6 +86,11 @@ impl RecordSaid {
         }
     }
 
+    /// Whether a key was given, and another signed it.
+    pub(super) fn is_of_other_key(&self) -> bool {
+        self.verdict == UNVERIFIED && self.reason.is_some()
+    }
+
     /// Whether it is known not to be the controller's.
     pub(super) fn is_forged(&self) -> bool {
         self.verdict == FORGED
@@ -84,3 +98,6 @@ impl RecordSaid {
 }
 
 const FORGED: &str = "forged";
+const UNVERIFIED: &str = "not verified";
+/// Records are signed with the platform's key where there is one, also those of namespaces with keys of their own.
+const OTHER_KEY: &str = "signed by another key than the one that was given, perhaps the platform's";

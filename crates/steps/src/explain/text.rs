@@ -6,7 +6,7 @@ use tekseal_core::is_invisible;
 
 use super::cluster::OnCluster;
 use super::record::RecordSaid;
-use super::{Entry, Explanation, Signing};
+use super::{Entry, Explanation, Signing, payloads};
 
 /// The explanation as text, a line each, most important first.
 pub(super) fn draw(explanation: &Explanation) -> String {
@@ -101,10 +101,10 @@ fn record_line(record: &RecordSaid) -> String {
     };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     format!(
-        "record on the run: {outcome:?} at {} by {}, {} payloads, key {} ({verdict})",
+        "record on the run: {outcome:?} at {} by {}, {}, key {} ({verdict})",
         text(&record.at),
         text(&record.by),
-        record.payloads,
+        payloads(record.payloads),
         text(&record.key)
     )
 }

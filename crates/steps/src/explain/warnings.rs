@@ -7,7 +7,7 @@ use tekseal_core::format::Format;
 use tekseal_core::hints::{DeepInspection, Observed};
 use tekseal_core::run::{CompletedRun, RunKind};
 
-use super::{Signing, shown};
+use super::{Signing, keys::shown};
 use crate::source_args::unlabelled;
 
 /// Warnings about a run and its children. Credentials are looked for in `shown`, the run as its provenance would show it.
@@ -17,11 +17,7 @@ pub(super) fn of(
     observed: &Observed<'_>,
     deep: DeepInspection,
 ) -> Vec<String> {
-    let mut list = Vec::new();
-    if !run.succeeded() {
-        list.push("the run did not succeed; failed runs get provenance all the same".to_owned());
-    }
-    list.extend(of_images(run.kind(), observed, deep));
+    let mut list = of_images(run.kind(), observed, deep);
     list.extend(
         run.absent_children()
             .iter()
@@ -79,8 +75,8 @@ fn of_images(kind: RunKind, observed: &Observed<'_>, deep: DeepInspection) -> Ve
     list
 }
 
-/// Warnings about what the configuration says and these programs do otherwise.
-pub(super) fn of_config(config: &Config, items: &[Signing]) -> Vec<String> {
+/// Warnings about what the configuration says and these programs do otherwise. A controller stores where the configuration says.
+pub(super) fn of_config(config: &Config, items: &[Signing], is_of_controller: bool) -> Vec<String> {
     let mut list = Vec::new();
     let is_called_v1 = |item: &Signing| item.format == Format::SlsaV1.name();
     if items.iter().any(is_called_v1) {
@@ -91,7 +87,7 @@ pub(super) fn of_config(config: &Config, items: &[Signing]) -> Vec<String> {
     }
     let beside_image = config.storages().oci.repository.is_empty()
         && items.iter().all(|item| item.is_all_beside_images);
-    if !beside_image {
+    if !beside_image && !is_of_controller {
         list.push(
             "places are the configuration's, as Tekton Chains takes it; tekseal-upload and tekseal-attest store under tags beside the image all the same"
                 .to_owned(),

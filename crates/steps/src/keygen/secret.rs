@@ -47,10 +47,11 @@ pub(super) fn run(args: &Args, reference: &str) -> Result<(), Failure> {
 }
 
 fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Failure> {
+    // First, for it has the public key that the file probably is of.
+    crate::block_on(is_free(&args.cluster, secret))?;
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
-    crate::block_on(is_free(&args.cluster, secret))?;
     let pair = Pair::make(&args.password)?;
     let public = pair.public();
     let content = SecretData::opaque(pair.into_data());
@@ -90,6 +91,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Fai
     }
     let former = public_key_of(&old, secret)?;
     check_replaceable(public_path, &former)?;
+    let is_replaced = public_path.symlink_metadata().is_ok();
     let rescue = rescue_path(public_path, secret)?;
     let pair = Pair::make(&args.password)?;
     let public = pair.public();
@@ -109,6 +111,12 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Fai
     crate::block_on(async { rotation.run(&args.cluster.connect().await?).await })?;
     files::write(public_path, public.to_pem().as_bytes(), Mode::Public)
         .map_err(|failure| in_secret_all_the_same(failure, secret))?;
+    if is_replaced {
+        log::info(
+            "replaced the file of the earlier public key",
+            &[("file", &public_path.display())],
+        );
+    }
     log::info(
         "kept public key of the earlier pair",
         &[

@@ -150,7 +150,7 @@ impl Demands {
         if self.is_p384 {
             return "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384";
         }
-        "signed with another key, changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
+        "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
     }
 
     /// Checks one image.
@@ -252,7 +252,10 @@ async fn unsigned(registry: &Registry, image: &DigestRef, failure: Failure) -> F
             .count()
     });
     if bundles == 0 {
-        return failure.hint("nobody signed this image, or the signature is in another repository");
+        return failure.hint(
+            "nobody signed this image, or what was signed is elsewhere: in another repository, or in annotations of the run, which nothing verifies: \
+             artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci",
+        );
     }
     failure.hint(format!(
         "{bundles} Sigstore bundle(s) hang on the image, as cosign 3 writes them by default; they are not read yet: \
