@@ -14,5 +14,6 @@ mod interop;
 mod lifecycle;
 mod node;
 mod on_cluster;
+mod results;
 mod signers;
 mod workshop;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  kubeconfig or Pod ─▶ Cluster ─┬─ runs      documents as the API server has them; patches of annotations and finalizers
+//!                                ├─ named     which runs a reference names
 //!                                ├─ children  documents of a PipelineRun's TaskRuns, within bounds
 //!                                ├─ seen      a watch of runs that keeps of each only what a decision needs
 //!                                ├─ settings  ConfigMaps and TektonConfig as a map of texts
@@ -24,6 +25,7 @@ mod events;
 mod items;
 mod lease;
 mod lenient;
+mod named;
 mod pods;
 mod runs;
 pub mod secrets;
@@ -36,6 +38,7 @@ pub use client::Cluster;
 pub use error::{Cause, Error, Operation};
 pub use events::{Events, Severity, Told};
 pub use lease::{Holder, Lease, Turn};
+pub use named::{Named, TaskRef};
 pub use runs::{Change, RunRef, RunRefError};
 pub use secrets::{SecretData, SecretRef, SecretRefError};
 pub use seen::{Scope, Seen, Sight, watch, watch_run};

@@ -26,9 +26,9 @@ pub struct RunRef {
 /// A text that names no run.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{0:?} is no run in a cluster, wanted k8s://NAMESPACE/taskrun/NAME or k8s://NAMESPACE/pipelinerun/NAME"
+    "{0:?} is no run in a cluster, wanted k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the TaskRuns of one task"
 )]
-pub struct RunRefError(String);
+pub struct RunRefError(pub(crate) String);
 
 /// A change of a run's metadata, made as one patch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

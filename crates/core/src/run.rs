@@ -8,6 +8,7 @@
 
 mod children;
 mod document;
+mod task;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use document::{Param, RefSource, Run, RunKind, StepSpec, StepState};
 use children::Family;
 pub use children::child_task_runs;
 pub(crate) use document::PipelineTask;
+pub use task::{Lack, NoTaskRuns};
 
 /// The largest run document that is read, in bytes. An API server stores at most about 1.5 MiB of one object.
 pub const MAX_RUN_BYTES: u64 = 4 * 1024 * 1024;

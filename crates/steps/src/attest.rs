@@ -8,6 +8,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs};
+use crate::results::ResultsArgs;
 use crate::source_args::SourceArgs;
 use crate::upload;
 
@@ -22,6 +23,8 @@ pub struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
 }
 
 /// Nothing is stored unless everything was made and signed.
@@ -31,6 +34,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::no(anyhow!("nothing is to be signed"))
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
     }
+    let results = args.results.open()?;
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
     let signed =
@@ -52,5 +56,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             .map_err(|f| upload::store_failed(*f))
     })?;
     upload::report(&stored);
-    upload::something_stored(&stored)
+    upload::something_stored(&stored)?;
+    upload::write_results(&stored, results)
 }

@@ -79,3 +79,14 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Flags that several tools share must not have the name of one of their own.
+    #[test]
+    fn no_two_flags_of_a_tool_are_the_same() {
+        Cli::command().debug_assert();
+    }
+}

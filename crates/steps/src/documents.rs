@@ -6,18 +6,27 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use serde_json::value::RawValue;
-use tekseal_cluster::{Cluster, RunRef};
+use tekseal_cluster::{Cluster, MOST_CHILDREN_BYTES, Named, RunRef};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren, Run};
 
 use crate::Failure;
-use crate::cluster_args;
+use crate::cluster_args::{self, NamedRun};
 use crate::files;
 use crate::log;
 
 /// The most bytes that all documents of children may have together.
 const MAX_CHILDREN_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Where a run is read.
+/// What is to be read.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// A document, `-` for stdin.
+    File(PathBuf),
+    /// Runs of a cluster: one, or the TaskRuns of a task.
+    Cluster(Named),
+}
+
+/// Where a run was read.
 #[derive(Debug)]
 pub(crate) enum RunSource {
     /// A document, `-` for stdin.
@@ -39,8 +48,8 @@ struct Child {
     bytes: Vec<u8>,
 }
 
-impl RunSource {
-    /// A file, or a run of a cluster where it begins with `k8s://`.
+impl Wanted {
+    /// A file, or runs of a cluster where it begins with `k8s://`.
     pub(crate) fn parse(text: &Path) -> Result<Self, Failure> {
         match text.to_str().filter(|text| text.starts_with("k8s://")) {
             Some(reference) => Ok(Self::Cluster(reference.parse().map_err(Failure::misuse)?)),
@@ -72,13 +81,15 @@ impl Documents {
     /// Reads a run and its children in a cluster, and the documents of further children.
     pub(crate) async fn of_cluster<'p>(
         cluster: &Cluster,
-        run: &RunRef,
+        named: &NamedRun,
         children: impl Iterator<Item = &'p Path>,
     ) -> Result<Self, Failure> {
         let given = read_all(children)?;
+        let run = &named.run;
         let read = cluster_args::read_run(cluster, run)
             .await
             .map_err(|f| f.context("reading the run"))?;
+        named.check_document(&read.run)?;
         let children = read.children.into_iter().map(|(name, document)| Child {
             name,
             bytes: document.into_bytes(),
@@ -87,6 +98,33 @@ impl Documents {
             children: children.chain(given).collect(),
             run: read.run.into_bytes(),
         })
+    }
+
+    /// Reads all runs that a reference names, with what belongs to each.
+    pub(crate) async fn all_of_cluster(
+        cluster: &Cluster,
+        named: &Named,
+        children: &[&Path],
+    ) -> Result<Vec<(RunRef, Self)>, Failure> {
+        let mut read = Vec::new();
+        let mut bytes = 0;
+        for one in cluster_args::runs_named(cluster, named).await? {
+            let given = children.iter().copied();
+            let documents = Self::of_cluster(cluster, &one, given).await?;
+            bytes += documents.run.len();
+            if let Named::Task(task) = named {
+                log::info("read", &[("run", &one.run.reference())]);
+                if bytes > MOST_CHILDREN_BYTES {
+                    return Err(Failure::no(anyhow!(
+                        "the TaskRuns of {task} have more than {} KiB together",
+                        MOST_CHILDREN_BYTES / 1024
+                    ))
+                    .hint("keep large data out of their params, results and embedded specs, or attest them one by one"));
+                }
+            }
+            read.push((one.run, documents));
+        }
+        Ok(read)
     }
 
     /// The completed run in the documents; the error is the library's, for callers that explain it.

@@ -38,7 +38,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     handover::take_back(&args.out)?;
     let mut entries = Vec::with_capacity(payloads.len());
     for (at, payload) in payloads.iter().enumerate() {
-        let file = file_name(at, payload);
+        let file = file_name(payload, &payloads[..at]);
         files::write(&args.out.join(&file), payload.bytes(), Mode::Public)?;
         entries.push(PayloadEntry::of(payload, file));
     }
@@ -60,10 +60,19 @@ fn print(payloads: &[Payload]) -> Result<(), Failure> {
         .map_err(|e| Failure::outside(e).context("writing to stdout"))
 }
 
-fn file_name(at: usize, payload: &Payload) -> String {
+/// A name that none of the earlier ones has. Of several runs the later ones have a number.
+fn file_name(payload: &Payload, earlier: &[Payload]) -> String {
     match payload.kind() {
         PayloadKind::Statement { format, .. } => {
-            format!("provenance-{}.json", format.replace('/', "-"))
+            let is_same = |other: &&Payload| match other.kind() {
+                PayloadKind::Statement { format: other, .. } => other == format,
+                PayloadKind::SimpleSigning => false,
+            };
+            let number = match earlier.iter().filter(is_same).count() {
+                0 => String::new(),
+                before => format!("-{}", before + 1),
+            };
+            format!("provenance-{}{number}.json", format.replace('/', "-"))
         }
         PayloadKind::SimpleSigning => {
             let hex = payload
@@ -71,7 +80,11 @@ fn file_name(at: usize, payload: &Payload) -> String {
                 .first()
                 .and_then(|s| s.digest.get("sha256"))
                 .map_or("", String::as_str);
-            format!("image-{at}-{}.json", hex.get(..12).unwrap_or_default())
+            format!(
+                "image-{}-{}.json",
+                earlier.len(),
+                hex.get(..12).unwrap_or_default()
+            )
         }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use anyhow::anyhow;
-use tekseal_cluster::{Change, Cluster, RunRef};
+use tekseal_cluster::{Change, Cluster, Named, RunRef};
 use tekseal_core::marks;
 use tekseal_core::run::Run;
 
-use crate::cluster_args::ClusterArgs;
+use crate::cluster_args::{ClusterArgs, NamedRun, runs_named};
 use crate::log::quoted;
 use crate::registry_args::given;
 use crate::{Failure, log};
@@ -16,7 +16,8 @@ use crate::{Failure, log};
 /// Take the marks off runs, so that the controller signs them again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Completed runs: k8s://NAMESPACE/taskrun/NAME or k8s://NAMESPACE/pipelinerun/NAME
+    /// Completed runs: k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the
+    /// TaskRuns of one task
     #[arg(env = "TEKSEAL_RUN", value_name = "RUN", value_delimiter = ',', required = true, num_args = 1..)]
     runs: Vec<String>,
     #[command(flatten)]
@@ -34,15 +35,17 @@ struct Marked {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let runs = given(&args.runs)
         .map(|text| text.parse().map_err(Failure::misuse))
-        .collect::<Result<Vec<RunRef>, _>>()?;
+        .collect::<Result<Vec<Named>, _>>()?;
     if runs.is_empty() {
         return Err(Failure::misuse(anyhow!("no run is given")));
     }
     crate::block_on(async {
         let cluster = args.cluster.connect().await?;
         let mut found = Vec::with_capacity(runs.len());
-        for run in runs {
-            found.push(Marked::read(&cluster, run).await?);
+        for named in &runs {
+            for run in runs_named(&cluster, named).await? {
+                found.push(Marked::read(&cluster, run).await?);
+            }
         }
         for marked in &found {
             marked.remove(&cluster).await?;
@@ -52,8 +55,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Marked {
-    async fn read(cluster: &Cluster, run: RunRef) -> Result<Self, Failure> {
-        let document = cluster.run(&run).await?;
+    async fn read(cluster: &Cluster, named: NamedRun) -> Result<Self, Failure> {
+        let document = cluster.run(&named.run).await?;
+        named.check_document(&document)?;
+        let run = named.run;
         let read = Run::from_json(document.as_bytes())
             .map_err(|e| Failure::no(e).context(run.to_string()))?;
         if !matches!(read.succeeded_status(), "True" | "False") {

@@ -9,9 +9,11 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::anyhow;
 use tempfile::NamedTempFile;
 
 use crate::files::{self, Mode};
+use crate::registry_args::given;
 use crate::{Failure, log};
 
 /// The most that names and values of all results may take together.
@@ -20,13 +22,26 @@ pub const MAX_BYTES: usize = 3 * 1024;
 /// Where Tekton wants results.
 const TEKTON: &str = "/tekton/results";
 
-/// The flag of every tool with results.
+/// The flags of every tool with results.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ResultsArgs {
     /// Folder for the result files, one per result; without it /tekton/results if that exists, else none are written
-    #[arg(long = "results", env = "TEKSEAL_RESULTS", value_name = "DIR")]
+    #[arg(
+        id = "results",
+        long = "results",
+        env = "TEKSEAL_RESULTS",
+        value_name = "DIR"
+    )]
     // Not a `PathBuf`: clap refuses an empty path, and Tekton gives empty texts for what is not set.
     pub(crate) folder: Option<String>,
+    /// Path of any one result of a StepAction, $(step.results.NAME.path): the result files are written into its folder, in place of --results
+    #[arg(
+        id = "results_beside",
+        long = "results-beside",
+        env = "TEKSEAL_RESULTS_BESIDE",
+        value_name = "FILE"
+    )]
+    beside: Option<String>,
 }
 
 /// Results that are collected and not yet written.
@@ -74,14 +89,23 @@ pub enum Error {
 }
 
 impl ResultsArgs {
-    /// Opens the folder of the flag, or Tekton's.
+    /// Opens the folder of the flags, or Tekton's.
     ///
     /// # Errors
-    /// Exit 2 if it is not there, 3 if a file cannot be made in it: better known before the work than after it.
+    /// Exit 2 if both flags are given or the folder is not there, 3 if a file cannot be made in it: better known before the work than after it.
     pub fn open(&self) -> Result<Results, Failure> {
-        let folder = match &self.folder {
-            Some(folder) if !folder.is_empty() => Some(PathBuf::from(folder)),
-            _ => Some(PathBuf::from(TEKTON)).filter(|folder| folder.is_dir()),
+        let folder = given(&self.folder).next().map(PathBuf::from);
+        let beside = given(&self.beside).next();
+        let folder = match (folder, beside) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::misuse(anyhow!(
+                    "--results and --results-beside are both given"
+                ))
+                .hint("a Task gives --results or nothing, a StepAction --results-beside"));
+            }
+            (Some(folder), None) => Some(folder),
+            (None, Some(file)) => Some(beside_of(file)?),
+            (None, None) => Some(PathBuf::from(TEKTON)).filter(|folder| folder.is_dir()),
         };
         Ok(Results::open(folder)?)
     }
@@ -145,7 +169,6 @@ impl Results {
     pub fn commit(self) -> Result<(), Error> {
         self.check_size()?;
         let Some(folder) = self.folder else {
-            log::info("no results folder, results not written", &[]);
             return Ok(());
         };
         let failed = |name: &str, e: &io::Error| Error::Write {
@@ -187,10 +210,22 @@ impl From<Error> for Failure {
                 Failure::misuse(error).hint("use a shorter image name or fewer platforms, or build each platform in a TaskRun of its own")
             }
             Error::NoFolder { .. } => Failure::misuse(error)
-                .hint("give a folder that is there by --results or TEKSEAL_RESULTS, or leave it out"),
+                .hint("give a folder that is there by --results or --results-beside, or leave both out"),
             Error::Folder { .. } | Error::Write { .. } => Failure::outside(error)
                 .hint("check that the folder is writable and has room; no result was left behind"),
         }
+    }
+}
+
+/// The folder in which this file is, or would be. A name without a path is what Tekton did not replace, so it leads to no folder.
+fn beside_of(file: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(file);
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(_)) if path.is_absolute() => Ok(folder.to_owned()),
+        _ => Err(Failure::misuse(anyhow!(
+            "--results-beside {file:?} is not the path of a file from the root on"
+        ))
+        .hint("give $(step.results.NAME.path) of a result that the StepAction declares")),
     }
 }
 
@@ -238,6 +273,34 @@ mod tests {
             b""
         );
         assert_eq!(names(folder.path()), ["IMAGE_DIGEST", "IMAGE_URL"]);
+    }
+
+    #[test]
+    fn a_stepaction_names_the_folder_by_one_of_its_results() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let args = |folder: Option<&str>, beside: &str| ResultsArgs {
+            folder: folder.map(str::to_owned),
+            beside: Some(beside.to_owned()),
+        };
+        let file = folder.path().join("SIGNED").display().to_string();
+        let mut results = args(Some(""), &file).open().expect("the folder is there");
+        results.set("REASON", "because");
+        results.commit().expect("room for a file");
+        assert_eq!(names(folder.path()), ["REASON"]);
+        assert!(args(None, "").open().is_ok(), "empty is absent");
+        let both = folder.path().to_str().expect("UTF-8");
+        for (results, beside) in [
+            (Some(both), &file[..]),
+            (None, "SIGNED"),
+            (None, "$(step.results.SIGNED.path)"),
+            (None, "../SIGNED"),
+            (None, "/"),
+            (None, "/tmp/.."),
+            (None, "/absent/SIGNED"),
+        ] {
+            let failure = args(results, beside).open().expect_err(beside);
+            assert_eq!(failure.code(), crate::exit::MISUSE, "{beside}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_cluster::{Cluster, RunRef};
+use tekseal_cluster::{Cluster, Named, RunRef};
 use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
 use tekseal_core::format::{Format, Settings};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome};
@@ -13,13 +13,13 @@ use tekseal_core::patterns::NamePatterns;
 use tekseal_core::plan::Plan;
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, CompletedRun, MissingChildren, Run, RunKind};
-use tekseal_core::{Payload, Subject, credential};
+use tekseal_core::{Payload, PayloadKind, Subject, credential};
 
 use tekseal_signing::verifier::MOST_SUBJECTS;
 
 use crate::Failure;
-use crate::cluster_args::ClusterArgs;
-use crate::documents::{Documents, RunSource, refused};
+use crate::cluster_args::{ClusterArgs, NamedRun};
+use crate::documents::{Documents, RunSource, Wanted, refused};
 use crate::handover;
 use crate::log;
 use crate::registry_args::given;
@@ -27,7 +27,8 @@ use crate::registry_args::given;
 /// Which run, and how it is formatted.
 #[derive(Debug, clap::Args)]
 pub struct SourceArgs {
-    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME with its children
+    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME with its
+    /// children, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the TaskRuns of one of its tasks
     #[arg(long, env = "TEKSEAL_RUN", value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
@@ -85,50 +86,42 @@ pub(crate) struct Flags<'a> {
 }
 
 impl SourceArgs {
-    /// The payloads of the run: provenance in each format, then a simple-signing document for each image.
+    /// The payloads of the run: provenance in each format, then a simple-signing document for each image. Of several runs, those that a
+    /// task with a `matrix` made, of one after the other: all of them, or none.
     pub(crate) fn payloads(&self, cluster: &ClusterArgs) -> Result<Vec<Payload>, Failure> {
         let flags = self.context.flags()?;
         let config = self.context.config()?;
-        let source = RunSource::parse(&self.run)?;
-        let documents = match &source {
-            RunSource::File(path) => self.context.read(path)?,
-            RunSource::Cluster(run) => crate::block_on(async {
-                let cluster = cluster.connect().await?;
-                self.context.of_cluster(&cluster, run).await
-            })?,
-        };
-        let run = flags
-            .completed(&documents)
-            .map_err(|e| refused(e, &source))?;
-        let mut observed = hints::observe(&run);
-        let settings = flags.settings(&config, &run);
-        let (shown, redacted) = flags.redact(&run, &mut observed, &config)?;
-        warn_of_run(&run, &observed);
-        warn_of_credentials(&shown);
-        warn_of_hints(&observed, run.kind(), settings.deep, &redacted);
-        let plan = Plan::of(
-            &shown,
-            &observed,
-            &config,
-            settings,
-            flags.formats.as_deref(),
-        );
-        for left_out in &plan.left_out {
-            log::info(
-                "not to be signed",
-                &[("what", &left_out.what), ("reason", &left_out.reason)],
-            );
-        }
-        check_count(observed.images(run.kind()))?;
-        let mut payloads = Vec::with_capacity(plan.items.len());
-        for item in plan.items {
-            let payload = item
-                .payload
-                .map_err(|e| without_provenance(e, &run, item.format))?;
-            check_count(payload.subjects())?;
-            payloads.push(payload);
+        let mut payloads = Vec::new();
+        for (source, documents) in self.read(cluster)? {
+            let run = flags
+                .completed(&documents)
+                .map_err(|e| refused(e, &source))?;
+            for payload in payloads_of(&run, &flags, &config)? {
+                // Two of them may name the same image; one signature is enough.
+                let is_signature = *payload.kind() == PayloadKind::SimpleSigning;
+                if !is_signature || !payloads.contains(&payload) {
+                    payloads.push(payload);
+                }
+            }
         }
         Ok(payloads)
+    }
+
+    fn read(&self, cluster: &ClusterArgs) -> Result<Vec<(RunSource, Documents)>, Failure> {
+        match Wanted::parse(&self.run)? {
+            Wanted::File(path) => {
+                let documents = self.context.read(&path)?;
+                Ok(vec![(RunSource::File(path), documents)])
+            }
+            Wanted::Cluster(named) => crate::block_on(async {
+                let cluster = cluster.connect().await?;
+                let read = self.context.all_of_cluster(&cluster, &named).await?;
+                Ok(read
+                    .into_iter()
+                    .map(|(run, documents)| (RunSource::Cluster(run), documents))
+                    .collect())
+            }),
+        }
     }
 }
 
@@ -147,9 +140,19 @@ impl ContextArgs {
     pub(crate) async fn of_cluster(
         &self,
         cluster: &Cluster,
-        run: &RunRef,
+        run: &NamedRun,
     ) -> Result<Documents, Failure> {
         Documents::of_cluster(cluster, run, self.children()).await
+    }
+
+    /// [`Self::of_cluster`] of all runs that a reference names.
+    async fn all_of_cluster(
+        &self,
+        cluster: &Cluster,
+        named: &Named,
+    ) -> Result<Vec<(RunRef, Documents)>, Failure> {
+        let children: Vec<&Path> = self.children().collect();
+        Documents::all_of_cluster(cluster, named, &children).await
     }
 
     /// Whether a configuration was given.
@@ -270,6 +273,43 @@ impl Flags<'_> {
         }
         Ok((Cow::Owned(shown), redacted))
     }
+}
+
+/// The payloads of one run.
+fn payloads_of(
+    run: &CompletedRun<'_>,
+    flags: &Flags<'_>,
+    config: &Config,
+) -> Result<Vec<Payload>, Failure> {
+    let mut observed = hints::observe(run);
+    let settings = flags.settings(config, run);
+    let (shown, redacted) = flags.redact(run, &mut observed, config)?;
+    warn_of_run(run, &observed);
+    warn_of_credentials(&shown);
+    warn_of_hints(&observed, run.kind(), settings.deep, &redacted);
+    let plan = Plan::of(
+        &shown,
+        &observed,
+        config,
+        settings,
+        flags.formats.as_deref(),
+    );
+    for left_out in &plan.left_out {
+        log::info(
+            "not to be signed",
+            &[("what", &left_out.what), ("reason", &left_out.reason)],
+        );
+    }
+    check_count(observed.images(run.kind()))?;
+    let mut payloads = Vec::with_capacity(plan.items.len());
+    for item in plan.items {
+        let payload = item
+            .payload
+            .map_err(|e| without_provenance(e, run, item.format))?;
+        check_count(payload.subjects())?;
+        payloads.push(payload);
+    }
+    Ok(payloads)
 }
 
 fn build_type(uri: &str) -> Result<BuildType, Failure> {

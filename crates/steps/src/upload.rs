@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tekseal_attest::{Item, Place, StoreFailure, Stored};
-use tekseal_core::{Envelope, Signed};
+use tekseal_core::{Envelope, Signed, cosign};
 use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
@@ -15,6 +15,10 @@ use crate::handover::{self, Kind, SignedEntry, StoredEntry};
 use crate::key_args;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs, given};
+use crate::results::{Results, ResultsArgs};
+
+/// How long a list of references may be as a result: with the other one it fits.
+const MOST_REFERENCES: usize = 1400;
 
 /// Store the signed payloads of a folder that tekseal-sign wrote.
 #[derive(Debug, clap::Args)]
@@ -29,6 +33,8 @@ pub struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
 }
 
 /// Checks every signature against the public key beside it, stores, and writes `stored.json` when all is confirmed.
@@ -55,6 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .iter()
         .map(|entry| load(args, entry, &key))
         .collect::<Result<Vec<_>, _>>()?;
+    let results = args.results.open()?;
     handover::invalidate(folder, &[handover::STORED])?;
     let registry = args.registry.open(Access::PullPush)?;
     let stored = crate::block_on(async {
@@ -68,7 +75,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|s| entry_of(s, &entries[s.item]))
         .collect();
     handover::write_index(folder, handover::STORED, &index)?;
-    something_stored(&stored)
+    something_stored(&stored)?;
+    write_results(&stored, results)
 }
 
 /// Reads one signed payload back and checks that it is what `tekseal-sign` made: a changed file is never stored.
@@ -170,6 +178,44 @@ pub(crate) fn something_stored(stored: &[Stored]) -> Result<(), Failure> {
     }
     Err(Failure::no(anyhow!("nothing was stored: no payload speaks of an image"))
         .hint("the build must write the results IMAGE_URL and IMAGE_DIGEST (or IMAGES); tekseal-provenance names the hints that it could not use"))
+}
+
+/// Writes the results SIGNATURES and ATTESTATIONS: the manifests that were seen to hold them, a comma list of REPOSITORY@DIGEST.
+pub(crate) fn write_results(stored: &[Stored], mut results: Results) -> Result<(), Failure> {
+    for (name, tag) in [
+        ("SIGNATURES", cosign::Tag::Signatures),
+        ("ATTESTATIONS", cosign::Tag::Attestations),
+    ] {
+        let list = references(stored, tag).join(",");
+        let fits = list.len() <= MOST_REFERENCES;
+        if !fits {
+            log::warn(
+                "the list is too long for a result, which is left empty",
+                &[("result", &name)],
+            );
+        }
+        // Half a list would look like all of it.
+        results.set(name, if fits { list } else { String::new() });
+    }
+    Ok(results.commit()?)
+}
+
+/// What was stored under tags of this kind, each manifest once.
+fn references(stored: &[Stored], kind: cosign::Tag) -> Vec<String> {
+    let mut references = Vec::new();
+    for one in stored {
+        let Place::Tag {
+            image, tag, digest, ..
+        } = &one.place
+        else {
+            continue;
+        };
+        let reference = image.repository.at(digest.clone()).to_string();
+        if *tag == kind.of(&image.digest) && !references.contains(&reference) {
+            references.push(reference);
+        }
+    }
+    references
 }
 
 /// What was stored stays; says so, and says what failed.

@@ -6,6 +6,7 @@ mod keys;
 mod resign;
 mod roles;
 mod runs;
+mod tasks;
 mod wait;
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tekseal_harness::{Request, Run};
 
 use super::Yard;
+use super::tasks::NAME;
 use crate::workshop::{PASSWORD, Pipeline, Workshop, plain_key};
 
 /// Puts the roles into the cluster, as they are in the file, and gives their rules by name.
@@ -107,6 +108,25 @@ fn runs_are_read_and_attested_with_the_role_for_it() {
 }
 
 #[test]
+fn a_later_task_attests_an_earlier_one_without_the_right_to_list() {
+    let Some(yard) = Yard::new() else { return };
+    let shop = Workshop::new();
+    yard.matrix(&[("app-7xk2p-build", built(&shop))]);
+    let step = yard.as_one_with(&["tekseal-read-task"]);
+    let attest = |run: &str| {
+        tool(&yard, "tekseal-attest", &step)
+            .args(["--run", run, "--key"])
+            .arg(plain_key().0)
+    };
+    attest(&yard.task("build")).ok();
+    attest(&yard.reference("taskrun", "app-7xk2p-build")).ok();
+    attest(&yard.reference("pipelinerun", NAME))
+        .fails_with(2)
+        .says("cannot list TaskRuns")
+        .says("403");
+}
+
+#[test]
 fn waiting_resigning_and_explaining_need_their_roles_alone() {
     let Some(yard) = Yard::new() else { return };
     let shop = Workshop::new();
@@ -141,6 +161,12 @@ fn waiting_resigning_and_explaining_need_their_roles_alone() {
         .args([&build, "--insecure-skip-verify"])
         .fails_with(1)
         .says("last Event SigningFailed: no");
+    yard.running_pipeline();
+    tool(&yard, "tekseal-wait", &waiter)
+        .args([&yard.task("build"), "--insecure-skip-verify"])
+        .args(["--timeout", "1s"])
+        .fails_with(1)
+        .says("has no TaskRun in time");
     let resigner = yard.as_one_with(&["tekseal-resign"]);
     tool(&yard, "tekseal-resign", &resigner).arg(&build).ok();
 

@@ -1,5 +1,7 @@
 //! `tekseal-wait`: when it returns, with which exit code and results, and what it refuses to wait for.
 
+mod tasks;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -12,6 +12,7 @@ use tekseal_core::config::{Config, KeyRule, Namespaces};
 use tekseal_core::docker_config::{Credentials, KubernetesSecret};
 
 use crate::Failure;
+use crate::cluster_args::NamedRun;
 use crate::documents::Documents;
 use crate::exit;
 use crate::source_args::{ContextArgs, config_of_map};
@@ -96,12 +97,13 @@ pub(super) struct Event {
 /// Reads the run, its children, and what else may be read.
 pub(super) async fn gather(
     cluster: &Cluster,
-    run: &RunRef,
+    named: &NamedRun,
     context: &ContextArgs,
     system_namespace: &str,
     source: &ConfigSource,
 ) -> Result<(Documents, Config, Facts), Failure> {
-    let documents = context.of_cluster(cluster, run).await?;
+    let documents = context.of_cluster(cluster, named).await?;
+    let run = &named.run;
     let text = documents.run_bytes();
     let seen: Seen = serde_json::from_slice(text)
         .map_err(|e| Failure::no(e).context(format!("{run} is not understood")))?;

@@ -27,8 +27,8 @@ use tekseal_core::{Digest, PayloadKind, Repository, marks};
 use tekseal_signing::PublicKey;
 
 use crate::Failure;
-use crate::cluster_args::ClusterArgs;
-use crate::documents::{Documents, RunSource, refused};
+use crate::cluster_args::{ClusterArgs, runs_named};
+use crate::documents::{Documents, RunSource, Wanted, refused};
 use crate::key_args;
 use crate::registry_args::given;
 use crate::source_args::{ContextArgs, Flags, is_spare, name_of};
@@ -41,7 +41,8 @@ use record::RecordSaid;
 /// Explain what of a run would be signed, under which key and where it would be stored, and why not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME
+    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or
+    /// k8s://NAMESPACE/pipelinerun/NAME/TASK for each TaskRun of one of its tasks
     #[arg(env = "TEKSEAL_RUN", value_name = "RUN")]
     run: PathBuf,
     #[command(flatten)]
@@ -172,57 +173,78 @@ struct Reason {
     reason: String,
 }
 
-/// Reads the documents and prints the explanation. Exit 0 whatever it says; 2 when a document or the configuration cannot be read.
+/// What was read of a run: its documents, the configuration that holds for it, and what a cluster knows beside.
+type Read = (RunSource, Documents, Config, Option<Facts>);
+
+/// Reads the documents and prints the explanation, of several runs one after the other. Exit 0 whatever it says; 2 when a document or the
+/// configuration cannot be read.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut flags = args.context.flags()?;
-    let source = RunSource::parse(&args.run)?;
+    let wanted = Wanted::parse(&args.run)?;
     let keys = given(&args.key).next();
     let keys = keys
         .map(|reference| key_args::public_keys(reference, &args.cluster))
         .transpose()?;
-    let (documents, config, facts) = match &source {
-        RunSource::File(path) => {
-            let config = args.context.config()?;
-            (args.context.read(path)?, config, None)
+    let mut texts = Vec::new();
+    for (source, documents, config, facts) in args.read(wanted)? {
+        let ground = Ground {
+            source: &source,
+            config: &config,
+            labels: facts.as_ref().and_then(Facts::labels),
+        };
+        let (mut explanation, absent) = explained(&documents, &mut flags, &ground)?;
+        explanation.read_marks(&documents, keys.as_deref())?;
+        if let Some(facts) = facts {
+            explanation
+                .warnings
+                .extend(facts.elsewhere(&args.system_namespace));
+            let next = next::of(&facts, &config, &explanation, &absent);
+            let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
+            explanation.on_cluster = Some(facts.tell(&repositories, next));
         }
-        RunSource::Cluster(run) => {
-            let (documents, config, facts) = crate::block_on(async {
-                let cluster = args.cluster.connect().await?;
-                let namespace = &args.system_namespace;
-                let source = args.config_from.clone();
-                let source = source.unwrap_or_else(|| ConfigSource::of_chains(namespace));
-                cluster::gather(&cluster, run, &args.context, namespace, &source).await
-            })?;
-            (documents, config, Some(facts))
-        }
-    };
-    let ground = Ground {
-        source: &source,
-        config: &config,
-        labels: facts.as_ref().and_then(Facts::labels),
-    };
-    let (mut explanation, absent) = explained(&documents, &mut flags, &ground)?;
-    explanation.read_marks(&documents, keys.as_deref())?;
-    if let Some(facts) = facts {
-        explanation
-            .warnings
-            .extend(facts.elsewhere(&args.system_namespace));
-        let next = next::of(&facts, &config, &explanation, &absent);
-        let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
-        explanation.on_cluster = Some(facts.tell(&repositories, next));
+        texts.push(match args.output {
+            Output::Text => text::draw(&explanation),
+            Output::Json => {
+                serde_json::to_string_pretty(&explanation)
+                    .map_err(|e| Failure::misuse(e).context("printing the explanation"))?
+                    + "\n"
+            }
+        });
     }
-    let text = match args.output {
-        Output::Text => text::draw(&explanation),
-        Output::Json => {
-            serde_json::to_string_pretty(&explanation)
-                .map_err(|e| Failure::misuse(e).context("printing the explanation"))?
-                + "\n"
-        }
+    let between = match args.output {
+        Output::Text => "\n",
+        Output::Json => "",
     };
     std::io::stdout()
         .lock()
-        .write_all(text.as_bytes())
+        .write_all(texts.join(between).as_bytes())
         .map_err(|e| Failure::outside(e).context("writing to stdout"))
+}
+
+impl Args {
+    fn read(&self, wanted: Wanted) -> Result<Vec<Read>, Failure> {
+        let named = match wanted {
+            Wanted::Cluster(named) => named,
+            Wanted::File(path) => {
+                let config = self.context.config()?;
+                let documents = self.context.read(&path)?;
+                return Ok(vec![(RunSource::File(path), documents, config, None)]);
+            }
+        };
+        crate::block_on(async {
+            let cluster = self.cluster.connect().await?;
+            let namespace = &self.system_namespace;
+            let from = self.config_from.clone();
+            let from = from.unwrap_or_else(|| ConfigSource::of_chains(namespace));
+            let mut read = Vec::new();
+            for one in runs_named(&cluster, &named).await? {
+                let gathered = cluster::gather(&cluster, &one, &self.context, namespace, &from);
+                let (documents, config, facts) = gathered.await?;
+                read.push((RunSource::Cluster(one.run), documents, config, Some(facts)));
+            }
+            Ok(read)
+        })
+    }
 }
 
 /// What a run is explained with.

@@ -5,7 +5,7 @@ mod secret;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_signing::{Signer, Zeroizing, random};
+use tekseal_signing::{PublicKey, Signer, Zeroizing, random};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
@@ -13,6 +13,7 @@ use crate::files::{self, Mode};
 use crate::key_args::PasswordArgs;
 use crate::log;
 use crate::registry_args::given;
+use crate::results::ResultsArgs;
 
 /// Make a key pair: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub.
 #[derive(Debug, clap::Args)]
@@ -35,10 +36,22 @@ pub struct Args {
     password: PasswordArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
 }
 
-/// Makes the pair where it is wanted.
+/// Makes the pair where it is wanted, and gives its public key as the result PUBLIC_KEY.
 pub fn run(args: &Args) -> Result<(), Failure> {
+    let mut results = args.results.open()?;
+    let public = make(args)?;
+    // No newline at the end: it would end up in the parameters of the next task.
+    results.set("PUBLIC_KEY", public.to_pem().trim_end());
+    results
+        .commit()
+        .map_err(|e| Failure::from(e).hint("the key pair was made all the same"))
+}
+
+fn make(args: &Args) -> Result<PublicKey, Failure> {
     match given(&args.secret).next() {
         Some(reference) => secret::run(args, reference),
         None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret"))
@@ -48,7 +61,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// Makes the pair. Neither file is ever overwritten; if the second cannot be written, the first is taken back.
-fn to_files(args: &Args) -> Result<(), Failure> {
+fn to_files(args: &Args) -> Result<PublicKey, Failure> {
     let key_path = with_suffix(&args.output_key_prefix, ".key");
     let public_path = with_suffix(&args.output_key_prefix, ".pub");
     for path in [&key_path, &public_path] {
@@ -74,7 +87,7 @@ fn to_files(args: &Args) -> Result<(), Failure> {
             ("key", &signer.public_key().fingerprint()),
         ],
     );
-    Ok(())
+    Ok(signer.public_key().clone())
 }
 
 /// A new key, with the password that it is encrypted with.

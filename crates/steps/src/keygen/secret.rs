@@ -37,7 +37,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 type Data = BTreeMap<String, Zeroizing<Vec<u8>>>;
 
 /// Makes or rotates the pair in a Secret and writes its public key.
-pub(super) fn run(args: &Args, reference: &str) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, reference: &str) -> Result<PublicKey, Failure> {
     let secret: SecretRef = reference.parse().map_err(Failure::misuse)?;
     let public_path = with_suffix(&args.output_key_prefix, ".pub");
     match args.rotate {
@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, reference: &str) -> Result<(), Failure> {
     }
 }
 
-fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Failure> {
+fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicKey, Failure> {
     // First, for it has the public key that the file probably is of.
     crate::block_on(is_free(&args.cluster, secret))?;
     if public_path.symlink_metadata().is_ok() {
@@ -63,7 +63,7 @@ fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Failu
     write_new(public_path, public.to_pem().as_bytes(), Mode::Public)
         .map_err(|failure| in_secret_all_the_same(failure, secret))?;
     tell("made key pair", secret, public_path, &public);
-    Ok(())
+    Ok(public)
 }
 
 /// Asked before a password is: nobody should think of one in vain.
@@ -77,7 +77,7 @@ async fn is_free(cluster: &ClusterArgs, secret: &SecretRef) -> Result<(), Failur
     }
 }
 
-fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Failure> {
+fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicKey, Failure> {
     let old = crate::block_on(async {
         let cluster = args.cluster.connect().await?;
         read_secret(&cluster, &secret.namespace, &secret.name).await
@@ -125,7 +125,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<(), Fai
         ],
     );
     tell("rotated key pair", secret, public_path, &public);
-    Ok(())
+    Ok(public)
 }
 
 impl Pair {

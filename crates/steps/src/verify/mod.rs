@@ -3,24 +3,29 @@
 //! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first.
 
 mod demands;
+mod verdicts;
 
 use std::time::Duration;
 
 use anyhow::anyhow;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tekseal_core::{DigestRef, ImageRef, SimpleSigning};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
 
-use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args;
 use crate::log::{self, quoted};
 use crate::registry_args::{Access, RegistryArgs};
+use crate::results::ResultsArgs;
+use crate::{Failure, exit};
 
 pub(crate) use demands::Demands;
 pub use demands::{DemandArgs, Only};
+
+use verdicts::Verdicts;
 
 /// Verify the signature and the attestations of images.
 #[derive(Debug, clap::Args)]
@@ -50,6 +55,8 @@ pub struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
 }
 
 /// How to print.
@@ -98,7 +105,7 @@ struct Checked {
     transparency_log: bool,
 }
 
-/// Verifies every image; prints nothing unless all of them pass.
+/// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let key = key_args::public_key(&args.key, &args.cluster)?;
     let demands = args.demands.with(key)?;
@@ -108,17 +115,47 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|text| parse_image(text))
         .collect::<Result<Vec<_>, _>>()?;
     let registry = args.registry.open(Access::Pull)?;
-    let reports = crate::block_on(async {
-        let mut reports = Vec::with_capacity(images.len());
+    let mut results = args.results.open()?;
+    let verdicts = crate::block_on(args.judge(&registry, &demands, images))?;
+    if verdicts.refusals.is_empty() {
+        args.demands.tell_of_log();
+        print(&verdicts.reports, args.output)?;
+    }
+    verdicts.tell(&mut results, Timestamp::now());
+    results.commit()?;
+    verdicts.refusal().map_or(Ok(()), Err)
+}
+
+impl Args {
+    /// Checks all images. One that fails otherwise than by a no is an error, unless the answer is no already.
+    async fn judge(
+        &self,
+        registry: &Registry,
+        demands: &Demands,
+        images: Vec<ImageRef>,
+    ) -> Result<Verdicts, Failure> {
+        let mut verdicts = Verdicts::default();
         for image in images {
-            let image = resolve(&registry, image).await?;
-            let report = within(args.timeout, demands.check(&registry, &image)).await;
-            reports.push(report.map_err(|f| f.context(format!("image {image}")))?);
+            match self.check(registry, demands, image).await {
+                Ok(report) => verdicts.reports.push(report),
+                Err(failure) if failure.code() == exit::NO => verdicts.refusals.push(failure),
+                Err(failure) if verdicts.refusals.is_empty() => return Err(failure),
+                Err(failure) => log::warn("not checked", &[("reason", &failure.message())]),
+            }
         }
-        Ok(reports)
-    })?;
-    args.demands.tell_of_log();
-    print(&reports, args.output)
+        Ok(verdicts)
+    }
+
+    async fn check(
+        &self,
+        registry: &Registry,
+        demands: &Demands,
+        image: ImageRef,
+    ) -> Result<Report, Failure> {
+        let image = resolve(registry, image).await?;
+        let report = within(self.timeout, demands.check(registry, &image)).await;
+        report.map_err(|f| f.context(format!("image {image}")))
+    }
 }
 
 /// What `work` gives, unless it takes longer: a registry that sends a byte a second must not hold a pipeline for hours.

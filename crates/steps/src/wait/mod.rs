@@ -1,8 +1,9 @@
 //! `tekseal-wait`: waits until runs, or images, are signed, and then verifies what was signed.
 //!
 //! ```text
-//!   RUN      watch of that one object ──▶ chains.tekton.dev/signed ──▶ images of its results ─┐
-//!   --image  .sig and .att, asked with growing waits ─────────────────────────────────────────┴▶ tekseal-verify's demands
+//!   RUN/TASK  watch of the PipelineRun ──▶ TaskRuns of the task
+//!   RUN       watch of that one object ──▶ chains.tekton.dev/signed ──▶ images of its results ─┐
+//!   --image   .sig and .att, asked with growing waits ─────────────────────────────────────────┴▶ tekseal-verify's demands
 //! ```
 //!
 //! A mark on a run proves nothing: whoever may change the run may write it. So what counts in the end is the key, unless
@@ -11,19 +12,20 @@
 mod images;
 mod own;
 mod runs;
+mod tasks;
 
 use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
-use tekseal_cluster::RunRef;
+use tekseal_cluster::Named;
 use tekseal_core::run::RunKind;
 use tekseal_core::{DigestRef, cosign};
 use tekseal_remote::Registry;
 use tokio::time::Instant;
 
 use crate::Failure;
-use crate::cluster_args::ClusterArgs;
+use crate::cluster_args::{ClusterArgs, NamedRun};
 use crate::exit;
 use crate::key_args;
 use crate::log;
@@ -33,13 +35,18 @@ use crate::verify::{self, DemandArgs, Demands, Output, Report};
 
 pub use own::OwnArgs;
 
+use own::Own;
+
+/// The wait before the API server is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How long a reason may be as a result: what is longer may not fit with the others.
 const MOST_REASON: usize = 1500;
 
 /// Wait until runs or images are signed, and verify them.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Runs: k8s://NAMESPACE/taskrun/NAME or k8s://NAMESPACE/pipelinerun/NAME; all of them must be signed
+    /// Runs: k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the TaskRuns of
+    /// one task, which may still have to come; all of them must be signed
     #[arg(env = "TEKSEAL_RUN", value_name = "RUN", value_delimiter = ',')]
     runs: Vec<String>,
     /// Image by digest to wait for in its registry, in place of runs; may be repeated
@@ -88,7 +95,7 @@ pub struct Args {
 
 /// What is waited for.
 enum Targets {
-    Runs(Vec<RunRef>),
+    Runs(Vec<Named>),
     Images(Vec<DigestRef>),
 }
 
@@ -130,15 +137,16 @@ struct Check {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let targets = args.targets()?;
     let patience = patience(&args.timeout)?;
+    let own = args.own.known();
     if let Targets::Runs(runs) = &targets {
-        args.own.refuse(runs)?;
+        runs.iter().try_for_each(|named| own.refuse(named))?;
     }
     let check = args.check()?;
     let mut results = args.results.open()?;
     let verdicts = crate::block_on(async {
         let deadline = Instant::now() + patience;
         match &targets {
-            Targets::Runs(runs) => args.wait_for_runs(runs, &check, deadline).await,
+            Targets::Runs(runs) => args.wait_for_runs(runs, own, &check, deadline).await,
             Targets::Images(images) => {
                 let tags = args.demands.tags();
                 let waits = images
@@ -230,16 +238,26 @@ impl Args {
 
     async fn wait_for_runs(
         &self,
-        runs: &[RunRef],
+        runs: &[Named],
+        own: Own,
         check: &Check,
         deadline: Instant,
     ) -> Result<Vec<Verdict>, Failure> {
         let cluster = self.cluster.connect().await?;
-        own::refuse_by_pod(&cluster, runs).await?;
-        let waits = runs
-            .iter()
-            .map(|run| runs::wait(&cluster, run, check, deadline));
-        join_all(waits).await.into_iter().collect()
+        let own = [own, Own::of_pod(&cluster).await];
+        for named in runs {
+            own.iter().try_for_each(|own| own.refuse(named))?;
+        }
+        let waits = runs.iter().map(async |named| match named {
+            Named::Run(run) => {
+                let named = NamedRun::of(run.clone());
+                let verdict = runs::wait(&cluster, &named, check, deadline).await?;
+                Ok(vec![verdict])
+            }
+            Named::Task(task) => tasks::wait(&cluster, task, &own, check, deadline).await,
+        });
+        let verdicts: Result<Vec<_>, Failure> = join_all(waits).await.into_iter().collect();
+        Ok(verdicts?.into_iter().flatten().collect())
     }
 }
 

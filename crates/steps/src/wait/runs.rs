@@ -1,7 +1,6 @@
 //! Waiting for a run: the API server tells whenever it changes.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use anyhow::anyhow;
 use futures_util::StreamExt as _;
@@ -12,15 +11,12 @@ use tekseal_core::run::{ChildDocument, CompletedRun, MissingChildren, Run, RunKi
 use tekseal_core::{Blame, DigestRef};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Answer, Check, Outcome, Verdict, not, verified};
-use crate::cluster_args::read_run;
+use super::{Answer, Check, Outcome, PAUSE, Verdict, not, verified};
+use crate::cluster_args::{NamedRun, does_not_exist, read_run};
 use crate::{Failure, exit, log};
 
 /// What the name of the controller begins with where it reports Events.
 const OURS: &str = "tekseal";
-
-/// The wait before the API server is asked again.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How the watch ended.
 enum Ended {
@@ -47,11 +43,12 @@ enum Mark {
 /// If the run is not there, must not be watched or read, or the API server does not answer at the end.
 pub(super) async fn wait(
     cluster: &Cluster,
-    run: &RunRef,
+    named: &NamedRun,
     check: &Check,
     deadline: Instant,
 ) -> Result<Verdict, Failure> {
-    let outcome = match watch(cluster, run, deadline).await? {
+    let run = &named.run;
+    let outcome = match watch(cluster, named, deadline).await? {
         Ended::Marked(Mark::Signed, _) => after_signing(cluster, run, check, deadline).await?,
         Ended::Marked(Mark::Nothing, seen) => {
             let reason = reason_of(&seen).unwrap_or_else(|| "no reason is given".to_owned());
@@ -88,7 +85,8 @@ pub(super) async fn wait(
     })
 }
 
-async fn watch(cluster: &Cluster, run: &RunRef, deadline: Instant) -> Result<Ended, Failure> {
+async fn watch(cluster: &Cluster, named: &NamedRun, deadline: Instant) -> Result<Ended, Failure> {
+    let run = &named.run;
     let mut stream = watch_run(cluster, run);
     let mut last: Option<Seen> = None;
     let mut trouble: Option<Failure> = None;
@@ -121,8 +119,7 @@ async fn watch(cluster: &Cluster, run: &RunRef, deadline: Instant) -> Result<End
                 trouble = Some(failure);
             }
             Some(Ok(None)) if last.is_none() => {
-                return Err(Failure::no(anyhow!("{run} does not exist"))
-                    .hint("check its kind, namespace and name; it may have been deleted"));
+                return Err(does_not_exist(run));
             }
             Some(Ok(None)) => return Ok(Ended::Gone),
             Some(Ok(Some(seen))) => {
@@ -130,6 +127,7 @@ async fn watch(cluster: &Cluster, run: &RunRef, deadline: Instant) -> Result<End
                 if last.as_ref().is_some_and(|last| last.uid() != seen.uid()) {
                     return Ok(Ended::Gone);
                 }
+                named.check_owner(&seen)?;
                 match mark_of(&seen) {
                     Some(mark) => return Ok(Ended::Marked(mark, Box::new(seen))),
                     None if last.is_none() => log::info("waiting", &[("run", &run.reference())]),

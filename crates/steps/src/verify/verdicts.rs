@@ -1,0 +1,115 @@
+//! What came of verifying several images, and how it is told to what follows in a pipeline: the results VERIFIED and TEST_OUTPUT.
+//!
+//! TEST_OUTPUT is the summary that tasks of Konflux and Conforma give, which their tools gather: the members and values of
+//! <https://github.com/konflux-ci/konflux-test> (`make_result_json`) and <https://github.com/conforma/cli> (`TestReport`), with Conforma's
+//! seconds since 1970 as the time, which both read.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Report;
+use crate::results::Results;
+use crate::{Failure, log};
+
+/// How long the note may be, in bytes before it is escaped: so TEST_OUTPUT stays below 1 KiB.
+const MOST_NOTE: usize = 400;
+
+/// The verdicts on all images.
+#[derive(Default)]
+pub(super) struct Verdicts {
+    /// What was verified.
+    pub(super) reports: Vec<Report>,
+    /// Why others are not: the answer is no.
+    pub(super) refusals: Vec<Failure>,
+}
+
+/// The names of the members are those of the JSON, in the order in which Konflux writes them.
+#[derive(Serialize)]
+struct TestOutput<'a> {
+    result: &'static str,
+    timestamp: String,
+    note: &'a str,
+    /// Of a policy; there is none.
+    namespace: &'static str,
+    successes: usize,
+    failures: usize,
+    warnings: usize,
+}
+
+impl Verdicts {
+    /// Sets the results. An error of the outside has none: what is not known is neither verified nor not.
+    pub(super) fn tell(&self, results: &mut Results, now: Timestamp) {
+        let is_verified = self.refusals.is_empty();
+        results.set("VERIFIED", if is_verified { "true" } else { "false" });
+        results.set("TEST_OUTPUT", self.test_output(now));
+    }
+
+    /// The first refusal, with the others told before; nothing where all images are verified.
+    pub(super) fn refusal(self) -> Option<Failure> {
+        let mut refusals = self.refusals.into_iter();
+        let first = refusals.next();
+        for other in refusals {
+            log::warn("not verified", &[("reason", &other.message())]);
+        }
+        first
+    }
+
+    fn test_output(&self, now: Timestamp) -> String {
+        let note = match &self.refusals[..] {
+            [] => match &self.reports[..] {
+                [one] => format!("verified: {}", one.image),
+                all => format!("verified: {} images", all.len()),
+            },
+            [one] => one.message(),
+            [first, others @ ..] => format!("{} (and {} more)", first.message(), others.len()),
+        };
+        let output = TestOutput {
+            result: match self.refusals[..] {
+                [] => "SUCCESS",
+                _ => "FAILURE",
+            },
+            timestamp: now.as_second().to_string(),
+            note: &note[..note.floor_char_boundary(MOST_NOTE)],
+            namespace: "",
+            successes: self.reports.len(),
+            failures: self.refusals.len(),
+            warnings: 0,
+        };
+        serde_json::to_string(&output).expect("texts and numbers can be written")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    fn output(refusals: &[&str]) -> String {
+        let verdicts = Verdicts {
+            reports: Vec::new(),
+            refusals: refusals
+                .iter()
+                .map(|text| Failure::no(anyhow!("{text}")))
+                .collect(),
+        };
+        verdicts.test_output(Timestamp::from_second(1_772_359_500).expect("a time"))
+    }
+
+    #[test]
+    fn the_summary_has_the_shape_that_konflux_reads() {
+        assert_eq!(
+            output(&["no signature found", "no attestation found"]),
+            r#"{"result":"FAILURE","timestamp":"1772359500","note":"no signature found (and 1 more)","namespace":"","successes":0,"failures":2,"warnings":0}"#
+        );
+    }
+
+    #[test]
+    fn whatever_is_to_be_told_the_summary_is_short_and_one_line() {
+        for text in ["\"", "\\", "ü", "\u{1b}\n\u{202e}"] {
+            let said = output(&[&text.repeat(1000)]);
+            assert!(said.len() <= 1024, "{}", said.len());
+            assert!(!said.contains(['\u{1b}', '\n', '\u{202e}']), "{said}");
+        }
+    }
+}
