@@ -185,10 +185,11 @@ fn a_matrix_is_attested_run_by_run() {
         (layers("team/amd", "att"), layers("team/amd", "sig")),
         (2, 1)
     );
-    // Two TaskRuns made the same image: each is attested, and the image signed once.
+    // Two TaskRuns made the same image: the image is signed once, and each TaskRun attested, though provenance v0.2 does not tell them apart:
+    // they differ in nothing but name and uid, so what is equal is stored once.
     assert_eq!(
         (layers("team/arm", "att"), layers("team/arm", "sig")),
-        (4, 1)
+        (3, 1)
     );
     let told = fs::read_to_string(results.join("SIGNATURES")).expect("it was written");
     let told: Vec<&str> = told.split(',').collect();
@@ -201,7 +202,7 @@ fn a_matrix_is_attested_run_by_run() {
         .ok();
     assert_eq!(
         (layers("team/arm", "att"), layers("team/arm", "sig")),
-        (4, 1)
+        (3, 1)
     );
 }
 
