@@ -9,6 +9,7 @@ mod configuration;
 mod controller;
 mod deploy;
 mod explain;
+mod git_clone;
 mod golden;
 mod interop;
 mod lifecycle;

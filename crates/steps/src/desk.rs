@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, keygen, provenance, resign, sign, tree, upload, verify,
-    wait,
+    Failure, attest, buildah_push, explain, git_clone, keygen, provenance, resign, sign, tree,
+    upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -20,6 +20,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Tool {
+    /// Fetch a revision of a git repository with git, and write the results that name it
+    GitClone(Box<git_clone::Args>),
     /// Build and push an image with buildah, and write the type-hint results
     BuildahPush(Box<buildah_push::Args>),
     /// Make the payloads to sign from a completed TaskRun or PipelineRun
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Tool::BuildahPush(args) => {
             crate::run_async("tekseal-buildah-push", buildah_push::run(&args))
         }
+        Tool::GitClone(args) => crate::run_async("tekseal-git-clone", git_clone::run(&args)),
         Tool::Provenance(args) => crate::run("tekseal-provenance", || provenance::run(&args)),
         Tool::Sign(args) => crate::run("tekseal-sign", || sign::run(&args)),
         Tool::Upload(args) => crate::run("tekseal-upload", || upload::run(&args)),

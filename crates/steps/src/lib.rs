@@ -4,16 +4,20 @@
 
 pub mod attest;
 pub mod buildah_push;
+mod child;
 pub mod cluster_args;
 pub mod desk;
 mod documents;
 pub mod exit;
 pub mod explain;
 pub mod files;
+pub mod git_clone;
 pub mod handover;
+pub mod install;
 pub mod key_args;
 pub mod keygen;
 pub mod log;
+mod parameters;
 mod pretty;
 pub mod provenance;
 pub mod registry_args;
@@ -30,7 +34,7 @@ use std::env;
 use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Command, Parser};
+use clap::{ArgMatches, Command, Parser};
 
 pub use exit::Failure;
 
@@ -38,8 +42,27 @@ pub use exit::Failure;
 /// substitutes every parameter, also those that nobody gave.
 #[must_use]
 pub fn parse<C: Parser>() -> C {
-    let matches = without_empty_variables(C::command()).get_matches();
+    let matches = match matches_of_installing(C::command()) {
+        Some(matches) => matches,
+        None => without_empty_variables(C::command()).get_matches(),
+    };
     C::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
+/// The command line if it has `--install`: then nothing else is done, and what the environment has for other flags does not matter, not
+/// even where it is malformed.
+fn matches_of_installing(command: Command) -> Option<ArgMatches> {
+    if !install::may_be_asked(env::args_os()) {
+        return None;
+    }
+    let matches = without_variables(command).try_get_matches().ok()?;
+    install::is_asked(&matches).then_some(matches)
+}
+
+fn without_variables(command: Command) -> Command {
+    command
+        .mut_args(|arg| arg.env(None::<&str>))
+        .mut_subcommands(without_variables)
 }
 
 fn without_empty_variables(command: Command) -> Command {

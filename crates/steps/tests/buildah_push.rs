@@ -812,6 +812,75 @@ fn where_overlay_cannot_be_used_vfs_is_taken() {
     let _ = run.run().ok().says("taking the slower driver vfs");
 }
 
+/// A tool that looks for an image index in OCI's layout, and says what it was asked.
+const SBOM_TOOL: &str = "#!/bin/sh\necho \"looking at $3\" >&2\n\
+    [ -f \"$1/index.json\" ] && [ -f \"$1/oci-layout\" ] || exit 7\n\
+    printf '{\"note\": \"%s\", \"key\": \"%s\"}' \"$3\" \"$COSIGN_PASSWORD\" > \"$2\"\n";
+
+#[test]
+fn an_sbom_is_made_by_the_tool_that_was_named_and_attached_to_nothing() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let tool = shop.path("sbom tool");
+    fs::write(&tool, SBOM_TOOL).expect("a file");
+    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).expect("executable");
+    let registry = Registry::start();
+    for platforms in ["", "linux/amd64\nlinux/arm64"] {
+        let image = format!("{}/app:1", registry.address());
+        let words = format!("'{}' {{image}} {{output}} '$(id) \"x\"'", tool.display());
+        let run = shop
+            .tool(&image)
+            .env("PLATFORMS", platforms)
+            .env("COSIGN_PASSWORD", "s3cret")
+            .env("SBOM_TOOL", words)
+            .arg("--sbom-output")
+            .arg(shop.path("sbom.json"));
+        let output = run.run().ok();
+        let text = fs::read_to_string(shop.path("sbom.json")).expect("written");
+        assert_eq!(text, r#"{"note": "$(id) "x"", "key": ""}"#);
+        let _ = output.says("sbom: looking at $(id)").says("wrote the SBOM");
+        assert_eq!(registry.tags("app"), ["1"]);
+    }
+    let left: Vec<_> = fs::read_dir(shop.path("tmp"))
+        .expect("the folder is there")
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter(|name| name.to_string_lossy().starts_with("tekseal-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn without_its_sbom_an_image_is_not_pushed() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let registry = Registry::start();
+    let image = format!("{}/app:1", registry.address());
+    for (words, code, wanted) in [
+        ("false {image} {output}", 1, "it ended with exit status: 1"),
+        ("true {image} {output}", 1, "wrote nothing"),
+        ("ln -s /etc/passwd {output} {image}", 1, "making an SBOM"),
+        (
+            "sh -c 'ln -s /etc/passwd {output}' {image}",
+            1,
+            "wrote nothing",
+        ),
+        ("no-such-tool {image} {output}", 2, "starting no-such-tool"),
+        ("true {image}", 2, "{output}"),
+    ] {
+        if code == 1 {
+            fs::write(shop.path("sbom.json"), "an older one").expect("a file");
+        }
+        let run = shop.tool(&image).args(["--sbom-tool", words]);
+        let output = run.arg("--sbom-output").arg(shop.path("sbom.json"));
+        explains(&output.run().fails_with(code), &[wanted]);
+        assert!(registry.manifest("app", "1").is_none(), "{words}");
+        assert!(!shop.path("sbom.json").exists(), "{words}");
+        shop.is_clean();
+    }
+}
+
 #[test]
 fn the_example_application_builds_without_pulling() {
     let Some(shop) = Shop::open("") else { return };

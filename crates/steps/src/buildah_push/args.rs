@@ -11,6 +11,7 @@ use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 
+use crate::install::InstallArgs;
 use crate::registry_args::RegistryArgs;
 use crate::results::ResultsArgs;
 
@@ -154,6 +155,12 @@ pub struct Args {
     /// Write the object result IMAGE_ARTIFACT_OUTPUTS too
     #[arg(long, env = "ARTIFACT_OUTPUTS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(super) artifact_outputs: Option<String>,
+    /// Program and arguments that make an SBOM of the image, split as a shell would, without a shell: {image} is a folder in OCI's layout, {output} the file to write
+    #[arg(long, env = "SBOM_TOOL", value_name = "WORDS")]
+    pub(super) sbom_tool: Option<String>,
+    /// Where that file goes
+    #[arg(long, env = "SBOM_OUTPUT", value_name = "FILE")]
+    pub(super) sbom_output: Option<String>,
     /// Write what was done as a completed TaskRun document, for use outside a cluster
     #[arg(long, env = "TEKSEAL_RECORD", value_name = "FILE")]
     pub(super) record: Option<String>,
@@ -161,6 +168,8 @@ pub struct Args {
     pub(super) results: ResultsArgs,
     #[command(flatten)]
     pub(super) registry: RegistryArgs,
+    #[command(flatten)]
+    pub(super) install: InstallArgs,
 }
 
 /// What one word of a list option, or its whole environment variable, holds.

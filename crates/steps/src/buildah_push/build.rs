@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::anyhow;
 use tekseal_core::{Digest, ImageRef, Repository};
 
-use super::child::Stdout;
 use super::complaint::{self, Cause, Doing};
 use super::containerfile::{self, Outside};
 use super::extra_args;
@@ -15,6 +14,7 @@ use super::record;
 use super::settings::{self, Isolation, Platforms, Settings};
 use super::tls::Tls;
 use super::tool::{Network, Tool, words};
+use crate::child::Stdout;
 use crate::{Failure, log};
 
 /// What was built, in buildah's storage.

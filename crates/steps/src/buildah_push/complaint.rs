@@ -5,8 +5,8 @@
 
 use anyhow::anyhow;
 
-use super::child::Ended;
 use crate::Failure;
+use crate::child::Ended;
 use crate::exit::{MISUSE, NO, OUTSIDE};
 
 /// What went wrong.

@@ -12,13 +12,13 @@
 
 mod args;
 mod build;
-mod child;
 mod complaint;
 mod containerfile;
 mod extra_args;
 mod image;
 mod push;
 mod record;
+mod sbom;
 mod settings;
 mod source;
 mod tls;
@@ -34,7 +34,7 @@ use tekseal_core::hints::{ARTIFACT_OUTPUTS, IMAGE_DIGEST, IMAGE_URL, IMAGES};
 
 use crate::registry_args::Access;
 use crate::results::Results;
-use crate::{Failure, log};
+use crate::{Failure, install, log};
 
 use build::What;
 use push::Pushed;
@@ -48,12 +48,15 @@ pub use args::Args;
 /// Result with the image by digest, without tag.
 const IMAGE_REF: &str = "IMAGE_REF";
 
-/// Builds, pushes and writes the results.
+/// Builds, pushes and writes the results; or, with `--install`, only copies this program.
 ///
 /// # Errors
 /// Exit 1 if the build fails; 2 for bad parameters and refused credentials; 3 if a registry, the disk or the results folder fails; 143 and
 /// 130 after SIGTERM and SIGINT. Then no result and no record is left.
 pub async fn run(args: &Args) -> Result<(), Failure> {
+    if let Some(folder) = args.install.folder() {
+        return install::install(folder);
+    }
     let started = Timestamp::now();
     let settings = Settings::from_args(args)?;
     let mut results = args.results.open()?;
@@ -71,6 +74,13 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let mut tool = Tool::prepare(&settings, &args.registry).await?;
     let built = build::build(&mut tool, &settings).await?;
+    if let Some(sbom) = &settings.sbom {
+        let made = sbom::make(&mut tool, sbom, &built.what).await;
+        if let (Err(_), What::Index(list)) = (&made, &built.what) {
+            build::forget(&mut tool, list).await;
+        }
+        made?;
+    }
     if !settings.push {
         if let What::Index(list) = &built.what {
             build::forget(&mut tool, list).await;
@@ -266,6 +276,8 @@ mod tests {
             (&["--build-extra-args", "--tag x"], "BUILD_EXTRA_ARGS"),
             (&["--push-extra-args", "'"], "PUSH_EXTRA_ARGS"),
             (&["--skip-push", "--record", "x"], "record"),
+            (&["--sbom-tool", "x {image} {output}"], "SBOM_OUTPUT"),
+            (&["--sbom-output", "x"], "SBOM_TOOL"),
         ] {
             let mut all = vec!["--image", "r.example/app:1"];
             all.extend(flags);

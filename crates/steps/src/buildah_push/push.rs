@@ -11,10 +11,10 @@ use tekseal_remote::registry::{Error, Manifest, Reference, Registry};
 use tokio::time::sleep;
 
 use super::build::What;
-use super::child::Stdout;
 use super::complaint::{Cause, Doing};
 use super::settings::{Platforms, Settings};
 use super::tool::{Network, Tool, words};
+use crate::child::Stdout;
 use crate::{Failure, log};
 
 /// What the registry has.

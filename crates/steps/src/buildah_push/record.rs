@@ -15,9 +15,9 @@ use tekseal_core::run::LOCAL_RECORD_ANNOTATION;
 
 use super::args::{self, Args};
 use super::build::Base;
-use super::settings::given;
 use crate::Failure;
 use crate::files::{self, Mode};
+use crate::parameters::given;
 
 const DOCKERFILE: &str = "DOCKERFILE";
 
@@ -102,6 +102,7 @@ const PARAMS: &[(&str, Kind)] = &[
             )
         }),
     ),
+    ("SBOM_TOOL", Kind::Text("", |a| given(&a.sbom_tool))),
     ("SOURCE_URL", Kind::Text("", |a| given(&a.source_url))),
     ("COMMIT_SHA", Kind::Text("", |a| given(&a.commit_sha))),
     (

@@ -9,9 +9,11 @@ use super::args::{self, Args};
 use super::containerfile;
 use super::extra_args::{self, Command};
 use super::image::Image;
+use super::sbom::Sbom;
 use super::source::Source;
 use super::tls::{Tls, Trust};
 use super::variables;
+use crate::parameters::{given, named, switch, wrong};
 use crate::{Failure, files, log, registry_args};
 
 /// The parameters, checked.
@@ -45,6 +47,7 @@ pub(super) struct Settings {
     pub(super) push_retries: u32,
     pub(super) log_level: Option<String>,
     pub(super) record: Option<PathBuf>,
+    pub(super) sbom: Option<Sbom>,
     pub(super) push: bool,
     pub(super) squash: bool,
     pub(super) no_cache: bool,
@@ -137,6 +140,7 @@ impl Settings {
             push_retries: retries(given(&args.push_retries).unwrap_or("5"))?,
             log_level: log_level(args)?,
             record: given(&args.record).map(record).transpose()?,
+            sbom: Sbom::parse(given(&args.sbom_tool), given(&args.sbom_output))?,
             push,
             squash: switch("SQUASH", &args.squash, false)?,
             no_cache: switch("NO_CACHE", &args.no_cache, false)?,
@@ -218,36 +222,6 @@ impl FromStr for Isolation {
             "rootless" => Ok(Self::Rootless),
             _ => Err("chroot, oci or rootless"),
         }
-    }
-}
-
-/// A parameter that is there and not empty.
-pub(super) fn given(value: &Option<String>) -> Option<&str> {
-    value
-        .as_deref()
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
-}
-
-fn wrong(name: &str, value: &str, wanted: &str) -> Failure {
-    Failure::misuse(anyhow!("{name} is {value:?}")).hint(format!("{name} must be {wanted}"))
-}
-
-fn named<T: FromStr<Err = &'static str>>(
-    name: &str,
-    value: Option<&str>,
-    default: &str,
-) -> Result<T, Failure> {
-    let value = value.unwrap_or(default);
-    value.parse().map_err(|wanted| wrong(name, value, wanted))
-}
-
-fn switch(name: &str, value: &Option<String>, default: bool) -> Result<bool, Failure> {
-    match given(value) {
-        None => Ok(default),
-        Some("true") => Ok(true),
-        Some("false") => Ok(false),
-        Some(other) => Err(wrong(name, other, "true or false")),
     }
 }
 

@@ -9,14 +9,25 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use tempfile::TempDir;
 
-use super::child::{self, Ended, Signals, Stdout};
 use super::complaint::{self, Cause, Doing};
 use super::settings::Settings;
 use super::tls::Tls;
+use crate::child::{self, Call, Ended, Environment, Program, Signals, Stdout};
 use crate::registry_args::RegistryArgs;
 use crate::{Failure, log};
 
-const BUILDAH: &str = "buildah";
+const BUILDAH: Program<'_> = Program {
+    name: "buildah",
+    label: "buildah",
+    hint: ABSENT,
+};
+/// What takes the network away from buildah; what it prints is buildah's, nearly always.
+const UNSHARE: Program<'_> = Program {
+    name: "unshare",
+    label: "buildah",
+    hint: ABSENT,
+};
+const ABSENT: &str = "run the step in an image that has buildah (parameter BUILDER_IMAGE), or install buildah 1.28 or newer";
 
 /// Ways to start a program without network, the one that needs fewer rights on its files last. buildah's `--network none` is for RUN alone: buildah itself
 /// would still download for ADD and pull images, and chroot isolation refuses it. So buildah as a whole is put where there is no network,
@@ -134,12 +145,29 @@ impl Tool {
         match (network, self.without_network) {
             (Network::Absent, Some(way)) => {
                 let mut outer = words(way);
-                outer.extend(words(&["--", BUILDAH]));
+                outer.extend(words(&["--", BUILDAH.name]));
                 outer.extend(all);
-                child::run(&mut self.signals, "unshare", &outer, stdout).await
+                self.start(&UNSHARE, &outer, stdout).await
             }
-            _ => child::run(&mut self.signals, BUILDAH, &all, stdout).await,
+            _ => self.start(&BUILDAH, &all, stdout).await,
         }
+    }
+
+    /// Starts any program as buildah is started.
+    pub(super) async fn start(
+        &mut self,
+        program: &Program<'_>,
+        args: &[OsString],
+        stdout: Stdout,
+    ) -> Result<Ended, Failure> {
+        let call = Call {
+            program,
+            args,
+            environment: Environment::Ours,
+            stdout,
+            hide: None,
+        };
+        child::run(&mut self.signals, call).await
     }
 
     /// The options by which a command of buildah reaches a registry.
@@ -163,8 +191,8 @@ impl Tool {
         let mut reasons = Vec::new();
         for way in WITHOUT_NETWORK {
             let mut args = words(way);
-            args.extend(words(&["--", BUILDAH, "--version"]));
-            let ended = child::run(&mut self.signals, "unshare", &args, Stdout::Keep).await?;
+            args.extend(words(&["--", BUILDAH.name, "--version"]));
+            let ended = self.start(&UNSHARE, &args, Stdout::Keep).await?;
             if ended.is_success() {
                 return Ok(way);
             }

@@ -6,9 +6,10 @@
 use anyhow::anyhow;
 
 use super::args::{self, Args};
-use super::settings::{given, text};
+use super::settings::text;
 use super::source::Source;
 use crate::Failure;
+use crate::parameters::given;
 
 /// Build arguments: those of the file first, so that what was given directly wins.
 ///

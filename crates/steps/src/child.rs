@@ -1,4 +1,5 @@
-//! Runs buildah: no shell, every line it prints on our stderr as it comes, signals passed on, the last lines kept to explain a failure.
+//! Runs programs of the outside (buildah, git): no shell, every line they print on our stderr as it comes, signals passed on, the last
+//! lines kept to explain a failure.
 //!
 //! The only module of the project that starts processes.
 
@@ -26,31 +27,61 @@ const MAX_LINE: usize = 16 * 1024;
 const TAIL: usize = 60;
 /// The most that is kept of an answer.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How long buildah may take to clean up after a signal; Kubernetes kills the pod after 30 s.
+/// How long a child may take to clean up after a signal; Kubernetes kills the pod after 30 s.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long pipes may stay open after the child has ended: a process that it left behind may hold them.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// A program of the outside.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    /// Its name, looked up in `PATH`, or its path.
+    pub(crate) name: &'a str,
+    /// What stands before each of its lines in the log, so that none can pass for ours.
+    pub(crate) label: &'static str,
+    /// What to do where it is missing.
+    pub(crate) hint: &'static str,
+}
+
+/// One start of a program.
+pub(crate) struct Call<'a> {
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) args: &'a [OsString],
+    pub(crate) environment: Environment<'a>,
+    pub(crate) stdout: Stdout,
+    /// Takes secrets out of each line before it is shown or kept.
+    pub(crate) hide: Option<&'a dyn Fn(&str) -> String>,
+}
+
+/// What a child has for its environment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Environment<'a> {
+    /// This tool's, without what is for signing.
+    Ours,
+    /// These variables and no others.
+    Only(&'a [(OsString, OsString)]),
+}
+
 /// SIGTERM and SIGINT, which from now on end the tool in an orderly way.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 /// How a child ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     status: ExitStatus,
     /// The last lines of stdout and stderr, as they came.
-    pub(super) tail: Vec<String>,
+    pub(crate) tail: Vec<String>,
     /// stdout, if it was asked for.
-    pub(super) answer: String,
+    pub(crate) answer: String,
 }
 
 /// What happens to stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stdout {
+pub(crate) enum Stdout {
     /// Passed on to stderr, as stderr is.
     Log,
     /// Kept as the answer; both outputs stay out of the log.
@@ -65,7 +96,7 @@ enum Received {
 
 impl Signals {
     /// Takes both signals over.
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let open =
             |kind| signal(kind).map_err(|e| Failure::outside(e).context("taking over signals"));
         Ok(Self {
@@ -82,7 +113,7 @@ impl Signals {
     }
 
     /// Waits for `work` unless a signal comes first.
-    pub(super) async fn unless_stopped<T>(
+    pub(crate) async fn unless_stopped<T>(
         &mut self,
         work: impl Future<Output = T>,
     ) -> Result<T, Failure> {
@@ -112,13 +143,13 @@ impl Received {
 
 impl Ended {
     /// Whether it exited with 0.
-    pub(super) fn is_success(&self) -> bool {
+    pub(crate) fn is_success(&self) -> bool {
         self.status.success()
     }
 
     /// A child that ended so.
     #[cfg(test)]
-    pub(super) fn for_test(status: ExitStatus, tail: &[&str]) -> Self {
+    pub(crate) fn for_test(status: ExitStatus, tail: &[&str]) -> Self {
         Self {
             status,
             tail: tail.iter().map(|line| (*line).to_owned()).collect(),
@@ -127,7 +158,7 @@ impl Ended {
     }
 
     /// `exit status: 125`
-    pub(super) fn status(&self) -> String {
+    pub(crate) fn status(&self) -> String {
         self.status.to_string()
     }
 }
@@ -139,45 +170,33 @@ fn is_ours_alone(name: &OsStr) -> bool {
     name.starts_with(b"COSIGN_") || name.starts_with(b"TEKSEAL_")
 }
 
-/// Starts `program` with `args` in a process group of its own and waits for its end. stdin is empty; the environment is this tool's without
-/// what is for signing.
+/// Starts a program in a process group of its own and waits for its end. stdin is empty.
 ///
 /// # Errors
 /// Exit 2 if the program is not there; 143 or 130 after a signal, which the whole group got.
-pub(super) async fn run(
-    signals: &mut Signals,
-    program: &str,
-    args: &[OsString],
-    stdout: Stdout,
-) -> Result<Ended, Failure> {
-    let mut command = Command::new(program);
-    for name in std::env::vars_os().map(|(name, _)| name) {
-        if is_ours_alone(&name) {
-            command.env_remove(name);
-        }
-    }
-    let mut child = command
-        .args(args)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
+pub(crate) async fn run(signals: &mut Signals, call: Call<'_>) -> Result<Ended, Failure> {
+    let program = call.program;
+    let mut child = command(&call)
         .spawn()
         .map_err(|e| not_started(program, e))?;
     let pipes = (child.stdout.take(), child.stderr.take());
     let tail = RefCell::new(VecDeque::new());
     let answer = RefCell::new(String::new());
-    let keep = |line: &str| {
+    let hidden = |line: &str| match call.hide {
+        Some(hide) => hide(line),
+        None => line.to_owned(),
+    };
+    let keep = |line: String| {
         let mut tail = tail.borrow_mut();
         if tail.len() == TAIL {
             tail.pop_front();
         }
-        tail.push_back(line.to_owned());
+        tail.push_back(line);
     };
-    let on_stdout = |line: &str| match stdout {
+    let on_stdout = |line: &str| match call.stdout {
         Stdout::Log => {
-            pass_on(line);
+            let line = hidden(line);
+            pass_on(program, &line);
             keep(line);
         }
         Stdout::Keep => {
@@ -189,13 +208,14 @@ pub(super) async fn run(
         }
     };
     let on_stderr = |line: &str| {
-        if stdout == Stdout::Log {
-            pass_on(line);
+        let line = hidden(line);
+        if call.stdout == Stdout::Log {
+            pass_on(program, &line);
         }
         keep(line);
     };
     let pump = async { tokio::join!(lines(pipes.0, on_stdout), lines(pipes.1, on_stderr)) };
-    let status = wait(signals, &mut child, pump).await?;
+    let status = wait(signals, program, &mut child, pump).await?;
     Ok(Ended {
         status,
         tail: tail.take().into(),
@@ -203,9 +223,34 @@ pub(super) async fn run(
     })
 }
 
+fn command(call: &Call<'_>) -> Command {
+    let mut command = Command::new(call.program.name);
+    match call.environment {
+        Environment::Ours => {
+            for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours_alone(name)) {
+                command.env_remove(name);
+            }
+        }
+        Environment::Only(variables) => {
+            command
+                .env_clear()
+                .envs(variables.iter().map(|(name, value)| (name, value)));
+        }
+    }
+    command
+        .args(call.args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
 /// Waits for the child and its output; passes a signal on.
 async fn wait<T>(
     signals: &mut Signals,
+    program: &Program<'_>,
     child: &mut Child,
     pump: impl Future<Output = T>,
 ) -> Result<ExitStatus, Failure> {
@@ -214,7 +259,7 @@ async fn wait<T>(
         .and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
     let mut pump = std::pin::pin!(pump);
     let mut is_drained = false;
-    let lost = |e: io::Error| Failure::outside(e).context("waiting for buildah");
+    let lost = |e: io::Error| Failure::outside(e).context(format!("waiting for {}", program.label));
     loop {
         tokio::select! {
             _ = &mut pump, if !is_drained => is_drained = true,
@@ -235,7 +280,10 @@ async fn wait<T>(
                     }
                 };
                 if timeout(GRACE, end).await.is_err() {
-                    log::warn("buildah did not end after the signal, killing it", &[]);
+                    log::warn(
+                        "it did not end after the signal, killing it",
+                        &[("program", &program.label)],
+                    );
                 }
                 send(Number::KILL);
                 return Err(received.failure());
@@ -279,13 +327,12 @@ fn clean(line: &[u8]) -> String {
         .collect()
 }
 
-/// Every line of a build says that it is buildah's, so that none can pass for ours.
-fn pass_on(line: &str) {
-    // Nobody reads stderr any more: no reason to stop the build.
-    let _ = writeln!(io::stderr(), "buildah: {line}");
+fn pass_on(program: &Program<'_>, line: &str) {
+    // Nobody reads stderr any more: no reason to stop the work.
+    let _ = writeln!(io::stderr(), "{}: {line}", program.label);
 }
 
-fn not_started(program: &str, error: io::Error) -> Failure {
+fn not_started(program: &Program<'_>, error: io::Error) -> Failure {
     let kind = error.kind();
     let failure = match kind {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Failure::misuse(error),
@@ -293,8 +340,12 @@ fn not_started(program: &str, error: io::Error) -> Failure {
     };
     let path = std::env::var_os("PATH").unwrap_or_default();
     failure
-        .context(format!("starting {program}, looked for in PATH {}", OsStr::to_string_lossy(&path)))
-        .hint("run the step in an image that has buildah (parameter BUILDER_IMAGE), or install buildah 1.28 or newer")
+        .context(format!(
+            "starting {}, looked for in PATH {}",
+            program.name,
+            OsStr::to_string_lossy(&path)
+        ))
+        .hint(program.hint)
 }
 
 #[cfg(test)]
@@ -358,13 +409,67 @@ mod tests {
         }
     }
 
+    /// Runs a shell script, which stands for any program.
+    fn sh(script: &str, environment: Environment<'_>, stdout: Stdout) -> Ended {
+        const SH: Program<'_> = Program {
+            name: "sh",
+            label: "test",
+            hint: "",
+        };
+        let args = ["-c".into(), script.into()];
+        block_on(async {
+            let mut signals = Signals::new().expect("signals");
+            let call = Call {
+                program: &SH,
+                args: &args,
+                environment,
+                stdout,
+                hide: Some(&|line| line.replace("s3cret", "***")),
+            };
+            run(&mut signals, call).await.expect("a shell starts")
+        })
+    }
+
+    #[test]
+    fn a_child_has_the_variables_it_was_given_and_no_others() {
+        let path = ("PATH".into(), std::env::var_os("PATH").unwrap_or_default());
+        let variables = [path, ("ONE".into(), "1".into())];
+        let ended = sh("env", Environment::Only(&variables), Stdout::Keep);
+        assert!(ended.answer.contains("ONE=1"), "{}", ended.answer);
+        assert!(!ended.answer.contains("CARGO_"), "{}", ended.answer);
+        let ended = sh("env", Environment::Ours, Stdout::Keep);
+        assert!(ended.answer.contains("CARGO_"), "{}", ended.answer);
+    }
+
+    #[test]
+    fn secrets_are_hidden_in_what_is_kept_of_the_log() {
+        let script = "echo out s3cret; echo err s3cret >&2; exit 3";
+        let mut ended = sh(script, Environment::Ours, Stdout::Log);
+        ended.tail.sort();
+        assert_eq!(ended.tail, ["err ***", "out ***"]);
+        assert!(!ended.is_success());
+        let ended = sh(script, Environment::Ours, Stdout::Keep);
+        assert_eq!(ended.answer, "out s3cret\n");
+        assert_eq!(ended.tail, ["err ***"]);
+    }
+
     #[test]
     fn an_absent_program_is_misuse_with_a_hint() {
+        const ABSENT: Program<'_> = Program {
+            name: "tekseal-no-such-program",
+            label: "test",
+            hint: "install it",
+        };
         let failure = block_on(async {
             let mut signals = Signals::new().expect("signals");
-            run(&mut signals, "tekseal-no-such-program", &[], Stdout::Keep)
-                .await
-                .expect_err("it is absent")
+            let call = Call {
+                program: &ABSENT,
+                args: &[],
+                environment: Environment::Ours,
+                stdout: Stdout::Keep,
+                hide: None,
+            };
+            run(&mut signals, call).await.expect_err("it is absent")
         });
         assert_eq!(failure.code(), crate::exit::MISUSE);
         assert!(
@@ -372,5 +477,6 @@ mod tests {
             "{}",
             failure.message()
         );
+        assert!(format!("{failure:?}").contains("install it"));
     }
 }
