@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Signed] ─ store ─▶ [Stored]
+//!                       large: a reader ─ sign_statement ─▶ SignedFile ─ store_file ─▶ Stored
 //! ```
 //!
 //! Knows no files and no Kubernetes: the step tools put files between the stages, a controller runs them in one process.
 //! Nothing is stored before everything is signed, and nothing is called stored before the registry was seen to hold it.
+
+pub mod large;
 
 use std::collections::HashMap;
 use std::error::Error;

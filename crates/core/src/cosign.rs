@@ -2,6 +2,8 @@
 //!
 //! Specification: <https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>.
 
+use std::collections::BTreeMap;
+
 use crate::digest::Digest;
 
 /// Media type of a layer that holds a simple-signing payload.
@@ -18,6 +20,9 @@ pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
 pub const BUNDLE_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
 /// Annotation with the predicate type of an attestation layer; a hint for people, never trusted.
 pub const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
+
+/// The predicate type of what has none of its own: a text, and when it was attested.
+pub const CUSTOM_PREDICATE: &str = "https://cosign.sigstore.dev/attestation/v1";
 
 /// Which of cosign's tags beside an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,13 +51,25 @@ impl Tag {
     }
 }
 
+/// The annotations of a layer with an attestation of this predicate type.
+#[must_use]
+pub fn attestation_annotations(predicate_type: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (SIGNATURE_ANNOTATION.to_owned(), String::new()),
+        (
+            PREDICATE_TYPE_ANNOTATION.to_owned(),
+            predicate_type.to_owned(),
+        ),
+    ])
+}
+
 /// The predicate type that a `--type` of cosign's stands for; anything else must be a URI and stands for itself.
 #[must_use]
 pub fn predicate_type(name: &str) -> Option<&str> {
     Some(match name {
         "slsaprovenance" | "slsaprovenance02" => "https://slsa.dev/provenance/v0.2",
         "slsaprovenance1" => "https://slsa.dev/provenance/v1",
-        "custom" => "https://cosign.sigstore.dev/attestation/v1",
+        "custom" => CUSTOM_PREDICATE,
         "link" => "https://in-toto.io/Link/v1",
         "spdx" | "spdxjson" => "https://spdx.dev/Document",
         "cyclonedx" => "https://cyclonedx.org/bom",

@@ -5,6 +5,7 @@
 //! is in `hints`.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -29,10 +30,52 @@ impl Digest {
         &self.0[PREFIX.len()..]
     }
 
+    /// The 32 bytes that the digits stand for.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(self.hex().as_bytes().chunks_exact(2)) {
+            let value = |digit: u8| match digit {
+                b'a'..=b'f' => digit - b'a' + 10,
+                digit => digit - b'0',
+            };
+            *byte = value(digits[0]) << 4 | value(digits[1]);
+        }
+        bytes
+    }
+
     /// The whole text, `sha256:<64 hex>`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Takes content piece by piece and gives its digest.
+#[derive(Clone, Debug, Default)]
+pub struct Hasher(Sha256);
+
+impl Hasher {
+    /// Takes the next piece.
+    pub fn update(&mut self, piece: &[u8]) {
+        self.0.update(piece);
+    }
+
+    /// The digest of all pieces.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(format!("{PREFIX}{}", hex(&self.0.finalize())))
+    }
+}
+
+impl io::Write for Hasher {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.update(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -113,6 +156,20 @@ mod tests {
             Digest::of(b"").as_str(),
             "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
+    }
+
+    #[test]
+    fn content_in_pieces_has_the_digest_of_the_whole() {
+        let mut hasher = Hasher::default();
+        for piece in ["", "a", "", "bc"] {
+            hasher.update(piece.as_bytes());
+        }
+        assert_eq!(hasher.finish(), Digest::of(b"abc"));
+        assert_eq!(
+            hex(&Digest::of(b"abc").to_bytes()),
+            Digest::of(b"abc").hex()
+        );
+        assert_eq!(Hasher::default().finish(), Digest::of(b""));
     }
 
     #[test]

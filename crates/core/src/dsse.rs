@@ -2,11 +2,16 @@
 //!
 //! Specification: <https://github.com/secure-systems-lab/dsse/blob/master/envelope.md> and `protocol.md` beside it.
 //! The bytes written are those of Tekton Chains and cosign 2: `payloadType`, `payload`, `signatures` in this order.
+//! A payload that is too large for memory is signed and put into an envelope piece by piece, into the same bytes.
+
+use std::io::{self, Read, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::write::EncoderWriter;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::{Digest, Hasher};
 use crate::gojson;
 
 /// Payload type of every in-toto Statement.
@@ -53,10 +58,7 @@ impl Envelope {
         Self {
             payload_type: payload_type.to_owned(),
             payload: STANDARD.encode(payload),
-            signatures: vec![Signature {
-                keyid: keyid.to_owned(),
-                sig: STANDARD.encode(signature),
-            }],
+            signatures: vec![Signature::new(keyid, signature)],
         }
     }
 
@@ -78,6 +80,15 @@ impl Envelope {
 }
 
 impl Signature {
+    /// A signature under the key of this name.
+    #[must_use]
+    pub fn new(keyid: &str, signature: &[u8]) -> Self {
+        Self {
+            keyid: keyid.to_owned(),
+            sig: STANDARD.encode(signature),
+        }
+    }
+
     /// The decoded signature.
     pub fn decoded(&self) -> Result<Vec<u8>, Error> {
         decode(&self.sig).map_err(|e| Error::Base64("sig", e))
@@ -95,14 +106,58 @@ fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
 /// `DSSEv1 SP len(type) SP type SP len(payload) SP payload`.
 #[must_use]
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut bytes = pae_start(payload_type, payload.len() as u64);
     bytes.extend_from_slice(payload);
     bytes
+}
+
+/// The pre-authentication encoding up to a payload of so many bytes.
+#[must_use]
+pub fn pae_start(payload_type: &str, length: u64) -> Vec<u8> {
+    format!("DSSEv1 {} {payload_type} {length} ", payload_type.len()).into_bytes()
+}
+
+/// The SHA-256 of the pre-authentication encoding of a payload that is read piece by piece.
+///
+/// # Errors
+/// The reader's, and [`io::ErrorKind::UnexpectedEof`] if it has another length.
+pub fn pae_digest(payload_type: &str, length: u64, payload: &mut dyn Read) -> io::Result<Digest> {
+    let mut hasher = Hasher::default();
+    hasher.update(&pae_start(payload_type, length));
+    check_length(io::copy(payload, &mut hasher)?, length)?;
+    Ok(hasher.finish())
+}
+
+/// Writes the bytes of an envelope around a payload that is read piece by piece: those of [`Envelope::to_bytes`].
+///
+/// # Errors
+/// The reader's and the writer's, and [`io::ErrorKind::UnexpectedEof`] if the payload has another length.
+pub fn write_envelope(
+    out: &mut dyn Write,
+    payload_type: &str,
+    length: u64,
+    payload: &mut dyn Read,
+    signature: Signature,
+) -> io::Result<()> {
+    out.write_all(b"{\"payloadType\":")?;
+    out.write_all(&gojson::to_vec(payload_type))?;
+    out.write_all(b",\"payload\":\"")?;
+    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
+    check_length(io::copy(payload, &mut encoder)?, length)?;
+    encoder.finish()?;
+    drop(encoder);
+    out.write_all(b"\",\"signatures\":")?;
+    out.write_all(&gojson::to_vec(&[signature]))?;
+    out.write_all(b"}")
+}
+
+/// A length that was signed before must be the one that is sent.
+fn check_length(found: u64, wanted: u64) -> io::Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    let error = format!("the payload has {found} bytes and not {wanted}");
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, error))
 }
 
 #[cfg(test)]
@@ -128,5 +183,26 @@ mod tests {
         let back = Envelope::parse(&bytes).expect("just written");
         assert_eq!(back, envelope);
         assert_eq!(back.unverified_payload().expect("just written"), b"{}");
+    }
+
+    #[test]
+    fn what_is_streamed_has_the_bytes_of_what_is_held() {
+        for length in [0, 1, 2, 3, 100_000] {
+            let payload: Vec<u8> = (0..length).map(|at: u32| (at % 251) as u8).collect();
+            let size = u64::from(length);
+            let held = Envelope::new("t/<x>", &payload, "SHA256:k", b"sig").to_bytes();
+            let mut streamed = Vec::new();
+            let signature = Signature::new("SHA256:k", b"sig");
+            write_envelope(&mut streamed, "t/<x>", size, &mut &payload[..], signature)
+                .expect("a Vec takes any byte");
+            assert!(streamed == held, "{length} bytes");
+            let digest = pae_digest("t/<x>", size, &mut &payload[..]).expect("in memory");
+            assert_eq!(digest, Digest::of(&pae("t/<x>", &payload)));
+        }
+        let short = pae_digest("t", 3, &mut &b"ab"[..]).expect_err("one is missing");
+        assert_eq!(short.kind(), io::ErrorKind::UnexpectedEof);
+        let signature = Signature::new("", b"");
+        let long = write_envelope(&mut Vec::new(), "t", 1, &mut &b"ab"[..], signature);
+        assert!(long.is_err());
     }
 }

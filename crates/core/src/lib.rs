@@ -31,6 +31,7 @@ pub mod marks;
 pub mod patterns;
 pub mod payload;
 pub mod plan;
+pub mod predicate;
 pub mod provenance;
 pub mod quantity;
 pub mod redact;

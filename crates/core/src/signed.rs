@@ -48,13 +48,7 @@ impl Signed {
         Self {
             media_type: cosign::DSSE_MEDIA_TYPE.to_owned(),
             content: Arc::new(envelope),
-            annotations: BTreeMap::from([
-                (cosign::SIGNATURE_ANNOTATION.to_owned(), String::new()),
-                (
-                    cosign::PREDICATE_TYPE_ANNOTATION.to_owned(),
-                    predicate_type.to_owned(),
-                ),
-            ]),
+            annotations: cosign::attestation_annotations(predicate_type),
         }
     }
 

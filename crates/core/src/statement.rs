@@ -255,7 +255,7 @@ mod tests {
             (with(r#","subject":{}"#), "expected a list"),
             (
                 with(r#","subject":[{},["n"]]"#),
-                "/subject/1 is not a resource descriptor: not a JSON object",
+                "a list stands at \"/subject/1\" where an object belongs",
             ),
             (with(r#","subject":[null]"#), "/subject/0 is not"),
             (

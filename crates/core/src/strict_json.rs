@@ -24,6 +24,9 @@ pub enum Error {
     /// A member stands twice in one object.
     #[error("the member {0} stands there twice")]
     Duplicate(String),
+    /// A list where an object belongs: serde takes its items for the members in their order, Go takes none.
+    #[error("a list stands at {0:?} where an object belongs")]
+    List(String),
     /// A member that some readers take for another one.
     #[error("some readers take the member {place} for {name:?}")]
     LookAlike {
@@ -45,13 +48,24 @@ pub(crate) enum Step {
     Item(usize),
 }
 
-/// Reads all of `text` once, and finds what makes it ambiguous: a member that stands twice, and one that is spelled almost as one
-/// of the names that `known` gives for its object.
+/// Reads all of `text` once, and finds what makes it ambiguous: a member that stands twice, one that is spelled almost as one
+/// of the names that `known` gives for its object, and a list in the place of such an object.
 pub(crate) fn check(text: &str, known: KnownNames) -> Result<(), Error> {
+    check_and_list(text, known, 0).map(drop)
+}
+
+/// The same, and the places of the first `most` members that have none of the names which `known` gives for their object.
+pub(crate) fn check_and_list(
+    text: &str,
+    known: KnownNames,
+    most: usize,
+) -> Result<Vec<String>, Error> {
     let mut walk = Walk {
         place: Vec::new(),
         known,
         found: None,
+        unknown: Vec::new(),
+        most,
     };
     let mut reader = serde_json::Deserializer::from_str(text);
     let read = Place(&mut walk)
@@ -59,7 +73,7 @@ pub(crate) fn check(text: &str, known: KnownNames) -> Result<(), Error> {
         .and_then(|()| reader.end());
     match (walk.found, read) {
         (Some(found), _) => Err(found),
-        (None, read) => read.map_err(Error::Json),
+        (None, read) => read.map(|()| walk.unknown).map_err(Error::Json),
     }
 }
 
@@ -69,6 +83,10 @@ struct Walk {
     known: KnownNames,
     /// What was found; serde's own errors can only carry text.
     found: Option<Error>,
+    /// Members of other names than the known ones.
+    unknown: Vec<String>,
+    /// How many of them are listed.
+    most: usize,
 }
 
 impl Walk {
@@ -139,6 +157,10 @@ impl<'de> Visitor<'de> for Place<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         self.0.enter()?;
+        if !(self.0.known)(&self.0.place).is_empty() {
+            let found = Error::List(self.0.pointer());
+            return Err(self.0.stop(found));
+        }
         for at in 0.. {
             self.0.place.push(Step::Item(at));
             if list.next_element_seed(Place(self.0))?.is_none() {
@@ -155,7 +177,9 @@ impl<'de> Visitor<'de> for Place<'_> {
         let known = (self.0.known)(&self.0.place);
         let mut names = BTreeSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            let look_alike = known.iter().find(|k| **k != name && reads_as(&name, k));
+            let is_known = known.contains(&name.as_str());
+            let mut look_alike = known.iter().filter(|_| !is_known);
+            let look_alike = look_alike.find(|k| reads_as(&name, k));
             let is_new = names.insert(name.clone());
             self.0.place.push(Step::Member(name));
             if let Some(name) = look_alike {
@@ -165,6 +189,10 @@ impl<'de> Visitor<'de> for Place<'_> {
             if !is_new {
                 let found = Error::Duplicate(self.0.pointer());
                 return Err(self.0.stop(found));
+            }
+            if !known.is_empty() && !is_known && self.0.unknown.len() < self.0.most {
+                let place = self.0.pointer();
+                self.0.unknown.push(place);
             }
             map.next_value_seed(Place(self.0))?;
             self.0.place.pop();
@@ -249,6 +277,28 @@ mod tests {
     }
 
     #[test]
+    fn a_list_is_no_object() {
+        for (text, wanted) in [
+            (r#"{"subject":[{}],"x":[["digest"]]}"#, "fine"),
+            (
+                r#"{"subject":[{},["x"]]}"#,
+                "a list stands at \"/subject/1\" where an object belongs",
+            ),
+            ("[]", "a list stands at \"\" where an object belongs"),
+        ] {
+            assert_eq!(told(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn members_of_unknown_names_are_listed_where_names_are_known() {
+        let text = r#"{"subject":[{"new":1,"digest":{"x":1}}],"more":{"digest":1},"last":2}"#;
+        let listed = |most| check_and_list(text, known, most).expect("unambiguous");
+        assert_eq!(listed(9), ["/subject/0/new", "/more", "/last"]);
+        assert_eq!(listed(1), ["/subject/0/new"]);
+    }
+
+    #[test]
     fn what_is_not_one_document_is_refused() {
         for text in [
             "",
@@ -257,7 +307,7 @@ mod tests {
             "{}x",
             "{\"a\":\"\\ud800\"}",
             "{'a':1}",
-            "[1,]",
+            "{\"a\":[1,]}",
         ] {
             assert!(matches!(check(text, known), Err(Error::Json(_))), "{text}");
         }
@@ -266,7 +316,10 @@ mod tests {
 
     #[test]
     fn depth_is_counted_before_the_stack_ends() {
-        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let nested = |levels: usize| {
+            let (open, close) = ("[".repeat(levels - 1), "]".repeat(levels - 1));
+            format!("{{\"a\":{open}{close}}}")
+        };
         assert_eq!(told(&nested(MAX_DEPTH)), "fine");
         for levels in [MAX_DEPTH + 1, 1_000_000] {
             assert!(matches!(

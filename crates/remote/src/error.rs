@@ -228,6 +228,22 @@ pub enum Cause {
         /// The limit.
         limit: u64,
     },
+    /// More or fewer bytes than were announced.
+    #[error("{url} has {found} bytes, wanted {wanted}")]
+    Size {
+        /// What was read.
+        url: String,
+        /// How many it has to have.
+        wanted: u64,
+        /// How many it has, or how many had come when it was clear that they are wrong.
+        found: u64,
+    },
+    /// What was to be sent could not be read.
+    #[error("what was to be sent cannot be read")]
+    Content {
+        /// Why.
+        source: Box<Cause>,
+    },
     /// Other bytes than were asked for.
     #[error("{url} has digest {found}, wanted {wanted}")]
     Digest {
@@ -277,9 +293,10 @@ impl Error {
             // Nothing is read here: a repository that is not there must be made.
             Self::PutManifest { source, .. }
             | Self::StartUpload { source, .. }
-            | Self::PutBlob { source, .. } => match source.blame() {
-                Blame::Artifact => Blame::Setting,
-                blame => blame,
+            | Self::PutBlob { source, .. } => match (&**source, source.blame()) {
+                (Cause::Content { .. }, blame) => blame,
+                (_, Blame::Artifact) => Blame::Setting,
+                (_, blame) => blame,
             },
             Self::HeadManifest { source, .. }
             | Self::GetManifest { source, .. }
@@ -344,7 +361,8 @@ impl Error {
 impl Cause {
     fn blame(&self) -> Blame {
         match self {
-            Self::Absent { .. } | Self::TooLarge { .. } => Blame::Artifact,
+            Self::Absent { .. } | Self::TooLarge { .. } | Self::Size { .. } => Blame::Artifact,
+            Self::Content { source } => source.blame(),
             Self::Name(_)
             | Self::Guarded { .. }
             | Self::Trust { .. }
@@ -401,7 +419,7 @@ impl Cause {
                 "give that account permission on the repository, or add an entry for the repository's path"
             }
             Self::Guarded { source, .. } => source.hint(),
-            Self::Token { source, .. } => return source.hint(),
+            Self::Token { source, .. } | Self::Content { source } => return source.hint(),
             Self::Name(_)
             | Self::Trust { .. }
             | Self::Client(_)
@@ -411,6 +429,7 @@ impl Cause {
             | Self::NoToken { .. }
             | Self::Realm { .. }
             | Self::TooLarge { .. }
+            | Self::Size { .. }
             | Self::Digest { .. }
             | Self::Location { .. }
             | Self::Downgrade { .. }
@@ -447,7 +466,7 @@ impl Cause {
         match self {
             Self::Transport { .. } => true,
             Self::Status { status, .. } => *status >= 500 || *status == 429 || *status == 408,
-            Self::Token { source, .. } => source.may_pass(),
+            Self::Token { source, .. } | Self::Content { source } => source.may_pass(),
             _ => false,
         }
     }
@@ -455,7 +474,7 @@ impl Cause {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
-            Self::Token { source, .. } => source.retry_after(),
+            Self::Token { source, .. } | Self::Content { source } => source.retry_after(),
             _ => None,
         }
     }

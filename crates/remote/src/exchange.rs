@@ -1,6 +1,5 @@
 //! Carries out one call: finds the registry, follows redirects, answers challenges and tries again what may pass.
 
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tekseal_core::Repository;
 use tekseal_core::docker_config::Match;
 
 use crate::auth::{Keyring, Next, Refusal};
+use crate::body::Content;
 use crate::detail::Sent;
 use crate::error::{Cause, Detail, shown};
 use crate::http::{self, Line};
@@ -44,9 +44,11 @@ pub(crate) struct Call {
     /// Media types that may come back.
     pub(crate) accept: Option<&'static str>,
     /// Media type and bytes to send.
-    pub(crate) content: Option<(String, Bytes)>,
+    pub(crate) content: Option<(String, Content)>,
     /// How much may come back.
     pub(crate) limit: u64,
+    /// The size of an answer that is not read into memory, and may take its time.
+    pub(crate) streams: Option<u64>,
     /// Statuses of 400 and more that are answers here and no failures.
     pub(crate) answers: &'static [u16],
 }
@@ -71,13 +73,16 @@ pub(crate) struct Answer {
 }
 
 /// An answer whose body is still to come.
-struct Arrived {
-    response: Response,
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) response: Response,
     /// The URL that was asked.
     asked: Url,
     /// The URL that answered.
-    url: Url,
+    pub(crate) url: Url,
     place: Place,
+    /// What the registry was shown, which a refusal must not repeat.
+    header: Option<HeaderValue>,
 }
 
 /// Whose answer it is.
@@ -97,6 +102,7 @@ impl Call {
             accept: None,
             content: None,
             limit: 8 << 10,
+            streams: None,
             answers: &[],
         }
     }
@@ -139,13 +145,22 @@ impl Exchange {
         repository: &Repository,
         call: &Call,
     ) -> Result<Answer, Cause> {
+        let arrived = self.arrive(repository, call).await?;
+        self.finish(repository, call, arrived).await
+    }
+
+    /// The same up to the body of the answer, which may be a refusal.
+    pub(crate) async fn arrive(
+        &self,
+        repository: &Repository,
+        call: &Call,
+    ) -> Result<Arrived, Cause> {
         // Before anything, for a token server would be asked first.
         self.line.admit(repository)?;
         if let Target::Url(url) = &call.target
             && !self.is_own(repository, url)
         {
-            let arrived = self.follow(call, url.clone(), None).await?;
-            return self.finish(repository, call, arrived, None).await;
+            return self.follow(call, url.clone(), None).await;
         }
         loop {
             let pass = self.keyring.enter(&self.line, repository).await?;
@@ -154,7 +169,7 @@ impl Exchange {
             let status = arrived.response.status();
             if arrived.place == Place::Elsewhere {
                 self.keyring.accepted(pass);
-                return self.finish(repository, call, arrived, header).await;
+                return Ok(Arrived { header, ..arrived });
             }
             match status {
                 StatusCode::UNAUTHORIZED => {
@@ -188,7 +203,7 @@ impl Exchange {
                     } else {
                         self.keyring.accepted(pass);
                     }
-                    return self.finish(repository, call, arrived, header).await;
+                    return Ok(Arrived { header, ..arrived });
                 }
             }
         }
@@ -256,15 +271,26 @@ impl Exchange {
         let mut place = Place::Registry;
         let reads = matches!(call.method, Method::GET | Method::HEAD);
         for _ in 0..=MOST_REDIRECTS {
-            let mut request = self.line.request(call.method.clone(), &url)?;
+            let mut request = match &call.content {
+                Some((_, content)) if content.is_streamed() => {
+                    let limit = self.line.long_limit(content.size());
+                    let request = self.line.long_request(call.method.clone(), &url)?;
+                    request.timeout(limit)
+                }
+                _ => self.line.request(call.method.clone(), &url)?,
+            };
+            if let Some(size) = call.streams {
+                request = request.timeout(self.line.long_limit(size));
+            }
             if let Some(accept) = call.accept {
                 request = request.header(ACCEPT, accept);
             }
             if let (Some(header), Place::Registry) = (header, place) {
                 request = request.header(AUTHORIZATION, header.clone());
             }
-            if let Some((media_type, bytes)) = &call.content {
-                request = request.header(CONTENT_TYPE, media_type).body(bytes.clone());
+            if let Some((media_type, content)) = &call.content {
+                let body = self.body(content).await?;
+                request = request.header(CONTENT_TYPE, media_type).body(body);
             } else if !reads {
                 request = request.header(CONTENT_LENGTH, 0);
             }
@@ -276,6 +302,7 @@ impl Exchange {
                     asked,
                     url,
                     place,
+                    header: None,
                 });
             }
             let next = location(response.headers(), &url)?;
@@ -299,40 +326,43 @@ impl Exchange {
         repository: &Repository,
         call: &Call,
         arrived: Arrived,
-        header: Option<HeaderValue>,
     ) -> Result<Answer, Cause> {
+        let status = arrived.response.status();
+        if !status.is_success() && !call.answers.contains(&status.as_u16()) {
+            return Err(self.refusal(repository, arrived).await);
+        }
         let Arrived {
             response,
             asked,
             url,
             place: _,
+            header: _,
         } = arrived;
-        let status = response.status().as_u16();
-        if response.status().is_success() {
-            let headers = response.headers().clone();
-            let body = http::read(&url, response, call.limit).await?;
-            return Ok(Answer {
-                status,
-                headers,
-                body,
-                url: asked,
-            });
-        }
-        if call.answers.contains(&status) {
-            let headers = response.headers().clone();
+        let headers = response.headers().clone();
+        let body = if status.is_success() {
+            http::read(&url, response, call.limit).await?
+        } else {
             // Read to its end, it leaves a connection that can be used again.
             http::read_refusal(response).await;
-            return Ok(Answer {
-                status,
-                headers,
-                body: Vec::new(),
-                url: asked,
-            });
-        }
-        let retry_after = retry_after(response.headers());
-        let detail = self.detail(repository, header, response).await;
-        let url = shown(&url);
-        Err(match status {
+            Vec::new()
+        };
+        Ok(Answer {
+            status: status.as_u16(),
+            headers,
+            body,
+            url: asked,
+        })
+    }
+
+    /// What an answer about `repository` refuses that is no success.
+    pub(crate) async fn refusal(&self, repository: &Repository, arrived: Arrived) -> Cause {
+        let status = arrived.response.status().as_u16();
+        let retry_after = retry_after(arrived.response.headers());
+        let detail = self
+            .detail(repository, arrived.header, arrived.response)
+            .await;
+        let url = shown(&arrived.url);
+        match status {
             404 => Cause::Absent { url, detail },
             status => Cause::Status {
                 url,
@@ -340,7 +370,7 @@ impl Exchange {
                 detail,
                 retry_after,
             },
-        })
+        }
     }
 
     fn is_own(&self, repository: &Repository, url: &Url) -> bool {

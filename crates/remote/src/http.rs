@@ -23,6 +23,8 @@ pub(crate) const DOCKER_HUB_API: &str = "registry-1.docker.io";
 
 /// A whole request may take so many times the time-out for a piece of it: a server that drips bytes is not waited for.
 const LONGEST_REQUEST: u32 = 20;
+/// What is streamed may take longer, but not longer than with so many bytes a second.
+const SLOWEST_STREAM: u64 = 64 << 10;
 
 /// How long a connection that nobody uses is kept, and how many of one host: whose hosts they are is for others to say.
 const IDLE: Duration = Duration::from_secs(10);
@@ -43,7 +45,7 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 struct Clients {
     /// There are several gates only with a guard, and only as many as the API server has ports.
-    built: HashMap<(Trust, Way, Option<Gate>), Client>,
+    built: HashMap<(Trust, Way, Haste, Option<Gate>), Client>,
     trusts: HashMap<Trust, rustls::ClientConfig>,
 }
 
@@ -52,6 +54,14 @@ struct Clients {
 enum Way {
     Direct,
     PerhapsProxy,
+}
+
+/// Whether the answer to a request may be expected at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Haste {
+    Normal,
+    /// Not before all of a large body was sent; each such request has a limit of its own.
+    AfterLongBody,
 }
 
 #[derive(Debug)]
@@ -115,6 +125,20 @@ impl Line {
 
     /// A request to `url`, which still has to be sent. A guard has judged the URL, and judges the addresses when it is sent.
     pub(crate) fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Cause> {
+        self.prepare(method, url, Haste::Normal)
+    }
+
+    /// The same for a request with a large body: its answer may come late. It must be given a limit.
+    pub(crate) fn long_request(&self, method: Method, url: &Url) -> Result<RequestBuilder, Cause> {
+        self.prepare(method, url, Haste::AfterLongBody)
+    }
+
+    /// How long a request may take that sends or gets so many bytes.
+    pub(crate) fn long_limit(&self, bytes: u64) -> Duration {
+        self.timeout * LONGEST_REQUEST + Duration::from_secs(bytes / SLOWEST_STREAM)
+    }
+
+    fn prepare(&self, method: Method, url: &Url, haste: Haste) -> Result<RequestBuilder, Cause> {
         let trust = match url.scheme() {
             "https" if self.places.is_insecure(&authority(url)) => Trust::DangerAnybody,
             "https" => Trust::Authorities,
@@ -127,7 +151,7 @@ impl Line {
         };
         let gate = self.gate(url, way)?;
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.built.get(&(trust, way, gate)) {
+        if let Some(client) = clients.built.get(&(trust, way, haste, gate)) {
             return Ok(client.request(method, url.clone()));
         }
         let config = match clients.trusts.get(&trust) {
@@ -153,8 +177,12 @@ impl Line {
             .connect_timeout(self.timeout / 3)
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MOST_IDLE)
-            .read_timeout(self.timeout)
             .timeout(self.timeout * LONGEST_REQUEST);
+        let builder = match haste {
+            Haste::Normal => builder.read_timeout(self.timeout),
+            // It would count from the start of the request.
+            Haste::AfterLongBody => builder,
+        };
         let builder = match way {
             Way::Direct => builder.no_proxy(),
             Way::PerhapsProxy => builder,
@@ -164,7 +192,9 @@ impl Line {
             _ => builder,
         };
         let client = builder.build().map_err(Cause::Client)?;
-        clients.built.insert((trust, way, gate), client.clone());
+        clients
+            .built
+            .insert((trust, way, haste, gate), client.clone());
         Ok(client.request(method, url.clone()))
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!  store ─▶ registry ─▶ exchange ─┬▶ auth ─▶ token, challenge   (401: who are we?)
 //!             (one call each)     ├▶ retry                      (5xx: when again?)
+//!                                 ├▶ body                       (what is sent, also what does not fit into memory)
 //!                                 └▶ http ─▶ guard, tls         (one request: may it go there?)
 //! ```
 //!
@@ -11,7 +12,9 @@
 //! No Kubernetes and no private key: credentials come in as data.
 
 mod auth;
+mod body;
 mod challenge;
+pub mod copy;
 mod detail;
 mod error;
 mod exchange;
@@ -24,6 +27,8 @@ mod retry;
 pub mod store;
 pub mod tls;
 mod token;
+mod upload;
 
+pub use body::FileBlob;
 pub use guard::Guard;
 pub use registry::{Options, Registry};

@@ -15,13 +15,15 @@ use tekseal_core::{Digest, Repository};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::auth::Keyring;
+use crate::body::Content;
 pub use crate::error::{Blame, Cause, Detail, Error};
-use crate::exchange::{Answer, Call, Exchange, Target, upload_location};
+use crate::exchange::{Answer, Call, Exchange, Target};
 use crate::http::Line;
 pub use crate::options::{Access, Notice, Options};
 use crate::referrers;
 use crate::retry::Patience;
 use crate::tls::Files;
+pub use crate::upload::Upload;
 
 /// Manifests and lists of referrers may have at most so many bytes, which the specification wants registries to take.
 pub(crate) const MANIFEST_LIMIT: u64 = 4 << 20;
@@ -34,7 +36,7 @@ const CONTENT_DIGEST: &str = "docker-content-digest";
 /// Registries over one connection pool. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    exchange: Arc<Exchange>,
+    pub(crate) exchange: Arc<Exchange>,
     /// Leave to have a large manifest in work.
     large: Arc<Semaphore>,
     /// Leave to read a manifest only to know its digest.
@@ -73,12 +75,6 @@ pub struct Head {
     pub media_type: String,
     /// Content length the registry gave.
     pub size: u64,
-}
-
-/// An upload that was started and waits for its bytes.
-#[derive(Debug)]
-pub struct Upload {
-    location: Url,
 }
 
 impl std::fmt::Display for Reference<'_> {
@@ -218,34 +214,6 @@ impl Registry {
     #[must_use]
     pub fn retry_for(&self) -> Duration {
         self.exchange.retry_for
-    }
-
-    /// Starts the upload of a blob, which may be decided later.
-    pub async fn start_upload(&self, repository: &Repository) -> Result<Upload, Error> {
-        let mut patience = self.exchange.patience();
-        self.open(repository, &mut patience)
-            .await
-            .map_err(|cause| Error::StartUpload {
-                repository: repository.clone(),
-                source: Box::new(cause),
-            })
-    }
-
-    /// Sends the bytes of a started upload. If that was lost, another one is started.
-    pub async fn finish_upload(
-        &self,
-        repository: &Repository,
-        upload: Upload,
-        digest: &Digest,
-        bytes: impl Into<Bytes>,
-    ) -> Result<(), Error> {
-        self.fill(repository, upload, digest, bytes.into())
-            .await
-            .map_err(|cause| Error::PutBlob {
-                repository: repository.clone(),
-                digest: digest.clone(),
-                source: Box::new(cause),
-            })
     }
 
     /// Whether the repository has the blob.
@@ -396,7 +364,8 @@ impl Registry {
     ) -> Result<(), Error> {
         let written = async {
             let mut call = manifest_call(Method::PUT, repository, reference)?;
-            call.content = Some((media_type.to_owned(), bytes.clone()));
+            let content = Content::Held(bytes.clone());
+            call.content = Some((media_type.to_owned(), content));
             let answer = self
                 .exchange
                 .persist(repository, &call, &mut patience)
@@ -412,68 +381,6 @@ impl Registry {
             source: Box::new(cause),
         })
     }
-
-    async fn open(
-        &self,
-        repository: &Repository,
-        patience: &mut Patience,
-    ) -> Result<Upload, Cause> {
-        let call = Call::new(
-            Method::POST,
-            Target::Path(path(repository, "blobs/uploads/")?),
-        );
-        let answer = self.exchange.persist(repository, &call, patience).await?;
-        Ok(Upload {
-            location: upload_location(&answer.headers, &answer.url)?,
-        })
-    }
-
-    async fn fill(
-        &self,
-        repository: &Repository,
-        upload: Upload,
-        digest: &Digest,
-        bytes: Bytes,
-    ) -> Result<(), Cause> {
-        let mut patience = self.exchange.patience();
-        let mut upload = upload;
-        loop {
-            let mut url = upload.location;
-            url.query_pairs_mut().append_pair("digest", digest.as_str());
-            let mut call = Call::new(Method::PUT, Target::Url(url));
-            call.content = Some(("application/octet-stream".to_owned(), bytes.clone()));
-            match self.exchange.attempt(repository, &call).await {
-                Ok(answer) if answer.status != 202 => return Ok(()),
-                Ok(answer) => {
-                    // More bytes are expected, but there are none: this is another protocol.
-                    return Err(Cause::Location {
-                        url: crate::error::shown(&answer.url),
-                    });
-                }
-                Err(cause) if is_lost(&cause) => patience.wait_for(cause).await?,
-                Err(cause) => patience.wait(cause).await?,
-            }
-            upload = self.open(repository, &mut patience).await?;
-        }
-    }
-}
-
-/// Whether a PUT failed for what happened to its upload, not to its content: the session is gone, or several clients
-/// sent the same blob at the same time and one moved the other's bytes away.
-fn is_lost(cause: &Cause) -> bool {
-    let session = matches!(
-        cause,
-        Cause::Absent { .. } | Cause::Status { status: 416, .. }
-    );
-    let codes = [
-        "DIGEST_INVALID",
-        "BLOB_UPLOAD_INVALID",
-        "BLOB_UPLOAD_UNKNOWN",
-    ];
-    session
-        || cause
-            .detail()
-            .is_some_and(|detail| codes.iter().any(|code| detail.has_code(code)))
 }
 
 fn manifest_call(
@@ -495,7 +402,7 @@ fn manifest_call(
 }
 
 /// The path of something in a repository. Steps out of it are refused: credentials are chosen by the path.
-fn path(repository: &Repository, rest: &str) -> Result<String, Cause> {
+pub(crate) fn path(repository: &Repository, rest: &str) -> Result<String, Cause> {
     if repository
         .path()
         .split('/')

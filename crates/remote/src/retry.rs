@@ -31,6 +31,11 @@ impl Patience {
         }
     }
 
+    /// Has so much more time.
+    pub(crate) fn extend(&mut self, by: Duration) {
+        self.deadline += by;
+    }
+
     /// Waits if `cause` may pass by itself and there is time left; hands `cause` back otherwise.
     pub(crate) async fn wait(&mut self, cause: Cause) -> Result<(), Cause> {
         if !cause.may_pass() {

@@ -5,9 +5,10 @@
 //! by other code than the one that made it.
 
 use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p256::ecdsa::{DerSignature, SigningKey};
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
-use tekseal_core::{Envelope, Payload, PayloadKind, Signed};
+use tekseal_core::{Digest, Envelope, Payload, PayloadKind, Signed};
 use zeroize::Zeroizing;
 
 use crate::cosign_key;
@@ -169,12 +170,32 @@ impl Signer {
             .map_err(|_| FaultySignature)?;
         Ok(signature)
     }
+
+    /// The DER signature over a message with this SHA-256, for messages that are too large for memory: the same as [`sign`](Self::sign) gives.
+    ///
+    /// It is verified like every other, but by the crate that made it: the other one takes whole messages only.
+    pub fn sign_digest(&self, message: &Digest) -> Result<Vec<u8>, FaultySignature> {
+        let digest = message.to_bytes();
+        let made = self.key.sign_prehash(&digest);
+        let signature: DerSignature = made.map_err(|_| FaultySignature)?;
+        self.key
+            .verifying_key()
+            .verify_prehash(&digest, &signature)
+            .map_err(|_| FaultySignature)?;
+        Ok(signature.as_bytes().to_vec())
+    }
+
+    /// How envelopes name this key: see [`PublicKey::fingerprint`].
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use tekseal_core::digest::hex;
-    use tekseal_core::{Digest, DigestRef, Repository};
+    use tekseal_core::{DigestRef, Repository};
 
     use super::*;
 
@@ -191,6 +212,17 @@ mod tests {
             Ok(())
         })
         .unwrap_or_else(|e| panic!("a good scalar: {e}"))
+    }
+
+    #[test]
+    fn a_message_and_its_digest_have_the_same_signature() {
+        for message in [&b"sample"[..], b"", &[7; 100_000]] {
+            let signer = rfc6979();
+            assert_eq!(
+                signer.sign_digest(&Digest::of(message)),
+                signer.sign(message)
+            );
+        }
     }
 
     fn password(text: &str) -> impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Error> {

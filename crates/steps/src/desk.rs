@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, git_clone, keygen, provenance, resign, sign, tree,
-    upload, verify, wait,
+    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, provenance, resign,
+    sign, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -24,14 +24,16 @@ enum Tool {
     GitClone(Box<git_clone::Args>),
     /// Build and push an image with buildah, and write the type-hint results
     BuildahPush(Box<buildah_push::Args>),
+    /// Compose an index of images for several platforms, and write the type-hint results
+    ImageIndex(Box<image_index::Args>),
     /// Make the payloads to sign from a completed TaskRun or PipelineRun
     Provenance(provenance::Args),
     /// Sign the payloads of a folder
     Sign(sign::Args),
     /// Store the signed payloads of a folder beside their images
     Upload(upload::Args),
-    /// Make, sign and store in one process
-    Attest(attest::Args),
+    /// Make, sign and store in one process, or attest a predicate that another tool made
+    Attest(Box<attest::Args>),
     /// Verify the signature and the attestations of images
     Verify(verify::Args),
     /// Wait until runs or images are signed, and verify them
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
             crate::run_async("tekseal-buildah-push", buildah_push::run(&args))
         }
         Tool::GitClone(args) => crate::run_async("tekseal-git-clone", git_clone::run(&args)),
+        Tool::ImageIndex(args) => crate::run_async("tekseal-image-index", image_index::run(&args)),
         Tool::Provenance(args) => crate::run("tekseal-provenance", || provenance::run(&args)),
         Tool::Sign(args) => crate::run("tekseal-sign", || sign::run(&args)),
         Tool::Upload(args) => crate::run("tekseal-upload", || upload::run(&args)),

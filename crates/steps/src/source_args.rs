@@ -89,10 +89,21 @@ impl SourceArgs {
     /// The payloads of the run: provenance in each format, then a simple-signing document for each image. Of several runs, those that a
     /// task with a `matrix` made, of one after the other: all of them, or none.
     pub(crate) fn payloads(&self, cluster: &ClusterArgs) -> Result<Vec<Payload>, Failure> {
-        let flags = self.context.flags()?;
-        let config = self.context.config()?;
+        self.context.payloads(&self.run, cluster)
+    }
+}
+
+impl ContextArgs {
+    /// The payloads of a run, or of several: see [`SourceArgs::payloads`].
+    pub(crate) fn payloads(
+        &self,
+        run: &Path,
+        cluster: &ClusterArgs,
+    ) -> Result<Vec<Payload>, Failure> {
+        let flags = self.flags()?;
+        let config = self.config()?;
         let mut payloads = Vec::new();
-        for (source, documents) in self.read(cluster)? {
+        for (source, documents) in self.read_all(run, cluster)? {
             let run = flags
                 .completed(&documents)
                 .map_err(|e| refused(e, &source))?;
@@ -107,15 +118,19 @@ impl SourceArgs {
         Ok(payloads)
     }
 
-    fn read(&self, cluster: &ClusterArgs) -> Result<Vec<(RunSource, Documents)>, Failure> {
-        match Wanted::parse(&self.run)? {
+    fn read_all(
+        &self,
+        run: &Path,
+        cluster: &ClusterArgs,
+    ) -> Result<Vec<(RunSource, Documents)>, Failure> {
+        match Wanted::parse(run)? {
             Wanted::File(path) => {
-                let documents = self.context.read(&path)?;
+                let documents = self.read(&path)?;
                 Ok(vec![(RunSource::File(path), documents)])
             }
             Wanted::Cluster(named) => crate::block_on(async {
                 let cluster = cluster.connect().await?;
-                let read = self.context.all_of_cluster(&cluster, &named).await?;
+                let read = self.all_of_cluster(&cluster, &named).await?;
                 Ok(read
                     .into_iter()
                     .map(|(run, documents)| (RunSource::Cluster(run), documents))
@@ -123,9 +138,7 @@ impl SourceArgs {
             }),
         }
     }
-}
 
-impl ContextArgs {
     /// Paths of the children's documents.
     fn children(&self) -> impl Iterator<Item = &Path> {
         given(&self.children).map(Path::new)

@@ -8,12 +8,14 @@
 //!  &str ─────── write_string ──┐
 //!  f64, i64 ─── write_f64 ─────┤
 //!  raw JSON ─── write_raw ─────┼─▶ the bytes of encoding/json or protojson
-//!  raw JSON ─── write_struct ──┘   (write_struct: sorted keys, numbers as floats)
+//!  raw JSON ─── write_struct ──┤   (write_struct: sorted keys, numbers as floats)
+//!  a reader ─── stream ────────┘   (the same of any size, for encoding/json)
 //! ```
 
 mod number;
 mod protobuf_struct;
 mod raw;
+pub mod stream;
 mod string;
 mod writer;
 
@@ -27,6 +29,7 @@ pub use number::write_f64;
 pub(crate) use number::write_i64_as_f64;
 pub use protobuf_struct::{Error, write_struct};
 pub use raw::write_raw;
+use string::write_escaped;
 pub use string::{Escape, write_string};
 pub(crate) use writer::{Elements, Members, Writer};
 

@@ -11,13 +11,19 @@ pub enum Escape {
 
 /// A JSON string with its quotes.
 pub fn write_string(out: &mut Vec<u8>, text: &str, escape: Escape) {
+    out.reserve(text.len() + 2);
+    out.push(b'"');
+    write_escaped(out, text, escape);
+    out.push(b'"');
+}
+
+/// What stands between the quotes of a JSON string: a text, or a piece of one.
+pub(super) fn write_escaped(out: &mut Vec<u8>, text: &str, escape: Escape) {
     let special = match escape {
         Escape::Go => &GO,
         Escape::Proto => &PROTO,
     };
     let bytes = text.as_bytes();
-    out.reserve(bytes.len() + 2);
-    out.push(b'"');
     let mut plain = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         if !special[usize::from(byte)] {
@@ -27,7 +33,6 @@ pub fn write_string(out: &mut Vec<u8>, text: &str, escape: Escape) {
         plain = if width == 0 { plain } else { at + width };
     }
     out.extend_from_slice(&bytes[plain..]);
-    out.push(b'"');
 }
 
 /// The text from `plain` on and the escape of the character at `at`; how many bytes that character has.

@@ -40,6 +40,7 @@
 //! one HEAD: three latencies, the settling time and one latency.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -48,10 +49,12 @@ use tokio::sync::SemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use crate::Registry;
+use crate::body::Content;
 use crate::registry::{self, Cause, MANIFEST_LIMIT, Manifest, Reference, Upload};
 
 use super::concurrent::concurrently;
 use super::error::Error;
+use super::item::{Item, SignedFile};
 use super::manifest::{Encoded, ImageManifest};
 use super::merge::{Merged, Merger, Same};
 use super::pace::{Pace, jitter};
@@ -96,9 +99,25 @@ pub async fn append_early(
     new: &[Signed],
     same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
 ) -> Result<(Stored, Option<Duration>), Error> {
-    let mut writer = Writer::new(registry, image, tag, new, same)?;
+    let mut writer = Writer::new(registry, image, tag, held(new), same)?;
     writer.settles_later = true;
     writer.run().await
+}
+
+/// [`append`] of one attestation that is not in memory. Only an equal one that is there makes it superfluous.
+///
+/// # Errors
+/// As [`append`].
+pub async fn append_file(
+    registry: &Registry,
+    image: &DigestRef,
+    new: SignedFile,
+) -> Result<Stored, Error> {
+    let (tag, new) = (cosign::Tag::Attestations, [Item::File(new)].into());
+    let same = |_: &Signed, _: &Signed| false;
+    let writer = Writer::new(registry, image, tag, new, &same)?;
+    let (stored, _) = writer.run().await?;
+    Ok(stored)
 }
 
 /// [`append`] with another time to contend with other writers.
@@ -113,10 +132,14 @@ pub async fn append_within(
     same: &(dyn Fn(&Signed, &Signed) -> bool + Sync),
     patience: Duration,
 ) -> Result<Stored, Error> {
-    let mut writer = Writer::new(registry, image, tag, new, same)?;
+    let mut writer = Writer::new(registry, image, tag, held(new), same)?;
     writer.patience = patience;
     let (stored, _) = writer.run().await?;
     Ok(stored)
+}
+
+fn held(new: &[Signed]) -> Arc<[Item]> {
+    new.iter().cloned().map(Item::Held).collect()
 }
 
 /// How often blobs are uploaded again that a registry denies having. After that it is somebody else's layer that is gone.
@@ -126,7 +149,7 @@ const MOST_LOST: u32 = 6;
 struct Writer<'a> {
     registry: &'a Registry,
     image: &'a DigestRef,
-    new: &'a [Signed],
+    new: Arc<[Item]>,
     tag: String,
     place: String,
     merger: Merger<'a>,
@@ -171,15 +194,6 @@ struct Contention {
     unclear_since: Option<Instant>,
 }
 
-/// The content of a layer, as it is sent without being copied.
-struct Layer(Signed);
-
-impl AsRef<[u8]> for Layer {
-    fn as_ref(&self) -> &[u8] {
-        self.0.layer()
-    }
-}
-
 /// What was under the tag at one time.
 struct Look {
     manifest: ImageManifest,
@@ -193,7 +207,7 @@ impl<'a> Writer<'a> {
         registry: &'a Registry,
         image: &'a DigestRef,
         tag: cosign::Tag,
-        new: &'a [Signed],
+        new: Arc<[Item]>,
         same: &'a Same<'a>,
     ) -> Result<Self, Error> {
         let place = place(image, tag);
@@ -207,10 +221,9 @@ impl<'a> Writer<'a> {
         Ok(Self {
             registry,
             image,
-            new,
             tag: tag.of(&image.digest),
             place,
-            merger: Merger::new(registry, &image.repository, new, same),
+            merger: Merger::new(registry, &image.repository, Arc::clone(&new), same),
             pace: Pace::default(),
             started: Instant::now(),
             patience: PATIENCE,
@@ -218,6 +231,7 @@ impl<'a> Writer<'a> {
             uploads: Uploads::default(),
             contention: Contention::default(),
             written: vec![false; new.len()],
+            new,
             room: Room::default(),
         })
     }
@@ -261,7 +275,7 @@ impl<'a> Writer<'a> {
 
     /// Reads the tag and starts the uploads that will probably be needed, all at once.
     async fn first_look(&mut self) -> Result<Look, Error> {
-        let mut blobs: Vec<Digest> = self.new.iter().map(Signed::layer_digest).collect();
+        let mut blobs: Vec<Digest> = self.new.iter().map(Item::digest).collect();
         blobs.sort();
         blobs.dedup();
         let (registry, repository) = (self.registry, &self.image.repository);
@@ -322,22 +336,23 @@ impl<'a> Writer<'a> {
 
     /// Uploads what the next manifest names and the repository does not have yet.
     async fn upload(&mut self, merged: &Merged, next: &Encoded, look: &Look) -> Result<(), Error> {
-        let config = Bytes::copy_from_slice(&next.config);
+        let began = Instant::now();
+        let config = Content::Held(Bytes::copy_from_slice(&next.config));
         let mut blobs = HashMap::from([(next.config_digest.clone(), config)]);
         for &at in &merged.missing {
-            let digest = self.new[at].layer_digest();
+            let digest = self.new[at].digest();
             let is_named = || {
                 let mut layers = look.manifest.layers().iter();
                 layers.any(|layer| layer.digest() == digest.as_str())
             };
             if self.uploads.lost > 0 || !is_named() {
-                let layer = Layer(self.new[at].clone());
-                blobs.insert(digest, Bytes::from_owner(layer));
+                blobs.insert(digest, self.new[at].content());
             }
         }
         blobs.retain(|digest, _| !self.uploads.done.contains(digest));
         let (registry, repository) = (self.registry, &self.image.repository);
-        let transfers = blobs.iter().map(|(digest, bytes)| {
+        let is_streamed = blobs.values().any(Content::is_streamed);
+        let transfers = blobs.iter().map(|(digest, content)| {
             let started = self.uploads.started.pop();
             async move {
                 let upload = match started {
@@ -345,7 +360,7 @@ impl<'a> Writer<'a> {
                     None => registry.start_upload(repository).await?,
                 };
                 let (finished, trip) =
-                    timed(registry.finish_upload(repository, upload, digest, bytes.clone())).await;
+                    timed(registry.send(repository, upload, digest, content.clone())).await;
                 finished.map(|()| trip)
             }
         });
@@ -354,6 +369,10 @@ impl<'a> Writer<'a> {
             self.pace.saw(transfer?);
         }
         self.uploads.done.extend(blobs.into_keys());
+        if is_streamed {
+            // Nobody is in the way of an upload that takes minutes.
+            self.patience += began.elapsed();
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use tekseal_core::{Digest, Signed, cosign, gojson};
 
+use super::item::Item;
 use crate::registry::Manifest;
 
 /// Media type of an OCI image manifest.
@@ -345,11 +346,15 @@ impl Layer {
     /// The layer that holds `signed`.
     #[must_use]
     pub fn of(signed: &Signed) -> Self {
+        Self::of_item(&Item::Held(signed.clone()))
+    }
+
+    pub(super) fn of_item(item: &Item) -> Self {
         let said = Descriptor {
-            media_type: signed.media_type().to_owned(),
-            size: signed.layer().len() as u64,
-            digest: signed.layer_digest().to_string(),
-            annotations: signed.annotations().clone(),
+            media_type: item.media_type().to_owned(),
+            size: item.size(),
+            digest: item.digest().to_string(),
+            annotations: item.annotations().clone(),
         };
         let text = String::from_utf8(gojson::to_vec(&said)).expect("JSON is UTF-8");
         let verbatim = RawValue::from_string(text).expect("this was just written as JSON");

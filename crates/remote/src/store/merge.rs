@@ -4,6 +4,8 @@
 //! are the same (same signer over the same payload, with a randomised signature), and if it also carries every proof that the
 //! item carries: a log entry or time stamp that comes later is worth a second layer.
 
+use std::sync::Arc;
+
 use tekseal_core::{Digest, Repository, Signed, cosign};
 
 use crate::Registry;
@@ -11,6 +13,7 @@ use crate::registry::{self, Blame};
 
 use super::concurrent::concurrently;
 use super::error::Error;
+use super::item::Item;
 use super::manifest::{self, Encoded, ImageManifest, Layer};
 
 /// Envelopes of one payload differ by their signatures and key ids only.
@@ -29,7 +32,7 @@ pub(super) type Same<'a> = dyn Fn(&Signed, &Signed) -> bool + Sync + 'a;
 pub(super) struct Merger<'a> {
     registry: &'a Registry,
     repository: &'a Repository,
-    new: &'a [Signed],
+    new: Arc<[Item]>,
     layers: Vec<Layer>,
     same: &'a Same<'a>,
     /// What the contents of candidates have told. The contents are not kept: a registry decides how many there are.
@@ -73,10 +76,10 @@ impl<'a> Merger<'a> {
     pub(super) fn new(
         registry: &'a Registry,
         repository: &'a Repository,
-        new: &'a [Signed],
+        new: Arc<[Item]>,
         same: &'a Same<'a>,
     ) -> Self {
-        let layers = new.iter().map(Layer::of).collect();
+        let layers = new.iter().map(Layer::of_item).collect();
         Self {
             registry,
             repository,
@@ -137,10 +140,14 @@ impl<'a> Merger<'a> {
         if existing.digest() == own.digest() && existing.signature() == own.signature() {
             return true;
         }
+        // What is too large for memory is compared by its digest alone.
+        let Some(new) = self.new[at].held() else {
+            return false;
+        };
         if existing.digest() == own.digest() {
-            return self.judge(existing, self.new[at].layer(), at);
+            return self.judge(existing, new.layer(), at);
         }
-        if !is_candidate(existing, own) {
+        if !self.is_candidate(existing, at) {
             return false;
         }
         match self.own_content(existing) {
@@ -153,21 +160,29 @@ impl<'a> Merger<'a> {
         }
     }
 
-    /// Whether the layer with this content stands for item `at`.
+    /// Whether only the content of `existing` can tell that it stands for item `at`, and may be asked: not beside what is not in memory.
+    fn is_candidate(&self, existing: &Layer, at: usize) -> bool {
+        self.new[at].held().is_some() && is_candidate(existing, &self.layers[at])
+    }
+
+    /// Whether the layer with this content stands for item `at`, which is in memory.
     fn judge(&self, existing: &Layer, content: &[u8], at: usize) -> bool {
+        let Some(new) = self.new[at].held() else {
+            return false;
+        };
         let existing = Signed::fetched(
             existing.media_type().to_owned(),
             content.to_vec(),
             existing.annotations().clone(),
         );
-        (self.same)(&existing, &self.new[at])
+        (self.same)(&existing, new)
     }
 
-    /// The content of a layer that is one of ours.
+    /// The content of a layer that is one of ours, and in memory.
     fn own_content(&self, layer: &Layer) -> Option<&[u8]> {
-        let mut own = self.layers.iter();
-        let at = own.position(|own| own.digest() == layer.digest())?;
-        Some(self.new[at].layer())
+        let mut own = self.layers.iter().zip(self.new.iter());
+        own.find_map(|(own, new)| new.held().filter(|_| own.digest() == layer.digest()))
+            .map(Signed::layer)
     }
 
     /// Reads the layers about which only their content can tell, and judges them. One that is gone or broken stands for nothing.
@@ -208,7 +223,7 @@ impl<'a> Merger<'a> {
             let Ok(digest) = layer.digest().parse::<Digest>() else {
                 continue;
             };
-            let is_asked = self.layers.iter().any(|own| is_candidate(layer, own));
+            let is_asked = (0..self.new.len()).any(|at| self.is_candidate(layer, at));
             let is_known = || {
                 let mut verdicts = self.verdicts.iter();
                 verdicts.any(|verdict| verdict.layer.identity() == layer.identity())
@@ -234,7 +249,7 @@ impl<'a> Merger<'a> {
     fn learn(&mut self, candidate: Candidate, content: Option<&[u8]>) {
         for layer in candidate.layers {
             for at in 0..self.new.len() {
-                let is_same = is_candidate(&layer, &self.layers[at])
+                let is_same = self.is_candidate(&layer, at)
                     && content.is_some_and(|content| self.judge(&layer, content, at));
                 self.verdicts.push(Verdict {
                     layer: layer.clone(),

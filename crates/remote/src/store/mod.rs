@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌ append ─▶ merge ─▶ manifest        what is there + what is new = what is written
-//!  [Signed] ─┤    └────▶ pace                     when to look again, how long to wait
+//!  [Signed] ─┤  item, └▶ pace                     when to look again, how long to wait
 //!            │                   ┌──────────────▶ Stored { tag, manifest_digest, outcomes }
 //!            └ fetch ◀─ manifest ┴ tree ────────▶ Tree
 //! ```
@@ -15,14 +15,16 @@ mod append;
 mod concurrent;
 mod error;
 pub mod fetch;
+mod item;
 pub mod manifest;
 mod merge;
 mod pace;
 pub mod tree;
 
-pub use append::{append, append_early, append_within};
+pub use append::{append, append_early, append_file, append_within};
 pub use error::Error;
 pub use fetch::{Fetched, LayerError, Layers, attestations, signatures};
+pub use item::SignedFile;
 pub use tree::{Tree, tree};
 
 /// What a registry was seen to hold in the end.

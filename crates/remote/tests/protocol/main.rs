@@ -1,6 +1,7 @@
 //! What the registry client asks and how it takes the answers, against a scripted server on loopback.
 
 mod authentication;
+mod copying;
 mod guard;
 mod patience;
 mod reading;

@@ -1,17 +1,11 @@
 //! The command line of `tekseal-buildah-push`: a flag and an environment variable for each parameter of the Task.
 //!
 //! Tekton substitutes every parameter, also those that nobody gave, so an empty text means the same as an absent one everywhere here.
-//! Lists come in three ways: `--build-arg X` adds one element; `--build-args A B ';'` takes all words up to one that is `;`, whatever
-//! they begin with, which is what `$(params.BUILD_ARGS[*])` needs; the environment variable holds a JSON array of strings, or one
-//! element a line. Empty elements are left out, everything else stays as it was given.
-
-use std::ffi::OsStr;
-
-use clap::builder::TypedValueParser;
-use clap::error::ErrorKind;
-use clap::parser::ValueSource;
+//! How lists are given is said in [`crate::lists`].
 
 use crate::install::InstallArgs;
+pub(super) use crate::lists::list;
+use crate::lists::{Items, ListParser};
 use crate::registry_args::RegistryArgs;
 use crate::results::ResultsArgs;
 
@@ -172,64 +166,6 @@ pub struct Args {
     pub(super) install: InstallArgs,
 }
 
-/// What one word of a list option, or its whole environment variable, holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Items(Vec<String>);
-
-/// All elements that are not empty, in order.
-pub(super) fn list(items: &[Items], single: &[String]) -> Vec<String> {
-    items
-        .iter()
-        .flat_map(|items| &items.0)
-        .chain(single)
-        .filter(|item| !item.is_empty())
-        .cloned()
-        .collect()
-}
-
-/// Reads a word of the command line as it is, and an environment variable as a list.
-#[derive(Clone, Debug)]
-struct ListParser;
-
-impl TypedValueParser for ListParser {
-    type Value = Items;
-
-    fn parse_ref(
-        &self,
-        cmd: &clap::Command,
-        arg: Option<&clap::Arg>,
-        value: &OsStr,
-    ) -> Result<Items, clap::Error> {
-        self.parse_ref_(cmd, arg, value, ValueSource::CommandLine)
-    }
-
-    fn parse_ref_(
-        &self,
-        cmd: &clap::Command,
-        arg: Option<&clap::Arg>,
-        value: &OsStr,
-        source: ValueSource,
-    ) -> Result<Items, clap::Error> {
-        let refuse = |reason: &str| {
-            let name = arg.map_or_else(|| "a list".to_owned(), ToString::to_string);
-            clap::Error::raw(ErrorKind::ValueValidation, format!("{name}: {reason}\n"))
-                .with_cmd(cmd)
-        };
-        let text = value
-            .to_str()
-            .ok_or_else(|| refuse("the value is not UTF-8"))?;
-        if source != ValueSource::EnvVariable {
-            return Ok(Items(vec![text.to_owned()]));
-        }
-        if text.trim_start().starts_with('[') {
-            return serde_json::from_str(text).map(Items).map_err(|_| {
-                refuse("the environment variable begins with '[' but is no JSON array of strings")
-            });
-        }
-        Ok(Items(text.lines().map(str::to_owned).collect()))
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use clap::{CommandFactory as _, FromArgMatches as _, Parser};
@@ -247,15 +183,6 @@ pub(super) mod tests {
         let command = Cli::command().mut_args(|arg| arg.env(None::<&str>));
         let words = std::iter::once("tekseal-buildah-push").chain(words.iter().copied());
         Cli::from_arg_matches(&command.try_get_matches_from(words)?).map(|cli| cli.args)
-    }
-
-    fn from_environment(text: &str) -> Result<Items, clap::Error> {
-        ListParser.parse_ref_(
-            &Cli::command(),
-            None,
-            OsStr::new(text),
-            ValueSource::EnvVariable,
-        )
     }
 
     #[test]
@@ -291,19 +218,6 @@ pub(super) mod tests {
         assert_eq!(list(&args.labels, &args.label), ["--odd=1", "b=2"]);
         let args = parse(&["--labels", "a=1", ";", "--label", "b=2"]).expect("well formed");
         assert_eq!(list(&args.labels, &args.label), ["a=1", "b=2"]);
-    }
-
-    #[test]
-    fn a_list_in_the_environment_is_json_or_lines() {
-        let read = |text| from_environment(text).map(|items| list(&[items], &[]));
-        assert_eq!(read("A=1\n\nB=x y\r\n").expect("lines"), ["A=1", "B=x y"]);
-        assert_eq!(
-            read(r#"["A=1\n2", "", "B=\"q\""]"#).expect("JSON"),
-            ["A=1\n2", "B=\"q\""]
-        );
-        assert!(read("").expect("nothing").is_empty());
-        assert!(read("[1]").is_err());
-        assert!(read("[not json").is_err());
     }
 
     #[test]

@@ -15,7 +15,6 @@ mod build;
 mod complaint;
 mod containerfile;
 mod extra_args;
-mod image;
 mod push;
 mod record;
 mod sbom;
@@ -32,6 +31,7 @@ use serde_json::json;
 use tekseal_core::Digest;
 use tekseal_core::hints::{ARTIFACT_OUTPUTS, IMAGE_DIGEST, IMAGE_URL, IMAGES};
 
+use crate::image_results::{self, IMAGE_REF};
 use crate::registry_args::Access;
 use crate::results::Results;
 use crate::{Failure, install, log};
@@ -44,9 +44,6 @@ use tls::Tls;
 use tool::Tool;
 
 pub use args::Args;
-
-/// Result with the image by digest, without tag.
-const IMAGE_REF: &str = "IMAGE_REF";
 
 /// Builds, pushes and writes the results; or, with `--install`, only copies this program.
 ///
@@ -133,18 +130,7 @@ fn check_size(settings: &Settings) -> Result<(), Failure> {
 
 fn fill(results: &mut Results, settings: &Settings, pushed: &Pushed) {
     let image = &settings.image;
-    results.set(IMAGE_URL, &image.url);
-    results.set(IMAGE_DIGEST, pushed.digest.as_str());
-    results.set(IMAGE_REF, format!("{}@{}", image.name, pushed.digest));
-    // One image is named by the pair already; a reader of hints would find it twice.
-    let is_index = !pushed.children.is_empty();
-    let all = std::iter::once(&pushed.digest)
-        .chain(&pushed.children)
-        .filter(|_| is_index);
-    let all: Vec<_> = all
-        .map(|digest| format!("{}@{digest}", image.name))
-        .collect();
-    results.set(IMAGES, all.join(","));
+    image_results::fill(results, image, &pushed.digest, &pushed.children);
     if settings.artifact_outputs {
         let object = json!({"uri": image.repository.to_string(), "digest": pushed.digest, "isBuildArtifact": "true"});
         results.set(&format!("IMAGE_{ARTIFACT_OUTPUTS}"), object.to_string());

@@ -8,12 +8,12 @@ use anyhow::{Context as _, anyhow};
 use super::args::{self, Args};
 use super::containerfile;
 use super::extra_args::{self, Command};
-use super::image::Image;
 use super::sbom::Sbom;
 use super::source::Source;
 use super::tls::{Tls, Trust};
 use super::variables;
 use crate::parameters::{given, named, switch, wrong};
+use crate::target::Image;
 use crate::{Failure, files, log, registry_args};
 
 /// The parameters, checked.
@@ -130,7 +130,8 @@ impl Settings {
                 Command::Push,
                 given(&args.push_extra_args).unwrap_or_default(),
             )?,
-            additional_tags: tags(args, &image)?,
+            additional_tags: image
+                .more_tags(&args::list(&args.additional_tags, &args.additional_tag))?,
             platforms: platforms(args)?,
             source: given(&args.source_url)
                 .zip(given(&args.commit_sha))
@@ -298,29 +299,6 @@ pub(super) fn text(path: &Path, what: &str) -> Result<String, Failure> {
     String::from_utf8(bytes)
         .with_context(|| format!("{what} {} is not UTF-8", path.display()))
         .map_err(Failure::misuse)
-}
-
-fn tags(args: &Args, image: &Image) -> Result<Vec<String>, Failure> {
-    let mut tags: Vec<String> = Vec::new();
-    for tag in args::list(&args.additional_tags, &args.additional_tag) {
-        let tag = tag.trim();
-        let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        let good = tag.len() <= 128
-            && tag.bytes().next().is_some_and(is_word)
-            && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-');
-        if !good {
-            return Err(wrong(
-                "a tag in ADDITIONAL_TAGS",
-                tag,
-                "a plain tag: at most 128 of A-Z a-z 0-9 _ . -, not beginning with . or -",
-            ));
-        }
-        if image.tag.as_deref().unwrap_or("latest") != tag && !tags.iter().any(|known| known == tag)
-        {
-            tags.push(tag.to_owned());
-        }
-    }
-    Ok(tags)
 }
 
 fn platforms(args: &Args) -> Result<Platforms, Failure> {

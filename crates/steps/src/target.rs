@@ -4,16 +4,17 @@ use anyhow::anyhow;
 use tekseal_core::{ImageRef, Repository};
 
 use crate::Failure;
+use crate::parameters::wrong;
 
 /// Where the image goes.
 #[derive(Clone, Debug)]
-pub(super) struct Image {
+pub(crate) struct Image {
     /// As given, tag included: the result `IMAGE_URL`.
-    pub(super) url: String,
+    pub(crate) url: String,
     /// As given, without tag.
-    pub(super) name: String,
-    pub(super) repository: Repository,
-    pub(super) tag: Option<String>,
+    pub(crate) name: String,
+    pub(crate) repository: Repository,
+    pub(crate) tag: Option<String>,
 }
 
 impl Image {
@@ -21,7 +22,7 @@ impl Image {
     ///
     /// # Errors
     /// Exit 2 if it is absent, has a digest or white space in it, or is no reference to an image.
-    pub(super) fn parse(given: &str) -> Result<Self, Failure> {
+    pub(crate) fn parse(given: &str) -> Result<Self, Failure> {
         let url = given.trim();
         if url.is_empty() {
             return Err(Failure::misuse(anyhow!("IMAGE is missing"))
@@ -68,5 +69,33 @@ impl Image {
             repository: parsed.repository,
             tag: parsed.tag,
         })
+    }
+
+    /// More tags for the same image, each once, without the one that it has.
+    ///
+    /// # Errors
+    /// Exit 2 for what is no tag.
+    pub(crate) fn more_tags(&self, given: &[String]) -> Result<Vec<String>, Failure> {
+        let mut tags: Vec<String> = Vec::new();
+        for tag in given {
+            let tag = tag.trim();
+            let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+            let good = tag.len() <= 128
+                && tag.bytes().next().is_some_and(is_word)
+                && tag.bytes().all(|b| is_word(b) || b == b'.' || b == b'-');
+            if !good {
+                return Err(wrong(
+                    "a tag in ADDITIONAL_TAGS",
+                    tag,
+                    "a plain tag: at most 128 of A-Z a-z 0-9 _ . -, not beginning with . or -",
+                ));
+            }
+            if self.tag.as_deref().unwrap_or("latest") != tag
+                && !tags.iter().any(|known| known == tag)
+            {
+                tags.push(tag.to_owned());
+            }
+        }
+        Ok(tags)
     }
 }

@@ -1,0 +1,102 @@
+//! `tekseal-attest`: format, sign and store in one process, for a step that wants all of it; or attest what another tool made.
+//!
+//! ```text
+//!   --run RUN            ─▶ payloads of the run ────┐
+//!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ store
+//! ```
+
+mod predicate;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use tekseal_attest::{Item, Stored};
+use tekseal_core::Payload;
+use tekseal_remote::Registry;
+use tekseal_signing::Signer;
+
+use crate::Failure;
+use crate::cluster_args::ClusterArgs;
+use crate::key_args::SigningKeyArgs;
+use crate::log;
+use crate::registry_args::{Access, RegistryArgs};
+use crate::results::ResultsArgs;
+use crate::source_args::ContextArgs;
+use crate::upload;
+
+use predicate::PredicateArgs;
+
+/// Make the payloads of a completed run, or of a predicate that another tool made, sign them, and store them beside the images.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    predicate: PredicateArgs,
+    /// TaskRun or PipelineRun: a JSON document, - for stdin, or k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME with its
+    /// children, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the TaskRuns of one of its tasks
+    #[arg(
+        long,
+        env = "TEKSEAL_RUN",
+        value_name = "RUN",
+        required_unless_present = "predicate"
+    )]
+    run: Option<PathBuf>,
+    #[command(flatten)]
+    context: ContextArgs,
+    #[command(flatten)]
+    key: SigningKeyArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
+
+/// Nothing is stored unless everything was made and signed.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let results = args.results.open()?;
+    let stored = match &args.run {
+        Some(run) => attest_run(args, run)?,
+        None => predicate::run(args)?,
+    };
+    upload::something_stored(&stored)?;
+    upload::write_results(&stored, results)
+}
+
+/// What a run made, and how.
+fn attest_run(args: &Args, run: &Path) -> Result<Vec<Stored>, Failure> {
+    let payloads = args.context.payloads(run, &args.cluster)?;
+    if payloads.is_empty() {
+        return Err(Failure::no(anyhow!("nothing is to be signed"))
+            .hint("the configuration turns everything off; tekseal-explain says which key of it"));
+    }
+    let registry = args.registry.open(Access::PullPush)?;
+    let signer = args.key.open(&args.cluster)?;
+    crate::block_on(sign_and_store(&registry, signer, &payloads))
+}
+
+/// Signs what is in memory, and stores it beside every image that it speaks of. What was stored is said.
+async fn sign_and_store(
+    registry: &Registry,
+    signer: Signer,
+    payloads: &[Payload],
+) -> Result<Vec<Stored>, Failure> {
+    let signed =
+        tekseal_attest::sign(&signer, payloads).map_err(|e| Failure::no(e).context("signing"))?;
+    let key = signer.public_key().clone();
+    log::info(
+        "signed",
+        &[("payloads", &signed.len()), ("key", &key.fingerprint())],
+    );
+    drop(signer);
+    let items = signed
+        .into_iter()
+        .zip(payloads)
+        .map(|(signed, payload)| Item::new(signed, payload))
+        .collect();
+    let stored = tekseal_attest::store(registry, items, key)
+        .await
+        .map_err(|f| upload::store_failed(*f))?;
+    upload::report(&stored);
+    Ok(stored)
+}
