@@ -19,4 +19,5 @@ mod on_cluster;
 mod predicate;
 mod results;
 mod signers;
+mod tasks;
 mod workshop;

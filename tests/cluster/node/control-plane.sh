@@ -45,6 +45,8 @@ start kube-apiserver "$kubernetes/kube-apiserver" --etcd-servers http://127.0.0.
 # Only what a few pods and their namespaces need.
 controllers=serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller,namespace-controller
 controllers+=,garbage-collector-controller,pod-garbage-collector-controller,node-lifecycle-controller,taint-eviction-controller
+# Volumes that several pods share; nobody provisions them, a test makes both ends.
+controllers+=,persistentvolume-binder-controller
 
 start_control_plane() {
   ready kube-apiserver curl -sf --cacert "$folder/ca.crt" "https://$node/readyz"

@@ -24,16 +24,20 @@ pub fn fixtures() -> PathBuf {
 /// When neither variable nor a home folder is set.
 #[must_use]
 pub fn peer_folder() -> PathBuf {
+    cache_folder().join("peers")
+}
+
+/// What `TEKSEAL_CACHE` is, or would be.
+pub(crate) fn cache_folder() -> PathBuf {
     let from = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     };
-    let cache = from("TEKSEAL_CACHE")
+    from("TEKSEAL_CACHE")
         .or_else(|| Some(from("XDG_CACHE_HOME")?.join("tekseal")))
         .or_else(|| Some(from("HOME")?.join(".cache/tekseal")))
-        .expect("one of TEKSEAL_CACHE, XDG_CACHE_HOME and HOME is set");
-    cache.join("peers")
+        .expect("one of TEKSEAL_CACHE, XDG_CACHE_HOME and HOME is set")
 }
 
 /// The path of buildah, or `None`, with the reason printed, where it is not installed.

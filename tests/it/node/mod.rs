@@ -2,6 +2,7 @@
 
 mod chains;
 mod controller;
+mod tasks;
 
 use serde_json::{Value, json};
 use tekseal_harness::{Node, object_path};

@@ -146,6 +146,9 @@ pub struct Args {
     #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL")]
     pub(super) log_level: Option<String>,
 
+    /// Parameters of other buildah Tasks, up to an element that is a semicolon: one that asks for something is refused
+    #[arg(long, value_name = "NAME=VALUE", num_args = 0.., value_terminator = ";", allow_hyphen_values = true)]
+    pub(super) refuse: Vec<String>,
     /// Write the object result IMAGE_ARTIFACT_OUTPUTS too
     #[arg(long, env = "ARTIFACT_OUTPUTS", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(super) artifact_outputs: Option<String>,

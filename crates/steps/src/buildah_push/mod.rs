@@ -17,6 +17,7 @@ mod containerfile;
 mod extra_args;
 mod push;
 mod record;
+mod refused;
 mod sbom;
 mod settings;
 mod source;

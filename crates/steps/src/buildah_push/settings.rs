@@ -8,6 +8,7 @@ use anyhow::{Context as _, anyhow};
 use super::args::{self, Args};
 use super::containerfile;
 use super::extra_args::{self, Command};
+use super::refused;
 use super::sbom::Sbom;
 use super::source::Source;
 use super::tls::{Tls, Trust};
@@ -92,6 +93,7 @@ impl Settings {
     /// # Errors
     /// Exit 2, with what is wrong, where, and what to do.
     pub(super) fn from_args(args: &Args) -> Result<Self, Failure> {
+        refused::check(&args.refuse)?;
         let image = Image::parse(args.image.as_deref().unwrap_or_default())?;
         let source = Source::open(Path::new(given(&args.source).unwrap_or(".")))?;
         let context = context(&source, given(&args.context).unwrap_or("."))?;

@@ -276,7 +276,9 @@ fn cert_dir(scratch: &Path, registry: &RegistryArgs) -> Result<Option<PathBuf>, 
             }
         }
     }
-    Ok(Some(all))
+    // A ConfigMap that is not there leaves an empty folder. With one, buildah would pass over its own, in /etc/containers/certs.d.
+    let is_empty = files_of(&all).map_err(|e| failed(&all, e))?.is_empty();
+    Ok((!is_empty).then_some(all))
 }
 
 fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
@@ -345,6 +347,16 @@ mod tests {
                 ("ca-0-0.crt", "one.pem"),
                 ("ca-1-0.crt", "cas/two.pem"),
             ]
+        );
+        fs::create_dir_all(place("empty/scratch")).expect("a folder");
+        fs::create_dir(place("empty/ca")).expect("a folder");
+        let registry = RegistryArgs {
+            ca: vec![text("empty/ca")],
+            ..RegistryArgs::default()
+        };
+        assert_eq!(
+            cert_dir(&place("empty/scratch"), &registry).expect("readable"),
+            None
         );
         let registry = RegistryArgs {
             cert_dir: vec![text("dir")],

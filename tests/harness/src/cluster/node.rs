@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Client;
+use crate::peers::cache_folder;
 use crate::registry::Registry;
 use crate::run::{Run, on_path};
 
@@ -116,6 +117,27 @@ impl Node {
         let out = Run::new(script)
             .arg(format!("{}/{repository}", self.registry.address()))
             .args(files)
+            .ok();
+        out.stdout.trim().to_owned()
+    }
+
+    /// Pushes an image of the small Debian with buildah and git that `tests/cluster/build` makes, and gives its reference with its digest.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    #[must_use]
+    pub fn build_image(&self) -> String {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster");
+        let found = Run::new(tests.join("build"))
+            .args(["--folder", "build-rootfs"])
+            .env("TEKSEAL_CACHE", cache_folder())
+            .ok();
+        let archive = Path::new(found.stdout.trim()).join("rootfs.tar");
+        let out = Run::new(tests.join("image"))
+            .arg(format!("{}/tests/build", self.registry.address()))
+            .arg("--rootfs")
+            .arg(archive)
             .ok();
         out.stdout.trim().to_owned()
     }

@@ -11,6 +11,7 @@ mod server;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
@@ -41,6 +42,7 @@ pub struct Setup {
     tls: bool,
     client_certificate: bool,
     port: u16,
+    host: Option<Ipv4Addr>,
 }
 
 impl Setup {
@@ -49,6 +51,13 @@ impl Setup {
     #[must_use]
     pub fn with_lasting_port(mut self) -> Self {
         self.port = lasting_port();
+        self
+    }
+
+    /// The front listens at this address in place of loopback, so that others reach it too: pods of a node, for example.
+    #[must_use]
+    pub fn with_host(mut self, host: Ipv4Addr) -> Self {
+        self.host = Some(host);
         self
     }
 
@@ -96,7 +105,7 @@ impl Setup {
     }
 
     fn start_with(self, folder: Folder) -> Registry {
-        let back = Server::start(folder.path(), "back", self.port, "");
+        let back = Server::start(folder.path(), "back", (Ipv4Addr::LOCALHOST, self.port), "");
         let certificates = self.tls.then(Certificates::make);
         let mut extra = String::new();
         if let Some(made) = &certificates {
@@ -118,7 +127,9 @@ impl Setup {
                 file.display()
             );
         }
-        let front = (!extra.is_empty()).then(|| Server::start(folder.path(), "front", 0, &extra));
+        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST);
+        let has_front = self.host.is_some() || !extra.is_empty();
+        let front = has_front.then(|| Server::start(folder.path(), "front", (host, 0), &extra));
         Registry {
             front,
             back,
@@ -259,7 +270,12 @@ impl Registry {
     /// When it has no [lasting port](Setup::with_lasting_port), and when it does not come up.
     pub fn restart(&mut self) {
         assert!(self.port != 0, "another may have its port by now");
-        self.back = Server::start(self.folder.path(), "back", self.port, "");
+        self.back = Server::start(
+            self.folder.path(),
+            "back",
+            (Ipv4Addr::LOCALHOST, self.port),
+            "",
+        );
     }
 
     /// The certificates, where it speaks TLS.

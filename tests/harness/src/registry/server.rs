@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -42,20 +43,21 @@ impl Server {
         }
     }
 
-    /// Starts one at a port of 127.0.0.1; with 0 it is a free one.
+    /// Starts one at an address and a port; with 0 it is a free one.
     ///
     /// # Panics
     ///
     /// When it does not come up.
-    pub(super) fn start(folder: &Path, name: &str, port: u16, extra: &str) -> Self {
+    pub(super) fn start(folder: &Path, name: &str, at: (Ipv4Addr, u16), extra: &str) -> Self {
         assert!(
             on_path("docker-registry").is_some(),
             "docker-registry is not installed: run tests/peers"
         );
         // Port 0 and the log line that names the port: no other process can take it in between.
+        let (host, port) = at;
         let text = format!(
             "version: 0.1\nlog: {{level: info, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: 127.0.0.1:{port}\n{extra}",
+             storage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\nhttp:\n  addr: {host}:{port}\n{extra}",
             folder.display()
         );
         let file = folder.join(format!("{name}.yml"));

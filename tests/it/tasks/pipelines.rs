@@ -1,0 +1,204 @@
+//! The Pipelines: what they hand to Tasks is what these take, nothing is deployed that was not verified, nothing is skipped in silence.
+
+use serde_json::Value;
+
+use super::{Definition, catalogue, list, text};
+
+/// The tasks of a Pipeline, those of `finally` last.
+fn tasks(pipeline: &Definition) -> Vec<&Value> {
+    pipeline
+        .list("tasks")
+        .iter()
+        .chain(pipeline.list("finally"))
+        .collect()
+}
+
+fn one<'a>(pipeline: &'a Definition, name: &str) -> Option<&'a Value> {
+    pipeline
+        .list("tasks")
+        .iter()
+        .find(|task| task["name"] == name)
+}
+
+/// Names of the parameters that a task of a Pipeline gives, those of a matrix too.
+fn given(task: &Value) -> Vec<&str> {
+    let matrix = list(&task["matrix"]["include"]).iter();
+    let params = matrix.take(1).flat_map(|include| list(&include["params"]));
+    let params = params.chain(list(&task["matrix"]["params"]));
+    params
+        .chain(list(&task["params"]))
+        .map(|param| text(&param["name"]))
+        .collect()
+}
+
+#[test]
+fn what_a_pipeline_gives_is_what_its_tasks_take() {
+    let Some(all) = catalogue() else { return };
+    for pipeline in &all.pipelines {
+        let declared = pipeline.names("workspaces");
+        for task in tasks(pipeline) {
+            let place = format!("{}: {}", pipeline.file, task["name"]);
+            let definition = all.task(text(&task["taskRef"]["name"]));
+            let given = given(task);
+            let known = definition.names("params");
+            // Tekton passes over parameters that a Task does not declare.
+            for name in &given {
+                assert!(
+                    known.contains(name),
+                    "{place}: there is no parameter {name}"
+                );
+            }
+            for param in definition.list("params") {
+                let name = text(&param["name"]);
+                let is_there = !param["default"].is_null() || given.contains(&name);
+                assert!(is_there, "{place}: {name} is not given");
+            }
+            for workspace in list(&task["workspaces"]) {
+                let (name, from) = (text(&workspace["name"]), text(&workspace["workspace"]));
+                assert!(
+                    definition.names("workspaces").contains(&name),
+                    "{place}: {name}"
+                );
+                assert!(declared.contains(&from), "{place}: {from}");
+            }
+            for workspace in definition.list("workspaces") {
+                let is_bound = list(&task["workspaces"])
+                    .iter()
+                    .any(|bound| bound["name"] == workspace["name"]);
+                assert!(
+                    is_bound || workspace["optional"] == true,
+                    "{place}: {}",
+                    workspace["name"]
+                );
+            }
+        }
+        for result in pipeline.list("results") {
+            let reference = text(&result["value"]);
+            let inner = reference
+                .strip_prefix("$(tasks.")
+                .and_then(|rest| rest.strip_suffix(')'));
+            let (task, name) = inner
+                .and_then(|inner| inner.split_once(".results."))
+                .expect("a result of a task");
+            let task =
+                one(pipeline, task).unwrap_or_else(|| panic!("{}: {reference}", pipeline.file));
+            let definition = all.task(text(&task["taskRef"]["name"]));
+            assert!(
+                definition.names("results").contains(&name),
+                "{}: {reference}",
+                pipeline.file
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_deployed_that_was_not_verified() {
+    let Some(all) = catalogue() else { return };
+    let mut deploying = 0;
+    for pipeline in &all.pipelines {
+        let Some(deploy) = one(pipeline, "deploy") else {
+            continue;
+        };
+        deploying += 1;
+        let file = &pipeline.file;
+        assert_eq!(deploy["runAfter"], serde_json::json!(["verify"]), "{file}");
+        let verify = one(pipeline, "verify").expect("what is deployed is verified");
+        let image = list(&verify["params"])
+            .iter()
+            .find(|param| param["name"] == "IMAGE");
+        let image = text(&image.expect("an image is verified")["value"]);
+        let of = image
+            .strip_prefix("$(tasks.")
+            .and_then(|rest| rest.split('.').next())
+            .expect("the result of a task");
+        assert_eq!(image, format!("$(tasks.{of}.results.IMAGE_REF)"), "{file}");
+        let deployed = list(&deploy["params"])
+            .iter()
+            .find(|param| param["name"] == "IMAGE_DIGEST");
+        assert_eq!(
+            deployed.expect("by digest")["value"],
+            format!("$(tasks.{of}.results.IMAGE_DIGEST)"),
+            "{file}"
+        );
+        let type_ = list(&verify["params"])
+            .iter()
+            .find(|param| param["name"] == "TYPE");
+        assert_eq!(
+            type_.expect("provenance is wanted")["value"],
+            "slsaprovenance",
+            "{file}"
+        );
+        // What a `when` skips ends well, and so does what comes after it by runAfter alone.
+        for name in [
+            "attest",
+            "wait",
+            "verify",
+            "deploy",
+            "attest-images",
+            "attest-index",
+        ] {
+            for field in ["when", "onError"] {
+                assert!(
+                    one(pipeline, name).is_none_or(|task| task[field].is_null()),
+                    "{file}: {name} has {field}"
+                );
+            }
+        }
+    }
+    assert_eq!(deploying, 3);
+}
+
+#[test]
+fn finally_tasks_use_no_results_and_no_pipeline_waits_for_itself() {
+    let Some(all) = catalogue() else { return };
+    for pipeline in &all.pipelines {
+        for task in pipeline.list("finally") {
+            let written = task.to_string();
+            // Where a result is missing, the task is skipped and the run ends well.
+            assert!(
+                !written.contains(".results."),
+                "{}: {written}",
+                pipeline.file
+            );
+        }
+        for task in tasks(pipeline) {
+            for param in list(&task["params"])
+                .iter()
+                .filter(|param| param["name"] == "RUN")
+            {
+                let own = "k8s://$(context.pipelineRun.namespace)/pipelinerun/$(context.pipelineRun.name)/";
+                let of = text(&param["value"])
+                    .strip_prefix(own)
+                    .expect("a task of this very run");
+                let is_earlier = one(pipeline, of).is_some() && task["name"] != of;
+                assert!(is_earlier, "{}: {}", pipeline.file, param["value"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_guides_pipeline_has_the_guides_names() {
+    let Some(all) = catalogue() else { return };
+    let pipeline = all
+        .pipelines
+        .iter()
+        .find(|pipeline| pipeline.name() == "ci-pipeline");
+    let pipeline = pipeline.expect("it is there");
+    assert_eq!(pipeline.names("results"), ["IMAGE_URL", "IMAGE_DIGEST"]);
+    for name in ["IMAGE_URL", "IMAGE_DIGEST"] {
+        let result = pipeline
+            .list("results")
+            .iter()
+            .find(|result| result["name"] == name);
+        assert_eq!(
+            result.expect("it is there")["value"],
+            format!("$(tasks.build.results.{name})")
+        );
+    }
+    let build = one(pipeline, "build").expect("it is there");
+    assert_eq!(build["taskRef"]["name"], "buildah-push");
+    assert!(pipeline.names("params").contains(&"IMAGE"));
+    assert!(pipeline.names("workspaces").contains(&"source"));
+}
