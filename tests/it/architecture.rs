@@ -35,6 +35,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tekseal-attest",
         ],
     ),
+    // Releases what the programs are: it calls them, and shares how they reach registries and say what failed.
+    (
+        "tekseal-release",
+        &["tekseal-core", "tekseal-remote", "tekseal-steps"],
+    ),
     // The harness measures core, with the counting allocator.
     ("tekseal-harness", &["tekseal-core", "tekseal-counting"]),
     ("tekseal-counting", &[]),

@@ -12,6 +12,7 @@ mod explain;
 mod git_clone;
 mod golden;
 mod image_index;
+mod images;
 mod interop;
 mod lifecycle;
 mod node;
