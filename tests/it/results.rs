@@ -29,17 +29,17 @@ fn results(folder: &Path) -> Vec<(String, String)> {
     results
 }
 
-/// What was told of a verification: VERIFIED, and TEST_OUTPUT without its time.
-fn verdict(folder: &Path) -> (String, Value) {
+/// What was told of a verification: VERIFIED, IMAGE_REF, and TEST_OUTPUT without its time.
+fn verdict(folder: &Path) -> (String, String, Value) {
     let results = results(folder);
     let names: Vec<&str> = results.iter().map(|(name, _)| &name[..]).collect();
-    assert_eq!(names, ["TEST_OUTPUT", "VERIFIED"]);
-    let mut output: Value = serde_json::from_str(&results[0].1).expect("JSON");
+    assert_eq!(names, ["IMAGE_REF", "TEST_OUTPUT", "VERIFIED"]);
+    let mut output: Value = serde_json::from_str(&results[1].1).expect("JSON");
     let members = output.as_object_mut().expect("an object");
     let time = members.remove("timestamp").expect("it is there");
     let time = time.as_str().expect("a text");
     assert!(time.len() == 10 && time.parse::<u64>().is_ok(), "{time}");
-    (results[1].1.clone(), output)
+    (results[2].1.clone(), results[0].1.clone(), output)
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn verify_tells_yes_and_no_and_nothing_where_nothing_is_known() {
     let told = folder(&shop, "results");
     let verify = || shop.verify(&public).arg("--results").arg(&told);
     verify().fails_with(1).says("no signature found");
-    let (verified, output) = verdict(&told);
-    assert_eq!(verified, "false");
+    let (verified, image, output) = verdict(&told);
+    assert_eq!((&verified[..], &image[..]), ("false", ""));
     assert_eq!(output["result"], "FAILURE");
     assert_eq!(output["successes"], 0);
     assert_eq!(output["failures"], 1);
@@ -59,8 +59,8 @@ fn verify_tells_yes_and_no_and_nothing_where_nothing_is_known() {
 
     shop.attest(&key);
     verify().ok();
-    let (verified, output) = verdict(&told);
-    assert_eq!(verified, "true");
+    let (verified, image, output) = verdict(&told);
+    assert_eq!((&verified[..], &image), ("true", &shop.image));
     let wanted = serde_json::json!({
         "result": "SUCCESS", "note": format!("verified: {}", shop.image), "namespace": "",
         "successes": 1, "failures": 0, "warnings": 0,
@@ -85,8 +85,8 @@ fn verify_tells_yes_and_no_and_nothing_where_nothing_is_known() {
         said.stderr.contains(&format!("error: image {unsigned}")),
         "{said:?}"
     );
-    let (verified, output) = verdict(&told);
-    assert_eq!(verified, "false");
+    let (verified, image, output) = verdict(&told);
+    assert_eq!((&verified[..], &image[..]), ("false", ""));
     assert_eq!(output["successes"], 1);
     assert_eq!(output["failures"], 2);
 

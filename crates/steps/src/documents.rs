@@ -73,7 +73,13 @@ impl Documents {
         run: &Path,
         children: impl Iterator<Item = &'p Path>,
     ) -> Result<Self, Failure> {
-        let run = files::read(run, run::MAX_RUN_BYTES, "run document")?;
+        let document = files::read(run, run::MAX_RUN_BYTES, "run document");
+        let run = document.map_err(|failure| match run.try_exists() {
+            Ok(false) if run != Path::new("-") => failure.hint(
+                "a run of a cluster is k8s://NAMESPACE/taskrun/NAME or k8s://NAMESPACE/pipelinerun/NAME",
+            ),
+            _ => failure,
+        })?;
         let children = read_all(children)?;
         Ok(Self { run, children })
     }

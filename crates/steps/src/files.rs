@@ -92,6 +92,53 @@ pub fn read_plain(path: &Path, limit: u64, what: &str) -> Result<Vec<u8>, Failur
     read(path, limit, what)
 }
 
+/// Opens a plain file in a folder that others write to. The kernel itself follows the path, so that nothing can be put in its place between
+/// a look and the opening.
+///
+/// # Errors
+/// Exit 2 if the path leads out of the folder, by `..` or by a link, and if there is no plain file.
+pub fn open_beneath(folder: &Path, path: &Path, what: &str) -> Result<File, Failure> {
+    use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+    let failed = |e: io::Error| {
+        Failure::misuse(e).context(format!(
+            "reading {what} {} in {}",
+            path.display(),
+            folder.display()
+        ))
+    };
+    let directory = rustix::fs::openat(
+        CWD,
+        folder,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|e| failed(e.into()))?;
+    // A pipe must not keep us waiting.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let opened = rustix::fs::openat2(&directory, path, flags, Mode::empty(), resolve);
+    let file = match opened {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::XDEV | rustix::io::Errno::LOOP) => {
+            return Err(Failure::misuse(anyhow!(
+                "{what} {} leads out of {}",
+                path.display(),
+                folder.display()
+            ))
+            .hint("it must lie in that folder, as a relative path and without links that lead elsewhere"));
+        }
+        Err(e) => return Err(failed(e.into())),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Failure::misuse(anyhow!(
+            "{what} {} in {} is not a plain file",
+            path.display(),
+            folder.display()
+        )));
+    }
+    Ok(file)
+}
+
 /// Makes a folder (and those above it) if it is not there.
 pub fn make_folder(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|e| {
@@ -119,4 +166,43 @@ pub fn inside(folder: &Path, name: &str) -> Result<PathBuf, Failure> {
         )));
     }
     Ok(folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn what_leads_out_of_a_folder_is_not_opened() {
+        let above = tempfile::tempdir().expect("a folder");
+        let folder = above.path().join("source");
+        fs::create_dir_all(folder.join("sub")).expect("a folder");
+        fs::write(above.path().join("secret"), "secret").expect("a file");
+        fs::write(folder.join("sub/file"), "good").expect("a file");
+        symlink("../secret", folder.join("up")).expect("a link");
+        symlink(above.path().join("secret"), folder.join("absolute")).expect("a link");
+        symlink("sub", folder.join("around")).expect("a link");
+        let open = |path: &str| open_beneath(&folder, Path::new(path), "predicate");
+        for good in ["sub/file", "around/file", "sub/../around/file"] {
+            let mut text = String::new();
+            let mut file = open(good).expect(good);
+            file.read_to_string(&mut text).expect("it is readable");
+            assert_eq!(text, "good", "{good}");
+        }
+        let outside = above.path().join("secret");
+        for bad in [
+            "up",
+            "absolute",
+            "../secret",
+            outside.to_str().expect("UTF-8"),
+        ] {
+            let said = open(bad).expect_err(bad).message();
+            assert!(said.contains("leads out of"), "{bad}: {said}");
+        }
+        let said = open("sub").expect_err("a folder").message();
+        assert!(said.contains("is not a plain file"), "{said}");
+        assert!(open("absent").is_err());
+    }
 }

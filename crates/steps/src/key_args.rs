@@ -64,7 +64,7 @@ impl PasswordArgs {
     /// The password: from the file, from `COSIGN_PASSWORD` (even if empty), or from the terminal.
     pub fn get(&self, prompt: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
         if let Some(path) = self.file() {
-            let password = Zeroizing::new(files::read(Path::new(path), MAX_KEY, "password file")?);
+            let password = Zeroizing::new(read_file(Path::new(path), "password file")?);
             if password.ends_with(b"\n") {
                 log::warn(
                     "the password file ends with a newline, which counts as part of the password",
@@ -121,6 +121,14 @@ struct KeyText {
     former: Vec<Zeroizing<Vec<u8>>>,
 }
 
+/// Reads a file with a key or a password.
+fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
+    files::read(path, MAX_KEY, what).map_err(|failure| match path.try_exists() {
+        Ok(false) => failure.hint("tekseal-keygen makes a pair; in a Task, the Secret that its parameter names is not in the namespace, or has no key of this name"),
+        _ => failure,
+    })
+}
+
 /// Reads a public key from a file, `env://NAME` or `k8s://NAMESPACE/SECRET`.
 pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, Failure> {
     let key = read_key(reference, cluster, Half::Public)?;
@@ -140,7 +148,7 @@ pub fn public_keys(reference: &str, cluster: &ClusterArgs) -> Result<Vec<PublicK
 
 fn read_key(reference: &str, cluster: &ClusterArgs, half: Half) -> Result<KeyText, Failure> {
     let bytes = match KeyRef::parse(reference).map_err(Failure::misuse)? {
-        KeyRef::Path(path) => files::read(&path, MAX_KEY, "key")?,
+        KeyRef::Path(path) => read_file(&path, "key")?,
         KeyRef::Env(name) => std::env::var_os(&name)
             .map(std::ffi::OsString::into_encoded_bytes)
             .ok_or_else(|| {

@@ -47,6 +47,14 @@ pub use exit::Failure;
 /// substitutes every parameter, also those that nobody gave.
 #[must_use]
 pub fn parse<C: Parser>() -> C {
+    if let Err(failure) = lists::check(env::args_os()) {
+        let _ = failure.report(C::command().get_name());
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "nothing has been opened that would stay"
+        )]
+        std::process::exit(exit::MISUSE.into());
+    }
     let matches = match matches_of_installing(C::command()) {
         Some(matches) => matches,
         None => without_empty_variables(C::command()).get_matches(),

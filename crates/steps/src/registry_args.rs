@@ -14,7 +14,7 @@ use crate::log;
 pub use tekseal_remote::registry::Access;
 
 /// Credential files are small; a Secret holds at most 1 MiB.
-const MAX_CONFIG: u64 = 1024 * 1024;
+pub(crate) const MAX_CONFIG: u64 = 1024 * 1024;
 
 /// Flags that every tool with a registry shares. Tekton substitutes every parameter and the path of every workspace, also those that
 /// nobody gave, so an empty text means the same as an absent one.

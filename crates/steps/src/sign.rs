@@ -41,6 +41,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         let signed = signer
             .sign_payload(payload)
             .map_err(|e| Failure::no(e).context(format!("signing {}", entry.file)))?;
+        log::info(
+            "signs",
+            &[
+                ("payload", &entry.file),
+                ("format", &entry.format),
+                ("digest", &entry.digest),
+            ],
+        );
         index.push(write(args, entry, &signed, &keyid, &public_key)?);
     }
     handover::write_index(folder, handover::SIGNED, &index)?;

@@ -31,6 +31,9 @@ pub struct SourceArgs {
     /// children, or k8s://NAMESPACE/pipelinerun/NAME/TASK for the TaskRuns of one of its tasks
     #[arg(long, env = "TEKSEAL_RUN", value_name = "RUN")]
     run: PathBuf,
+    /// Take runs of a cluster alone: a document, which anybody can write, is refused
+    #[arg(long)]
+    from_cluster: bool,
     #[command(flatten)]
     context: ContextArgs,
 }
@@ -89,6 +92,13 @@ impl SourceArgs {
     /// The payloads of the run: provenance in each format, then a simple-signing document for each image. Of several runs, those that a
     /// task with a `matrix` made, of one after the other: all of them, or none.
     pub(crate) fn payloads(&self, cluster: &ClusterArgs) -> Result<Vec<Payload>, Failure> {
+        if self.from_cluster && matches!(Wanted::parse(&self.run)?, Wanted::File(_)) {
+            return Err(Failure::misuse(anyhow!(
+                "{} is no run of a cluster",
+                self.run.display()
+            ))
+            .hint("RUN is k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or k8s://NAMESPACE/pipelinerun/NAME/TASK"));
+        }
         self.context.payloads(&self.run, cluster)
     }
 }

@@ -45,6 +45,8 @@ start kube-apiserver "$kubernetes/kube-apiserver" --etcd-servers http://127.0.0.
 # Only what a few pods and their namespaces need.
 controllers=serviceaccount-controller,serviceaccount-token-controller,root-ca-certificate-publisher-controller,namespace-controller
 controllers+=,garbage-collector-controller,pod-garbage-collector-controller,node-lifecycle-controller,taint-eviction-controller
+# tekseal-controller as it is deployed.
+controllers+=,deployment-controller,replicaset-controller
 # Volumes that several pods share; nobody provisions them, a test makes both ends.
 controllers+=,persistentvolume-binder-controller
 

@@ -1,12 +1,13 @@
-# Sourced by init: Tekton's controller and webhook as processes of the node, their images in the registry.
+# Sourced by init: Tekton's controller, webhook and resolvers as processes of the node, their images in the registry.
 
 namespace=tekton-pipelines
 ready registry curl -sf "http://$registry/v2/"
-# The paths of the programs in their images are fixed.
-entrypoint=$(image tekton/entrypoint "/ko-app/entrypoint=$tekton/tekton-entrypoint")
-nop=$(image tekton/nop "/ko-app/nop=$tekton/tekton-nop" --entrypoint /ko-app/nop)
-workingdirinit=$(image tekton/workingdirinit "/ko-app/workingdirinit=$tekton/tekton-workingdirinit")
-sidecarlogresults=$(image tekton/sidecarlogresults "/ko-app/sidecarlogresults=$tekton/tekton-sidecarlogresults")
+# The paths of the programs in their images are fixed. Their users are those of the released images, which `set-security-context` relies on.
+user=(--user 65532)
+entrypoint=$(image tekton/entrypoint "/ko-app/entrypoint=$tekton/tekton-entrypoint" "${user[@]}")
+nop=$(image tekton/nop "/ko-app/nop=$tekton/tekton-nop" --entrypoint /ko-app/nop "${user[@]}")
+workingdirinit=$(image tekton/workingdirinit "/ko-app/workingdirinit=$tekton/tekton-workingdirinit" "${user[@]}")
+sidecarlogresults=$(image tekton/sidecarlogresults "/ko-app/sidecarlogresults=$tekton/tekton-sidecarlogresults" "${user[@]}")
 shell=$(image tekton/shell "/bin/sh=$(command -v busybox)")
 
 kubectl apply --server-side --filename "$tekton/config/300-crds" --filename "$tekton/config/100-namespace" >/dev/null
@@ -44,7 +45,16 @@ YAML
 start tekton-webhook env "${common[@]}" CONFIG_LEADERELECTION_NAME=config-leader-election-webhook PROBES_PORT=18081 METRICS_PROMETHEUS_PORT=19091 \
   WEBHOOK_PORT=8443 WEBHOOK_ADMISSION_CONTROLLER_NAME=webhook.pipeline.tekton.dev WEBHOOK_SERVICE_NAME=tekton-pipelines-webhook \
   WEBHOOK_SECRET_NAME=webhook-certs POD_NAME=webhook "$tekton/tekton-webhook" -kubeconfig "$KUBECONFIG"
+# What is named by a resolver, such as a bundle.
+resolvers=tekton-pipelines-resolvers
+settings=()
+for file in "$tekton"/config/resolvers/{100-namespace,*-config,config-*}.yaml; do settings+=(--filename "$file"); done
+kubectl apply "${settings[@]}" >/dev/null
+start tekton-resolvers env "${common[@]/#SYSTEM_NAMESPACE=*/SYSTEM_NAMESPACE=$resolvers}" METRICS_DOMAIN=tekton.dev/resolution \
+  CONFIG_LEADERELECTION_NAME=config-leader-election-resolvers METRICS_PROMETHEUS_PORT=19092 \
+  "$tekton/tekton-resolvers" -kubeconfig "$KUBECONFIG"
 ready tekton-controller curl -sf http://127.0.0.1:18080/readiness
+ready tekton-resolvers curl -sf http://127.0.0.1:8080/readiness
 
 # The webhook is there once it has put its certificate into the types that it converts (the API server ends all watches of a type that
 # changes), and refuses a Task that has two steps of one name.

@@ -67,7 +67,8 @@ impl Certificates {
             "/CN=localhost",
             &[
                 "basicConstraints=critical,CA:FALSE",
-                "subjectAltName=IP:127.0.0.1,DNS:localhost",
+                // The second address is that of the tests' Kubernetes node.
+                "subjectAltName=IP:127.0.0.1,IP:10.250.0.2,DNS:localhost",
                 "extendedKeyUsage=serverAuth",
             ],
         );

@@ -221,7 +221,7 @@ fn the_deadline_ends_it_and_says_how_far_the_run_is() {
     for (name, state) in [
         ("running", "is not signed in time: it has not ended"),
         ("ended", "it has ended, and nobody has signed it"),
-        ("tried", "it has ended, and attempt 2 failed"),
+        ("tried", "it has ended, and 3 attempts failed"),
         ("odd", "it has ended, but: waits"),
     ] {
         let reference = yard.reference("taskrun", name);

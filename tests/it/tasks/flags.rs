@@ -116,6 +116,51 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "the StepAction has one name for it",
     ),
     (
+        "tekseal-attest",
+        "--run",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--children",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--allow-missing-children",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--format",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--config",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--builder-id",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--build-type",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--deep-inspection",
+        "the Task attest does runs, in three steps",
+    ),
+    (
+        "tekseal-attest",
+        "--redact-params",
+        "the Task attest does runs, in three steps",
+    ),
+    (
         "tekseal-upload",
         "--key",
         "in attest the step before has just signed",
@@ -267,6 +312,8 @@ fn a_parameter_that_goes_to_a_variable_has_its_name() {
     // Parameters of other Tasks' names, whose variable has ours.
     let others = [
         ("ADDITIONAL_SECRET_PATH", "ADDITIONAL_SECRET"),
+        ("TEKSEAL_PREDICATE_TYPE", "TYPE"),
+        ("TEKSEAL_PREDICATE_SOURCE", "SOURCE"),
         ("TEKSEAL_DIR", "PAYLOADS"),
         ("TEKSEAL_OUT", "PAYLOADS"),
         ("TEKSEAL_CERT_DIR", "SSLCERTDIR"),

@@ -116,6 +116,10 @@ fn what_is_given_as_text_goes_by_the_environment_and_lists_by_whole_elements() {
             .collect();
         let mut after_flags = false;
         let mut in_list = None;
+        let ends = step.args.iter().filter(|arg| **arg == ";").count();
+        let said = step.args.iter().position(|arg| *arg == "--list-ends");
+        let said = said.map_or(0, |at| step.args[at + 1].parse().expect("a number"));
+        assert_eq!(said, ends, "{}: {}", one.file, step.name);
         for arg in &step.args {
             let place = format!("{}: {}: {arg:?}", one.file, step.name);
             match *arg {
@@ -125,6 +129,7 @@ fn what_is_given_as_text_goes_by_the_environment_and_lists_by_whole_elements() {
                 _ if after_flags => {
                     assert!(lists.contains(*arg) || *arg == "$(params.IMAGE)", "{place}")
                 }
+                "--from-cluster" => assert_eq!(in_list, None, "{place}"),
                 flag if flag.starts_with("--") => {
                     assert!(
                         in_list.replace(flag).is_none(),
@@ -135,6 +140,10 @@ fn what_is_given_as_text_goes_by_the_environment_and_lists_by_whole_elements() {
                 pair if in_list == Some("--refuse") => {
                     let name = pair.split('=').next().expect("there is a first part");
                     assert_eq!(pair, format!("{name}=$(params.{name})"), "{place}");
+                }
+                count if in_list == Some("--list-ends") => {
+                    in_list = None;
+                    assert_eq!(count.parse(), Ok(ends), "{place}");
                 }
                 folder => assert_eq!(
                     (in_list.take(), folder),
@@ -159,8 +168,11 @@ fn every_parameter_is_used_and_every_text_has_a_default_or_is_required_for_a_rea
         "PASSWORD_FILE",
         "PASSWORD_SECRET",
         "PAYLOADS",
+        "PREDICATE",
         "PUBLIC_KEY",
         "RUN",
+        "SOURCE",
+        "TYPE",
         "url",
     ];
     for one in all.with_steps() {
@@ -247,10 +259,11 @@ fn the_key_is_mounted_where_it_signs_and_of_other_secrets_single_keys() {
             .mounts
             .iter()
             .any(|name| matches!(*name, "key" | "$(params.KEY_VOLUME)"));
-        assert_eq!(sees_key, step.program() == "tekseal-sign", "{place}");
+        let signs = matches!(step.program(), "tekseal-sign" | "tekseal-attest");
+        assert_eq!(sees_key, signs, "{place}");
         signing += usize::from(sees_key);
     }
-    assert!(signing >= 3, "{signing}");
+    assert!(signing >= 5, "{signing}");
     for one in &all.tasks {
         for volume in one.list("volumes") {
             let name = text(&volume["name"]);

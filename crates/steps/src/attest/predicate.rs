@@ -22,7 +22,7 @@ use tekseal_signing::verifier::LARGEST_LAYER;
 use super::Args;
 use crate::registry_args::Access;
 use crate::spool::{self, Spool, Spooled, StoredBytes};
-use crate::{Failure, log, upload, verify};
+use crate::{Failure, files, log, upload, verify};
 
 /// What to attest, of which images.
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,14 @@ pub(super) struct PredicateArgs {
         conflicts_with_all = ["run", "ContextArgs"]
     )]
     predicate: Option<PathBuf>,
+    /// Folder in which the predicate lies, as a relative path: one that leads out of it, by a link too, is refused, and so is what is no plain file
+    #[arg(
+        long,
+        env = "TEKSEAL_PREDICATE_SOURCE",
+        value_name = "DIR",
+        requires = "predicate"
+    )]
+    source: Option<PathBuf>,
     /// Type of the predicate: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex, or a URI
     #[arg(
         long = "type",
@@ -79,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<Vec<Stored>, Failure> {
     }
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
-    let spooled = read(file, name, &kind, &now)?;
+    let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
     crate::block_on(attest(&registry, signer, name, &kind, images, spooled))
 }
 
@@ -123,14 +131,20 @@ async fn attest(
 }
 
 /// The predicate in the form in which it is signed.
-fn read(file: &Path, name: &str, kind: &PredicateType, now: &str) -> Result<Spooled, Failure> {
-    let mut reader: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        let opened = File::open(file).map_err(|e| {
-            Failure::misuse(e).context(format!("reading the predicate {}", file.display()))
-        })?;
-        Box::new(opened)
+fn read(
+    file: &Path,
+    source: Option<&Path>,
+    name: &str,
+    kind: &PredicateType,
+    now: &str,
+) -> Result<Spooled, Failure> {
+    let failed = |e: io::Error| {
+        Failure::misuse(e).context(format!("reading the predicate {}", file.display()))
+    };
+    let mut reader: Box<dyn Read> = match source {
+        Some(folder) => Box::new(files::open_beneath(folder, file, "predicate")?),
+        None if file == Path::new("-") => Box::new(io::stdin().lock()),
+        None => Box::new(File::open(file).map_err(failed)?),
     };
     let mut spool = Spool::default();
     let left_out = kind

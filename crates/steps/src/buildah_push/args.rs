@@ -5,7 +5,7 @@
 
 use crate::install::InstallArgs;
 pub(super) use crate::lists::list;
-use crate::lists::{Items, ListParser};
+use crate::lists::{Items, ListArgs, ListParser};
 use crate::registry_args::RegistryArgs;
 use crate::results::ResultsArgs;
 
@@ -16,6 +16,8 @@ use crate::results::ResultsArgs;
 In the environment a list is a JSON array of strings, or one element a line."
 )]
 pub struct Args {
+    #[command(flatten)]
+    lists: ListArgs,
     /// Image to build and push: repository[:tag], without digest
     #[arg(long, env = "IMAGE", value_name = "IMAGE")]
     pub(super) image: Option<String>,

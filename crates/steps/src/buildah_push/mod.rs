@@ -11,6 +11,7 @@
 //! can be pulled.
 
 mod args;
+mod authfile;
 mod build;
 mod complaint;
 mod containerfile;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use tempfile::TempDir;
 
+use super::authfile;
 use super::complaint::{self, Cause, Doing};
 use super::settings::Settings;
 use super::tls::Tls;
@@ -40,6 +41,8 @@ const WITHOUT_NETWORK: [&[&str]; 2] = [
         "--map-users=1,1,65536",
         "--map-groups=1,1,65536",
         "--keep-caps",
+        // buildah mounts its storage, which only the owner of the mounts may do.
+        "--mount",
         "--net",
     ],
 ];
@@ -85,7 +88,7 @@ impl Tool {
             driver: settings.driver.clone(),
             log_level: settings.log_level.clone(),
             without_network: None,
-            authfile: authfile(settings, registry)?,
+            authfile: authfile::for_buildah(settings, registry, scratch.path())?,
             cert_dir: cert_dir(scratch.path(), registry)?,
             scratch,
         };
@@ -206,29 +209,6 @@ impl Tool {
 /// Words as arguments.
 pub(super) fn words(all: &[&str]) -> Vec<OsString> {
     all.iter().map(OsString::from).collect()
-}
-
-/// The credentials file for buildah: the one that was named, else the one that knows the image's registry.
-fn authfile(settings: &Settings, registry: &RegistryArgs) -> Result<Option<PathBuf>, Failure> {
-    if let Some(file) = registry.auth_file() {
-        return Ok(Some(file));
-    }
-    if let Some(folder) = registry.dockerconfig() {
-        // Absence of both is told when the registry client reads its credentials.
-        return Ok(["config.json", ".dockerconfigjson"]
-            .iter()
-            .map(|name| folder.join(name))
-            .find(|path| path.is_file()));
-    }
-    let credentials = registry.credentials()?;
-    let found = credentials.for_repository(&settings.image.repository);
-    Ok(found
-        .first()
-        .map(|entry| PathBuf::from(entry.file()))
-        .filter(|file| {
-            // buildah does not read the oldest format.
-            !file.ends_with(".dockercfg")
-        }))
 }
 
 /// One folder with all certificates, since buildah takes no more: links to those of `--cert-dir` and `--registry-ca`.

@@ -26,6 +26,8 @@ use tekseal_core::run::{self, Absence, AbsentChild, CompletedRun, Run, RunKind};
 use tekseal_core::{Digest, PayloadKind, Repository, marks};
 use tekseal_signing::PublicKey;
 
+pub(crate) use next::attempts;
+
 use crate::Failure;
 use crate::cluster_args::{ClusterArgs, runs_named};
 use crate::documents::{Documents, RunSource, Wanted, refused};

@@ -105,7 +105,7 @@ fn waits(reason: &str) -> Option<&str> {
 }
 
 /// How many attempts failed. As in Chains it is counted from 0, and not beyond 3.
-fn attempts(retries: &str) -> String {
+pub(crate) fn attempts(retries: &str) -> String {
     match retries.parse::<u32>() {
         Ok(0) => "an attempt failed".to_owned(),
         Ok(most @ 3..) => format!("at least {} attempts failed", most.saturating_add(1)),

@@ -1,6 +1,6 @@
 //! The command line of `tekseal-image-index`: a flag and an environment variable for each parameter of the Task.
 
-use crate::lists::{Items, ListParser};
+use crate::lists::{Items, ListArgs, ListParser};
 use crate::registry_args::RegistryArgs;
 use crate::results::ResultsArgs;
 
@@ -11,6 +11,8 @@ use crate::results::ResultsArgs;
 In the environment a list is a JSON array of strings, or one element a line."
 )]
 pub struct Args {
+    #[command(flatten)]
+    lists: ListArgs,
     /// Where the index goes: repository[:tag], without digest
     #[arg(long, env = "IMAGE", value_name = "IMAGE")]
     pub(super) image: Option<String>,

@@ -48,8 +48,8 @@ pub struct Args {
         value_name = "FORM"
     )]
     output: Output,
-    /// After how many seconds of checking one image to give up
-    #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    /// How long to check one image: seconds, or 90s, 5m, 1h, up to a day
+    #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "DURATION", default_value = "300", value_parser = seconds)]
     timeout: u64,
     #[command(flatten)]
     registry: RegistryArgs,
@@ -158,6 +158,17 @@ impl Args {
     }
 }
 
+/// A duration as people write it, in seconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let written = text.parse::<jiff::SignedDuration>().ok();
+    let read = text
+        .parse()
+        .ok()
+        .or_else(|| written.and_then(|duration| u64::try_from(duration.as_secs()).ok()));
+    read.filter(|seconds| (1..=86_400).contains(seconds))
+        .ok_or_else(|| "wanted seconds, or something like 90s or 5m, up to a day".to_owned())
+}
+
 /// What `work` gives, unless it takes longer: a registry that sends a byte a second must not hold a pipeline for hours.
 pub(crate) async fn within<T>(
     seconds: u64,
@@ -246,4 +257,19 @@ pub(crate) async fn resolve(registry: &Registry, image: ImageRef) -> Result<Dige
         &[("image", &image), ("digest", &resolved.digest)],
     );
     Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_seconds_or_a_duration() {
+        for (text, wanted) in [("300", 300), ("5m", 300), ("1h30m", 5400), ("90s", 90)] {
+            assert_eq!(seconds(text), Ok(wanted), "{text}");
+        }
+        for text in ["", "0", "0s", "-5", "-5m", "2d", "25h", "5 apples"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

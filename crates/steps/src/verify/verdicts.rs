@@ -1,4 +1,7 @@
-//! What came of verifying several images, and how it is told to what follows in a pipeline: the results VERIFIED and TEST_OUTPUT.
+//! What came of verifying several images, and how it is told to what follows in a pipeline: the results VERIFIED, IMAGE_REF and TEST_OUTPUT.
+//!
+//! IMAGE_REF is the first image as it was verified, by digest, and empty unless all passed: what is deployed is best this, so that it can be
+//! nothing else.
 //!
 //! TEST_OUTPUT is the summary that tasks of Konflux and Conforma give, which their tools gather: the members and values of
 //! <https://github.com/konflux-ci/konflux-test> (`make_result_json`) and <https://github.com/conforma/cli> (`TestReport`), with Conforma's
@@ -41,6 +44,8 @@ impl Verdicts {
     pub(super) fn tell(&self, results: &mut Results, now: Timestamp) {
         let is_verified = self.refusals.is_empty();
         results.set("VERIFIED", if is_verified { "true" } else { "false" });
+        let image = self.reports.first().filter(|_| is_verified);
+        results.set("IMAGE_REF", image.map_or("", |report| &report.image));
         results.set("TEST_OUTPUT", self.test_output(now));
     }
 

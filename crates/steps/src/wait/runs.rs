@@ -173,7 +173,9 @@ fn too_late(run: &RunRef, seen: &Seen) -> Failure {
         None => "it has not ended".to_owned(),
         Some(_) => match (reason_of(seen), seen.annotation(marks::RETRIES)) {
             (Some(reason), _) => format!("it has ended, but: {reason}"),
-            (None, Some(retries)) => format!("it has ended, and attempt {retries} failed"),
+            (None, Some(retries)) => {
+                format!("it has ended, and {}", crate::explain::attempts(retries))
+            }
             (None, None) => "it has ended, and nobody has signed it".to_owned(),
         },
     };

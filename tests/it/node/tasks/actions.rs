@@ -56,6 +56,14 @@ fn a_task_is_put_together_of_step_actions() {
             &json!({"PAYLOADS": work, "PUBLIC_KEY": key, "INSECURE_REGISTRY": registry}),
         ),
         step(
+            "predicate",
+            "attest-predicate",
+            &json!({
+                "IMAGE": image, "SOURCE": work, "PREDICATE": "payloads.json", "TYPE": "custom",
+                "KEY_VOLUME": "key", "INSECURE_REGISTRY": registry,
+            }),
+        ),
+        step(
             "verify",
             "verify-image",
             &json!({"IMAGE": image, "PUBLIC_KEY": key, "TYPE": "slsaprovenance", "INSECURE_REGISTRY": registry}),
@@ -73,6 +81,7 @@ fn a_task_is_put_together_of_step_actions() {
             "results": [
                 {"name": "SIGNATURES", "value": "$(steps.upload.results.SIGNATURES)"},
                 {"name": "ATTESTATIONS", "value": "$(steps.upload.results.ATTESTATIONS)"},
+                {"name": "PREDICATES", "value": "$(steps.predicate.results.ATTESTATIONS)"},
                 {"name": "VERIFIED", "value": "$(steps.verify.results.VERIFIED)"},
                 {"name": "TEST_OUTPUT", "value": "$(steps.verify.results.TEST_OUTPUT)"},
                 {"name": "SIGNED", "value": "$(steps.wait.results.SIGNED)"},
@@ -84,7 +93,9 @@ fn a_task_is_put_together_of_step_actions() {
         (done.result("VERIFIED"), done.result("SIGNED")),
         ("true", "true")
     );
-    assert!(done.result("SIGNATURES").contains("actions/app@sha256:"));
+    for name in ["SIGNATURES", "PREDICATES"] {
+        assert!(done.result(name).contains("actions/app@sha256:"));
+    }
     assert!(done.result("TEST_OUTPUT").contains("SUCCESS"));
     assert!(done.log("explain").contains("IMAGE_URL"));
 }

@@ -182,3 +182,43 @@ fn a_key_pair_is_made_and_used() {
         .verify(built.result("IMAGE_REF"), &json!({}))
         .fails("verify", 1, &["hint"]);
 }
+
+#[test]
+#[ignore = "needs a Kubernetes node: ./test --cluster"]
+fn an_sbom_that_the_build_made_is_attested() {
+    let bench = Bench::shared();
+    let (claim, folder) = bench.volume(Some(&project().join(APP)));
+    let source = json!([Bench::bound("source", &claim)]);
+    // A tool of the builder's image: what it writes is JSON, which the type takes as it is.
+    let params = json!({
+        "IMAGE": bench.image("tasks/sbom:1"), "INSECURE_REGISTRY": bench.registry(),
+        "SBOM_TOOL": "cp {image}/index.json {output}", "SBOM_OUTPUT": "sbom.json",
+    });
+    let built = bench.task("buildah-push", &params, &source).ok();
+    let image = built.result("IMAGE_REF");
+    let attest = |predicate: &str| {
+        let params = json!({
+            "IMAGE": image, "PREDICATE": predicate, "TYPE": "https://example.com/sbom/v1", "INSECURE_REGISTRY": bench.registry(),
+        });
+        bench.task("attest-predicate", &params, &source)
+    };
+    attest("absent.json").fails("attest", 2, &["absent.json"]);
+    for out in ["../../tekseal-key/cosign.key", "/tekseal-key/cosign.key"] {
+        attest(out).fails("attest", 2, &["leads out of", "hint"]);
+    }
+    std::os::unix::fs::symlink("/tekseal-key/cosign.key", folder.join("link.json"))
+        .expect("the volume is ours");
+    attest("link.json").fails("attest", 2, &["leads out of"]);
+    let attested = attest("sbom.json").ok();
+    assert!(
+        attested
+            .result("ATTESTATIONS")
+            .starts_with(&bench.image("tasks/sbom@sha256:"))
+    );
+    bench
+        .verify(
+            image,
+            &json!({"TYPE": "https://example.com/sbom/v1", "ONLY": "attestation"}),
+        )
+        .ok();
+}

@@ -47,6 +47,10 @@ fn bad_parameters_are_told_before_anything_is_built() {
         (json!({"PRIVILEGED_NESTED": "true"}), &["PRIVILEGED_NESTED"]),
         (json!({"TLSVERIFY": "no"}), &["TLSVERIFY"]),
         (
+            json!({"LABELS": ["a=1", ";", "--skip-push", "--build-arg"]}),
+            &["single semicolon", "hint"],
+        ),
+        (
             json!({"IMAGE": long, "PLATFORMS": platforms}),
             &["the results take", "hint"],
         ),
@@ -196,7 +200,7 @@ fn what_is_missing_is_named_and_not_waited_for() {
         .fails("provenance", 1, &["absent"]);
     bench
         .task("attest", &json!({"RUN": "build"}), &nothing)
-        .fails("provenance", 2, &["build"]);
+        .fails("provenance", 2, &["build is no run of a cluster", "k8s://"]);
     bench
         .task(
             "keygen",
@@ -220,7 +224,7 @@ fn what_is_missing_is_named_and_not_waited_for() {
     bench
         .task("image-index", &index, &nothing)
         .fails("index", 2, &["IMAGES"]);
-    let deploy = json!({"IMAGE_URL": bench.image("bad/keyless:1"), "IMAGE_DIGEST": "", "INSECURE_REGISTRY": insecure});
+    let deploy = json!({"IMAGE": "", "INSECURE_REGISTRY": insecure});
     bench
         .task("deploy-placeholder", &deploy, &nothing)
         .fails("deploy", 2, &["image"]);
@@ -345,4 +349,38 @@ fn a_pipeline_that_is_cancelled_or_too_late_deploys_nothing() {
     let condition = &ended.run["status"]["conditions"][0];
     assert_eq!(condition["reason"], "PipelineRunTimeout", "{condition}");
     assert!(!ended.ran("deploy"), "it went on");
+}
+
+#[test]
+#[ignore = "needs a Kubernetes node: ./test --cluster"]
+fn a_private_authority_is_named_by_a_config_map() {
+    let bench = Bench::shared();
+    let registry = Registry::setup().with_tls().with_host(HOST).start();
+    let ca = registry.certificates().expect("it has TLS").ca();
+    bench.node.create(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "private-ca", "namespace": bench.namespace},
+        "data": {"authority.crt": fs::read_to_string(ca).expect("it is there")},
+    }));
+    let image = format!("{}/team/app:1", registry.address());
+    // The registry of the node's images is another one: nothing is insecure here.
+    let named = |params: Value| {
+        let mut params = params;
+        params["INSECURE_REGISTRY"] = json!("");
+        params["CA_TRUST_CONFIG_MAP_NAME"] = json!("private-ca");
+        params["CA_TRUST_CONFIG_MAP_KEY"] = json!("authority.crt");
+        params
+    };
+    bench
+        .build(&json!({"IMAGE": image, "INSECURE_REGISTRY": ""}), &[])
+        .fails("build-and-push", 2, &["certificate", "hint"]);
+    let built = bench.build(&named(json!({"IMAGE": image})), &[]).ok();
+    bench
+        .task(
+            "attest",
+            &named(json!({"RUN": bench.task_run(&built)})),
+            &json!([]),
+        )
+        .ok();
+    let reference = built.result("IMAGE_REF");
+    bench.verify(reference, &named(json!({}))).ok();
 }

@@ -4,6 +4,7 @@ mod actions;
 mod alone;
 mod bad;
 mod build;
+mod bundles;
 mod pipelines;
 mod restricted;
 

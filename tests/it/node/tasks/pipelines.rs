@@ -51,7 +51,7 @@ impl Controller {
 }
 
 impl Bench {
-    fn of_git(&self, image: &str, more: &Value) -> Value {
+    pub(super) fn of_git(&self, image: &str, more: &Value) -> Value {
         let server = GitServer::shared();
         let mut params = json!({"GIT_URL": server.url, "IMAGE": self.image(image), "INSECURE_REGISTRY": self.registry()});
         for (name, value) in more.as_object().into_iter().flatten() {

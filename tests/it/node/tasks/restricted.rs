@@ -80,7 +80,11 @@ fn everything_but_the_build_runs_where_the_strictest_standard_is_enforced() {
     let index = json!({"IMAGE": bench.image("restricted/app:index"), "IMAGES": [image], "INSECURE_REGISTRY": insecure});
     bench.task("image-index", &index, &nothing).ok();
     bench
-        .task("deploy-placeholder", &json!({"IMAGE_URL": bench.image("restricted/app"), "IMAGE_DIGEST": digest, "INSECURE_REGISTRY": insecure}), &nothing)
+        .task(
+            "deploy-placeholder",
+            &json!({"IMAGE": image, "INSECURE_REGISTRY": insecure}),
+            &nothing,
+        )
         .ok();
     let (claim, _) = bench.volume(None);
     bench
