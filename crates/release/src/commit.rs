@@ -73,7 +73,7 @@ impl Commit {
             return Ok(());
         }
         Err(Failure::misuse(anyhow!(
-            "{name} was not built of commit {}, or of a changed work tree",
+            "{name} does not say that it was built of commit {} with nothing changed",
             self.revision
         ))
         .hint("./build makes the programs of the commit; --allow-dirty releases these all the same, for trying out"))
