@@ -19,7 +19,7 @@ const PREFIX: &str = "tekseal-cluster-";
 const MEMORY: &str = "/dev/shm";
 const SHOWN_OF_LOG: u64 = 4096;
 /// Tries again, because what is killed at the same moment may still write.
-const BROOM: &str = r#"trap '' HUP INT TERM; read -r _; for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" && exit; sleep 0.2; done"#;
+const BROOM: &str = r#"trap '' HUP INT TERM; read -r _; n=0; until rm -rf "$1" || [ $((n += 1)) -gt 150 ]; do sleep 0.2; done"#;
 
 /// A child with its log. It is killed when this value is dropped, and when this process ends.
 pub struct Daemon {
