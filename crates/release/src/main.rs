@@ -69,14 +69,7 @@ fn main() -> ExitCode {
 /// Makes the release. Nothing is pushed before all that can be checked was checked, and no file is written before all was verified.
 async fn release(args: &Args) -> Result<(), Failure> {
     let plan = Plan::new(args)?;
-    let scratch = tempfile::Builder::new()
-        .prefix("tekseal-release-")
-        .tempdir()
-        .map_err(|e| {
-            Failure::outside(e)
-                .context("making a temporary folder")
-                .hint("set TMPDIR to a writable folder with some room")
-        })?;
+    let scratch = files::scratch("tekseal-release-")?;
     // What is wrong with manifests is told before minutes are spent on building.
     let rehearsed = Pins::rehearsed(&plan, &context::names()?);
     let rehearsed = Manifests::render(&plan, &rehearsed, scratch.path())?;

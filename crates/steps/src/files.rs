@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::Failure;
 
@@ -30,6 +30,21 @@ pub fn temporary(folder: &Path, bytes: &[u8], mode: Mode) -> io::Result<NamedTem
         .set_permissions(fs::Permissions::from_mode(bits))?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+/// A temporary folder, which goes away with the value.
+///
+/// # Errors
+/// Exit 3 where there is no room for one.
+pub fn scratch(prefix: &str) -> Result<TempDir, Failure> {
+    tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir()
+        .map_err(|e| {
+            Failure::outside(e)
+                .context("making a temporary folder")
+                .hint("set TMPDIR to a writable folder with some room")
+        })
 }
 
 /// The folder that `path` lies in.

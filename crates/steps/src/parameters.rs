@@ -2,10 +2,30 @@
 //! absent one, and a number or a switch comes as text that must be read.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::anyhow;
 
 use crate::Failure;
+
+/// Format of a manifest, the parameter FORMAT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Oci,
+    Docker,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "oci" => Ok(Self::Oci),
+            "docker" => Ok(Self::Docker),
+            _ => Err("oci or docker"),
+        }
+    }
+}
 
 /// A parameter that is there and not empty.
 pub(crate) fn given(value: &Option<String>) -> Option<&str> {
@@ -37,5 +57,24 @@ pub(crate) fn switch(name: &str, value: &Option<String>, default: bool) -> Resul
         Some("true") => Ok(true),
         Some("false") => Ok(false),
         Some(other) => Err(wrong(name, other, "true or false")),
+    }
+}
+
+/// The value of a parameter with two names: that of the stronger one, if it is given.
+pub(crate) fn either<'a>(
+    stronger: &'a Option<String>,
+    weaker: &'a Option<String>,
+) -> &'a Option<String> {
+    match given(stronger) {
+        Some(_) => stronger,
+        None => weaker,
+    }
+}
+
+/// `10m`, `1h30m`, `90s`, or seconds alone.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => text.parse::<jiff::SignedDuration>().ok()?.try_into().ok(),
     }
 }

@@ -297,7 +297,7 @@ mod tests {
         let settings = settings(&flags).expect("good parameters");
         assert_eq!(
             (settings.trust.said(), settings.format),
-            (Some(Tls::Insecure), settings::Format::Docker)
+            (Some(Tls::Insecure), crate::parameters::Format::Docker)
         );
     }
 

@@ -13,7 +13,7 @@ use super::sbom::Sbom;
 use super::source::Source;
 use super::tls::{Tls, Trust};
 use super::variables;
-use crate::parameters::{given, named, switch, wrong};
+use crate::parameters::{Format, either, given, named, switch, wrong};
 use crate::target::Image;
 use crate::{Failure, files, log, registry_args};
 
@@ -57,13 +57,6 @@ pub(super) struct Settings {
     pub(super) artifact_outputs: bool,
 }
 
-/// Format of the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Oci,
-    Docker,
-}
-
 /// How buildah isolates `RUN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isolation {
@@ -100,11 +93,8 @@ impl Settings {
         let containerfile = containerfile::find(&source, &context, given(&args.dockerfile))?;
         let hermetic = switch("HERMETIC", &args.hermetic, false)?;
         let push = !switch("SKIP_PUSH", &args.skip_push, false)?;
-        let format: Format = named(
-            "FORMAT",
-            given(&args.buildah_format).or(given(&args.format)),
-            "oci",
-        )?;
+        let format = given(either(&args.buildah_format, &args.format));
+        let format = named("FORMAT", format, "oci")?;
         let (labels, annotations) = marks(args, format);
         let settings = Self {
             context,
@@ -192,18 +182,6 @@ impl Format {
     }
 }
 
-impl FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "oci" => Ok(Self::Oci),
-            "docker" => Ok(Self::Docker),
-            _ => Err("oci or docker"),
-        }
-    }
-}
-
 impl Isolation {
     /// buildah's word for it.
     pub(super) fn name(self) -> &'static str {
@@ -230,11 +208,7 @@ impl FromStr for Isolation {
 
 /// TLS_VERIFY, else TLSVERIFY, if one was given.
 fn tls(args: &Args) -> Result<Option<Tls>, Failure> {
-    let value = if given(&args.tls_verify).is_some() {
-        &args.tls_verify
-    } else {
-        &args.tlsverify
-    };
+    let value = either(&args.tls_verify, &args.tlsverify);
     if given(value).is_none() {
         return Ok(None);
     }

@@ -15,7 +15,7 @@ use super::settings::Settings;
 use super::tls::Tls;
 use crate::child::{self, Call, Ended, Environment, Program, Signals, Stdout};
 use crate::registry_args::RegistryArgs;
-use crate::{Failure, log};
+use crate::{Failure, files, log};
 
 const BUILDAH: Program<'_> = Program {
     name: "buildah",
@@ -75,14 +75,7 @@ impl Tool {
         settings: &Settings,
         registry: &RegistryArgs,
     ) -> Result<Self, Failure> {
-        let scratch = tempfile::Builder::new()
-            .prefix("tekseal-")
-            .tempdir()
-            .map_err(|e| {
-                Failure::outside(e)
-                    .context("making a temporary folder")
-                    .hint("set TMPDIR to a writable folder with some room")
-            })?;
+        let scratch = files::scratch("tekseal-")?;
         let mut tool = Self {
             signals: Signals::new()?,
             driver: settings.driver.clone(),

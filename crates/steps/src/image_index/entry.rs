@@ -7,8 +7,8 @@ use tekseal_core::{Digest, DigestRef, Repository};
 use tekseal_remote::store::manifest::{DOCKER_MANIFEST, OCI_MANIFEST};
 
 use super::platform::Platform;
-use super::settings::Format;
 use crate::Failure;
+use crate::parameters::Format;
 
 /// One image, or what else an index among the images had in it.
 #[derive(Clone, Debug)]

@@ -12,8 +12,9 @@ use tekseal_remote::store::manifest::{DOCKER_LIST, MOST_BYTES, OCI_INDEX};
 
 use super::entry::Entry;
 use super::platform::Platform;
-use super::settings::{Format, Settings};
+use super::settings::Settings;
 use crate::Failure;
+use crate::parameters::Format;
 
 /// An index as it is written.
 #[derive(Debug)]

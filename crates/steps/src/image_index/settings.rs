@@ -1,14 +1,13 @@
 //! What to compose, after every check that needs no registry.
 
 use std::collections::{BTreeMap, HashSet};
-use std::str::FromStr;
 
 use anyhow::anyhow;
 use tekseal_core::{Digest, DigestRef, ImageRef, is_invisible};
 
 use super::args::Args;
 use crate::lists::list;
-use crate::parameters::{given, named, switch};
+use crate::parameters::{Format, either, given, named, switch};
 use crate::target::Image;
 use crate::{Failure, log};
 
@@ -46,25 +45,6 @@ pub(super) enum Build {
     UnlessSingle,
 }
 
-/// Format of the index and of its images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    Oci,
-    Docker,
-}
-
-impl FromStr for Format {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "oci" => Ok(Self::Oci),
-            "docker" => Ok(Self::Docker),
-            _ => Err("oci or docker"),
-        }
-    }
-}
-
 impl Settings {
     /// Checks `args`.
     ///
@@ -72,13 +52,10 @@ impl Settings {
     /// Exit 2, with what is wrong, where, and what to do.
     pub(super) fn from_args(args: &Args) -> Result<Self, Failure> {
         let target = Image::parse(args.image.as_deref().unwrap_or_default())?;
-        let format = given(&args.buildah_format).or(given(&args.format));
+        let format = given(either(&args.buildah_format, &args.format));
         let format = named("FORMAT", format, "oci")?;
         let always = switch("ALWAYS_BUILD_INDEX", &args.always_build_index, true)?;
-        let tls = match given(&args.tls_verify) {
-            Some(_) => &args.tls_verify,
-            None => &args.tlsverify,
-        };
+        let tls = either(&args.tls_verify, &args.tlsverify);
         Ok(Self {
             more_tags: target.more_tags(&list(&args.additional_tags, &args.additional_tag))?,
             images: images(&list(&args.images, &[]))?,

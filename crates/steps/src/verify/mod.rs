@@ -18,6 +18,7 @@ use tekseal_remote::registry::Reference;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args;
 use crate::log::{self, quoted};
+use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs};
 use crate::results::ResultsArgs;
 use crate::{Failure, exit};
@@ -160,12 +161,9 @@ impl Args {
 
 /// A duration as people write it, in seconds.
 fn seconds(text: &str) -> Result<u64, String> {
-    let written = text.parse::<jiff::SignedDuration>().ok();
-    let read = text
-        .parse()
-        .ok()
-        .or_else(|| written.and_then(|duration| u64::try_from(duration.as_secs()).ok()));
-    read.filter(|seconds| (1..=86_400).contains(seconds))
+    parameters::duration(text)
+        .map(|duration| duration.as_secs())
+        .filter(|seconds| (1..=86_400).contains(seconds))
         .ok_or_else(|| "wanted seconds, or something like 90s or 5m, up to a day".to_owned())
 }
 

@@ -29,6 +29,7 @@ use crate::cluster_args::{ClusterArgs, NamedRun};
 use crate::exit;
 use crate::key_args;
 use crate::log;
+use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
 use crate::verify::{self, DemandArgs, Demands, Output, Report};
@@ -294,17 +295,10 @@ fn by_digest(text: &str) -> Result<DigestRef, Failure> {
     })
 }
 
-/// `10m`, `1h30m`, `90s`, or seconds alone.
+/// How long to wait.
 fn patience(text: &str) -> Result<Duration, Failure> {
     const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
-    let parsed = match text.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => text
-            .parse::<jiff::SignedDuration>()
-            .ok()
-            .and_then(|duration| duration.try_into().ok()),
-    };
-    parsed
+    parameters::duration(text)
         .filter(|duration| !duration.is_zero() && *duration <= MOST)
         .ok_or_else(|| {
             Failure::misuse(anyhow!(
