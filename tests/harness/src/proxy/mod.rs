@@ -33,6 +33,8 @@ pub struct Seen {
     pub method: String,
     /// The path, without the query.
     pub path: String,
+    /// What follows the `?`; empty where there is none.
+    pub query: String,
     /// Header fields, without those that frame the body.
     pub headers: Vec<(String, String)>,
     /// Size of the body in bytes.
@@ -271,6 +273,7 @@ impl Shared {
             let seen = Seen {
                 method: request.method.clone(),
                 path: request.path().to_owned(),
+                query: request.query().to_owned(),
                 headers: request.headers.clone(),
                 size: request.body.len(),
                 connection,
