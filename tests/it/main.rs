@@ -2,6 +2,7 @@
 
 mod architecture;
 mod bad_input;
+mod bundle_files;
 mod chain;
 mod children;
 mod cluster;

@@ -10,6 +10,8 @@ use crate::digest::Digest;
 pub const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// Media type of a layer that holds a DSSE envelope.
 pub const DSSE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// Artifact type of a signature that is a referrer, cosign's «OCI 1.1 mode».
+pub const SIGNATURE_ARTIFACT: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// Annotation with the base64 signature of a layer; present on every layer, empty on attestations.
 pub const SIGNATURE_ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 /// Annotation with the signing certificate, PEM.
@@ -18,9 +20,13 @@ pub const CERTIFICATE_ANNOTATION: &str = "dev.sigstore.cosign/certificate";
 pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
 /// Annotation with the transparency log entry.
 pub const BUNDLE_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
+/// Annotation with the RFC 3161 timestamp.
+pub const TIMESTAMP_ANNOTATION: &str = "dev.sigstore.cosign/rfc3161timestamp";
 /// Annotation with the predicate type of an attestation layer; a hint for people, never trusted.
 pub const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
 
+/// The predicate type of an image signature that is a bundle, as cosign 3 makes them.
+pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// The predicate type of what has none of its own: a text, and when it was attested.
 pub const CUSTOM_PREDICATE: &str = "https://cosign.sigstore.dev/attestation/v1";
 

@@ -6,6 +6,7 @@
 //!                                                               ▼
 //!                     plan ─▶ Plan { items: [ format ─▶ Statement · simple ─▶ SimpleSigning ] } ─▶ Payload
 //!  signed bytes ─ statement, provenance ─▶ Statement, Provenance
+//!  annotations, bundles, answers of logs ─ evidence, bundle ─▶ Evidence, LogEntry, Bundle · trusted_root ─▶ TrustedRoot
 //! ```
 //!
 //! Nothing here reads a clock, a file, the network or randomness: the same input gives the same bytes.
@@ -13,6 +14,8 @@
 
 mod artifact;
 mod blame;
+pub mod bundle;
+pub mod certificates;
 pub mod config;
 pub mod cosign;
 pub mod credential;
@@ -21,6 +24,7 @@ pub mod digest;
 pub mod docker_config;
 pub mod dsse;
 pub mod duration;
+pub mod evidence;
 pub mod excerpt;
 pub mod format;
 pub mod gojson;
@@ -32,6 +36,7 @@ pub mod patterns;
 pub mod payload;
 pub mod plan;
 pub mod predicate;
+pub mod protojson;
 pub mod provenance;
 pub mod quantity;
 pub mod redact;
@@ -42,16 +47,21 @@ pub mod simple;
 pub mod statement;
 pub mod strict_json;
 pub mod time;
+pub mod trusted_root;
 mod typed;
 
 #[cfg(test)]
 mod go_tables;
+#[cfg(test)]
+mod samples;
 
 pub use artifact::Artifact;
 pub use blame::Blame;
+pub use bundle::Bundle;
 pub use descriptor::ResourceDescriptor;
 pub use digest::Digest;
 pub use dsse::Envelope;
+pub use evidence::Evidence;
 pub use invisible::is_invisible;
 pub use payload::{Payload, PayloadKind};
 pub use provenance::Provenance;
@@ -59,4 +69,5 @@ pub use reference::{DigestRef, ImageRef, Repository};
 pub use signed::Signed;
 pub use simple::SimpleSigning;
 pub use statement::{Statement, Subject};
+pub use trusted_root::TrustedRoot;
 pub use typed::ParamValue;

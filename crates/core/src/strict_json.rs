@@ -48,6 +48,24 @@ pub(crate) enum Step {
     Item(usize),
 }
 
+/// The deepest object that has names in the formats which are matched by [`path`].
+const DEEPEST_PATH: usize = 8;
+
+/// The place as the names of members, and `[]` for any item, to be matched; nothing beyond `DEEPEST_PATH`.
+pub(crate) fn path<'a, 'b>(
+    place: &'a [Step],
+    names: &'b mut [&'a str; DEEPEST_PATH],
+) -> Option<&'b [&'a str]> {
+    let path = names.get_mut(..place.len())?;
+    for (name, step) in path.iter_mut().zip(place) {
+        *name = match step {
+            Step::Member(name) => name,
+            Step::Item(_) => "[]",
+        };
+    }
+    Some(path)
+}
+
 /// Reads all of `text` once, and finds what makes it ambiguous: a member that stands twice, one that is spelled almost as one
 /// of the names that `known` gives for its object, and a list in the place of such an object.
 pub(crate) fn check(text: &str, known: KnownNames) -> Result<(), Error> {

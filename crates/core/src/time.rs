@@ -64,6 +64,18 @@ impl Time {
             .ok_or_else(|| Error::Format(Excerpt::of(text)))
     }
 
+    /// The last whole second that is not after it, since 1970 in UTC.
+    #[must_use]
+    pub fn second_before(self) -> i64 {
+        self.seconds
+    }
+
+    /// The first whole second that is not before it, since 1970 in UTC.
+    #[must_use]
+    pub fn second_after(self) -> i64 {
+        self.seconds + i64::from(self.nanoseconds > 0)
+    }
+
     /// As `metav1.Time` is written: whole seconds; `None`, which is `null`, for the zero time.
     #[must_use]
     pub fn to_kubernetes(self) -> Option<String> {
@@ -273,6 +285,18 @@ mod tests {
             };
             assert_eq!(time.to_rfc3339_nano().ok(), row.nano, "{}", row.text);
             assert_eq!(time.to_protojson().ok(), row.proto, "{}", row.text);
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_between_two_seconds() {
+        for (text, before, after) in [
+            ("1970-01-01T00:00:05Z", 5, 5),
+            ("1970-01-01T00:00:05.000000001Z", 5, 6),
+            ("1969-12-31T23:59:59.5Z", -1, 0),
+        ] {
+            let time = Time::parse(text).expect("RFC 3339");
+            assert_eq!((time.second_before(), time.second_after()), (before, after));
         }
     }
 

@@ -1,19 +1,34 @@
-//! Reads the few DER structures that keys are made of, strictly.
+//! Reads the DER structures that keys, certificates and timestamps are made of, strictly.
 //!
-//! Specification: ITU-T X.690; the structures are in RFC 5280 (SubjectPublicKeyInfo), RFC 5958 (PKCS#8) and RFC 5915
-//! (SEC1). Only what DER allows is accepted: definite lengths in their shortest form.
+//! Specification: ITU-T X.690; the structures are in RFC 5280 (SubjectPublicKeyInfo, Certificate), RFC 5958 (PKCS#8), RFC 5915
+//! (SEC1), RFC 5652 (SignedData) and RFC 3161 (TimeStampResp). Only what DER allows is accepted: definite lengths in their
+//! shortest form, of less than 64 KiB.
 
-/// Tags that keys use.
+pub(crate) mod time;
+
+/// Tags that are used.
 pub(crate) mod tag {
+    pub(crate) const BOOLEAN: u8 = 0x01;
     pub(crate) const INTEGER: u8 = 0x02;
     pub(crate) const BIT_STRING: u8 = 0x03;
     pub(crate) const OCTET_STRING: u8 = 0x04;
+    pub(crate) const NULL: u8 = 0x05;
     pub(crate) const OID: u8 = 0x06;
+    pub(crate) const UTF8_STRING: u8 = 0x0c;
+    pub(crate) const UTC_TIME: u8 = 0x17;
+    pub(crate) const GENERALIZED_TIME: u8 = 0x18;
     pub(crate) const SEQUENCE: u8 = 0x30;
+    pub(crate) const SET: u8 = 0x31;
     /// `[0]`, constructed.
     pub(crate) const CONTEXT_0: u8 = 0xa0;
     /// `[1]`, constructed.
     pub(crate) const CONTEXT_1: u8 = 0xa1;
+    /// `[3]`, constructed.
+    pub(crate) const CONTEXT_3: u8 = 0xa3;
+    /// `[4]`, constructed.
+    pub(crate) const CONTEXT_4: u8 = 0xa4;
+    /// `[0]`, primitive.
+    pub(crate) const PRIMITIVE_0: u8 = 0x80;
 }
 
 /// The contents of object identifiers.
@@ -38,6 +53,15 @@ pub(crate) mod oid {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
+/// One value as it stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Value<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    /// With tag and length.
+    pub(crate) raw: &'a [u8],
+}
+
 /// A cursor over DER.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
@@ -53,12 +77,19 @@ impl<'a> Reader<'a> {
         self.0.is_empty()
     }
 
-    /// The content of the next value, which must have this tag.
-    pub(crate) fn value(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
-        let [found, length, rest @ ..] = self.0 else {
+    /// How many bytes have not been read.
+    pub(crate) fn remaining(self) -> usize {
+        self.0.len()
+    }
+
+    /// The next value, whatever it is.
+    pub(crate) fn any(&mut self) -> Result<Value<'a>, Malformed> {
+        let whole = self.0;
+        let [tag, length, rest @ ..] = whole else {
             return Err(Malformed);
         };
-        if *found != tag {
+        // A tag of several bytes is in no structure that is read here.
+        if tag & 0x1f == 0x1f {
             return Err(Malformed);
         }
         let (length, rest) = match (*length, rest) {
@@ -70,8 +101,31 @@ impl<'a> Reader<'a> {
             _ => return Err(Malformed),
         };
         let (content, rest) = rest.split_at_checked(length).ok_or(Malformed)?;
+        let (raw, _) = whole
+            .split_at_checked(whole.len() - rest.len())
+            .ok_or(Malformed)?;
         self.0 = rest;
-        Ok(content)
+        Ok(Value {
+            tag: *tag,
+            content,
+            raw,
+        })
+    }
+
+    /// The content of the next value, which must have this tag.
+    pub(crate) fn value(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
+        if self.0.first() != Some(&tag) {
+            return Err(Malformed);
+        }
+        self.any().map(|value| value.content)
+    }
+
+    /// The next value with its tag and length; it must have this tag.
+    pub(crate) fn raw(&mut self, tag: u8) -> Result<&'a [u8], Malformed> {
+        if self.0.first() != Some(&tag) {
+            return Err(Malformed);
+        }
+        self.any().map(|value| value.raw)
     }
 
     /// The content of the next value if it has this tag.
@@ -85,6 +139,11 @@ impl<'a> Reader<'a> {
     /// The next value, opened: a cursor over its content.
     pub(crate) fn open(&mut self, tag: u8) -> Result<Self, Malformed> {
         self.value(tag).map(Self)
+    }
+
+    /// The next value if it has this tag, opened.
+    pub(crate) fn open_optional(&mut self, tag: u8) -> Result<Option<Self>, Malformed> {
+        Ok(self.optional(tag)?.map(Self))
     }
 
     /// The content of a BIT STRING of whole bytes.
@@ -104,6 +163,31 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An INTEGER of any sign, big-endian, as it stands.
+    pub(crate) fn integer(&mut self) -> Result<&'a [u8], Malformed> {
+        match self.value(tag::INTEGER)? {
+            [] | [0, 0..=0x7f, ..] | [0xff, 0x80..=0xff, ..] => Err(Malformed),
+            number => Ok(number),
+        }
+    }
+
+    /// An INTEGER from 0 to 127: a version or a status.
+    pub(crate) fn small(&mut self) -> Result<u8, Malformed> {
+        match self.integer()? {
+            [number @ 0..=0x7f] => Ok(*number),
+            _ => Err(Malformed),
+        }
+    }
+
+    /// A BOOLEAN that may be left out, which is false. An explicit false is not DER, but widely written.
+    pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
+        match self.optional(tag::BOOLEAN)? {
+            None | Some([0]) => Ok(false),
+            Some([0xff]) => Ok(true),
+            Some(_) => Err(Malformed),
+        }
+    }
+
     /// Says that nothing may follow.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         if self.is_empty() {
@@ -112,6 +196,48 @@ impl<'a> Reader<'a> {
             Err(Malformed)
         }
     }
+}
+
+/// A value of this tag and content.
+pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut value = vec![tag];
+    let length = content.len().to_be_bytes();
+    match length.iter().position(|byte| *byte != 0) {
+        None => value.push(0),
+        Some(first) => {
+            let significant = length.get(first..).unwrap_or_default();
+            match significant {
+                [short @ 0..=0x7f] => value.push(*short),
+                long => {
+                    value.extend(u8::try_from(long.len()).map(|count| 0x80 | count));
+                    value.extend_from_slice(long);
+                }
+            }
+        }
+    }
+    value.extend_from_slice(content);
+    value
+}
+
+/// An object identifier in dotted form, for messages.
+pub(crate) fn dotted(oid: &[u8]) -> String {
+    const MOST: usize = 40;
+    let mut parts = Vec::new();
+    let mut part = 0u64;
+    for byte in oid.iter().take(MOST) {
+        part = part << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if parts.is_empty() {
+            let first = (part / 40).min(2);
+            parts.push(first.to_string());
+            part -= 40 * first;
+        }
+        parts.push(part.to_string());
+        part = 0;
+    }
+    parts.join(".")
 }
 
 /// An algorithm as an AlgorithmIdentifier names it.
@@ -195,6 +321,61 @@ mod tests {
         ] {
             assert_eq!(content(bad), Err(Malformed), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn what_is_encoded_is_read_back() {
+        for length in [0, 1, 0x7f, 0x80, 0xff, 0x100, 0xffff] {
+            let encoded = encode(tag::OCTET_STRING, &vec![7; length]);
+            assert_eq!(content(&encoded), Ok(length), "{length}");
+        }
+        // What is too long for the reader is refused and not cut.
+        assert_eq!(
+            content(&encode(tag::OCTET_STRING, &vec![7; 0x1_0000])),
+            Err(Malformed)
+        );
+    }
+
+    #[test]
+    fn a_value_is_told_with_and_without_its_head() {
+        let bytes = [0x30, 3, 4, 1, 7, 5, 0];
+        let mut reader = Reader::new(&bytes);
+        let value = reader.any().expect("whole");
+        assert_eq!(value.tag, tag::SEQUENCE);
+        assert_eq!(value.content, [4, 1, 7]);
+        assert_eq!(value.raw, [0x30, 3, 4, 1, 7]);
+        assert_eq!(reader.raw(tag::OCTET_STRING), Err(Malformed));
+        assert_eq!(reader.raw(tag::NULL), Ok(&[5u8, 0][..]));
+        assert!(Reader::new(&[0x1f, 1, 0]).any().is_err());
+    }
+
+    #[test]
+    fn integers_and_flags_have_one_form() {
+        let integer = |bytes: &'static [u8]| Reader::new(bytes).integer();
+        assert_eq!(integer(&[2, 1, 0]), Ok(&[0u8][..]));
+        assert_eq!(integer(&[2, 2, 0, 0x80]), Ok(&[0u8, 0x80][..]));
+        assert_eq!(integer(&[2, 1, 0x80]), Ok(&[0x80u8][..]));
+        for bad in [&[2u8, 0][..], &[2, 2, 0, 1], &[2, 2, 0xff, 0x80]] {
+            assert_eq!(integer(bad), Err(Malformed), "{bad:?}");
+        }
+        let small = |bytes: &'static [u8]| Reader::new(bytes).small();
+        assert_eq!(small(&[2, 1, 0x7f]), Ok(0x7f));
+        assert_eq!(small(&[2, 1, 0x80]), Err(Malformed));
+        assert_eq!(small(&[2, 2, 1, 0]), Err(Malformed));
+        let flag = |bytes: &'static [u8]| Reader::new(bytes).flag();
+        assert_eq!(flag(&[1, 1, 0xff]), Ok(true));
+        assert_eq!(flag(&[1, 1, 0]), Ok(false));
+        assert_eq!(flag(&[4, 0]), Ok(false));
+        assert_eq!(flag(&[1, 1, 1]), Err(Malformed));
+        assert_eq!(flag(&[1, 0]), Err(Malformed));
+    }
+
+    #[test]
+    fn object_identifiers_are_told_in_dots() {
+        assert_eq!(dotted(oid::RSA), "1.2.840.113549.1.1.1");
+        assert_eq!(dotted(&[0x55, 0x1d, 0x11]), "2.5.29.17");
+        assert_eq!(dotted(&[0x88, 0x37]), "2.999");
+        assert_eq!(dotted(&[]), "");
     }
 
     #[test]

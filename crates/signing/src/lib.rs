@@ -3,15 +3,20 @@
 //! ```text
 //!  cosign.key ─ Signer::from_pem ─▶ Signer ─ sign_payload(Payload) ─▶ Signed
 //!  cosign.pub ─ PublicKey::from_pem ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
+//!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
+//!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
 //! ```
 //!
 //! This is the only crate in which the bytes of a private key exist, and the only way to a [`Verified`] value. It reads
 //! no file, no variable, no clock and no network: programs pass the bytes in, and randomness is an argument.
 
+pub mod certificate;
 pub mod cosign_key;
 mod der;
 mod envelope_shape;
+pub mod identity;
 pub mod key_ref;
+pub mod log;
 pub mod pem;
 mod private_key;
 pub mod public_key;
@@ -20,13 +25,21 @@ pub mod record;
 pub mod rejection;
 mod scrypt;
 pub mod signer;
+pub mod timestamp;
+pub mod trust;
 pub mod verifier;
 
+pub use certificate::Certificate;
+pub use identity::IdentityRule;
+pub use identity::Matcher;
 pub use key_ref::KeyRef;
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 pub use record::{Unbelieved, verify_record};
 pub use rejection::Rejection;
 pub use signer::Signer;
-pub use verifier::{Types, Verified, Verifier, same_signer};
+pub use trust::Trust;
+pub use verifier::{
+    Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
+};
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

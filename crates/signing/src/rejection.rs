@@ -1,6 +1,8 @@
 //! Why something signed was not accepted, in words for the one who has to find out.
 
-use tekseal_core::{Digest, dsse, statement};
+use tekseal_core::{Digest, bundle, dsse, evidence, statement};
+
+use crate::{certificate, identity, log, timestamp};
 
 use crate::verifier::{LARGEST_LAYER, MOST_SIGNATURES, MOST_SUBJECTS};
 
@@ -76,6 +78,65 @@ pub enum Rejection {
         /// The accepted types.
         wanted: Vec<String>,
     },
+    /// The layer is no bundle that can be read.
+    #[error("not a Sigstore bundle that can be used")]
+    NotABundle(#[source] bundle::Error),
+    /// A bundle for a file, not for an image.
+    #[error("the bundle holds no envelope: it signs a file, not an image")]
+    NoEnvelope,
+    /// An attestation where a signature is wanted.
+    #[error("the bundle attests {0:?}, which is no image signature")]
+    NotASignature(String),
+    /// A signature where an attestation is wanted.
+    #[error("the bundle is an image signature, which attests nothing")]
+    NotAnAttestation,
+    /// Certificate, log entry or timestamp cannot be read.
+    #[error("what came with the signature cannot be read")]
+    Evidence(#[source] evidence::Error),
+    /// Signed without a certificate.
+    #[error("no certificate found on signature")]
+    NoCertificate,
+    /// The certificate is not good.
+    #[error("the certificate is not accepted")]
+    Certificate(#[source] certificate::Error),
+    /// The certificate is another one's.
+    #[error("the certificate is of somebody else")]
+    Identity(#[source] identity::Error),
+    /// A log's entry is not of this signature, or not of the log.
+    #[error("the entry of the transparency log does not hold")]
+    Log(#[source] log::Error),
+    /// No log that is trusted knows the signature.
+    #[error("signature not found in transparency log: no entry of a trusted log came with it{}", of_others(*foreign))]
+    NotLogged {
+        /// How many entries are of other logs.
+        foreign: usize,
+    },
+    /// The log was not in use any more, or not yet, when the signature was stamped.
+    #[error(
+        "the transparency log {host} was not in use when the signature was stamped, {time} s after 1970"
+    )]
+    RetiredLog {
+        /// The log's host.
+        host: String,
+        /// Seconds since 1970.
+        time: i64,
+    },
+    /// A timestamp is not of this signature, or not of the authority.
+    #[error("the timestamp does not hold")]
+    Timestamp(#[source] timestamp::Error),
+    /// No authority that is trusted has stamped the signature.
+    #[error("no timestamp of a trusted authority came with the signature{}", of_others(*foreign))]
+    NotStamped {
+        /// How many timestamps are of others.
+        foreign: usize,
+    },
+}
+
+fn of_others(foreign: usize) -> String {
+    match foreign {
+        0 => String::new(),
+        _ => format!(" ({foreign} of others)"),
+    }
 }
 
 /// Foreign text for an error: not longer than a line or two, and without control characters.

@@ -2,24 +2,37 @@
 //!
 //! ```text
 //!  Signed (from anywhere) ─ Verifier::image_signature ─▶ Verified<SimpleSigning>
-//!                         └ Verifier::attestation ─────▶ Verified<Statement>      or a Rejection with the reason
+//!                         ├ Verifier::attestation ─────▶ Verified<Statement>      or a Rejection with the reason
+//!                         └ UnverifiedBundle::read ─ Verifier::{signature_bundle, attestation_bundle} ─▶ Verified<Statement>
 //! ```
 //!
-//! Checks and their order are those of `cosign verify` and `cosign verify-attestation` with `--key`: the signature comes
-//! first, and nothing of a payload is believed or read before it holds. As in cosign, the media type of a layer, its
-//! annotations (but for the signature), the `keyid` of an envelope and the `docker-reference` of a payload decide
-//! nothing. Sizes are capped, for a registry may hand out anything.
+//! Checks and their order are those of `cosign verify` and `cosign verify-attestation`: the signature comes
+//! first, and nothing of a payload is believed or read before it holds. As in cosign, the media type of a layer, the `keyid` of an envelope and the
+//! `docker-reference` of a payload decide nothing, nor does what came with a signature, unless something is trusted to judge it by
+//! (`vouch`). Sizes are capped, for a registry may hand out anything.
+
+mod vouch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tekseal_core::bundle::{self, Bundle};
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
-use tekseal_core::{Digest, Envelope, Signed, SimpleSigning, Statement, cosign};
+use tekseal_core::{
+    Digest, Envelope, Evidence, ResourceDescriptor, Signed, SimpleSigning, Statement, cosign,
+};
 
 use crate::envelope_shape::EnvelopeShape;
+use crate::identity::IdentityRule;
+use crate::log::Enveloped;
 use crate::public_key::{HashAlgorithm, PublicKey, VerifyError};
 use crate::rejection::{Rejection, shortened};
+use crate::trust::Trust;
+
+pub use vouch::{Identity, Needs, Voucher};
+use vouch::{Spoken, Who};
 
 /// Largest layer that is looked at, as in cosign: 128 MiB.
 pub const LARGEST_LAYER: usize = 128 * 1024 * 1024;
@@ -36,7 +49,7 @@ pub struct Verified<T> {
     value: T,
     payload: Vec<u8>,
     layer: Vec<u8>,
-    key: PublicKey,
+    voucher: Voucher,
 }
 
 impl<T> Verified<T> {
@@ -58,16 +71,22 @@ impl<T> Verified<T> {
         &self.layer
     }
 
-    /// The key under which the signature is valid.
+    /// Who signed it, and when.
+    #[must_use]
+    pub fn voucher(&self) -> &Voucher {
+        &self.voucher
+    }
+
+    /// The key under which the signature is valid; with a certificate, its key.
     #[must_use]
     pub fn key(&self) -> &PublicKey {
-        &self.key
+        &self.voucher.key
     }
 
     /// The fingerprint of that key, see [`PublicKey::fingerprint`].
     #[must_use]
     pub fn key_fingerprint(&self) -> String {
-        self.key.fingerprint()
+        self.voucher.key.fingerprint()
     }
 }
 
@@ -80,10 +99,22 @@ pub enum Types<'a> {
     OneOf(&'a [String]),
 }
 
-/// Verifies with a set of keys, any of which suffices.
+/// Verifies with a set of keys, any of which suffices, or by who the certificates say has signed.
 pub struct Verifier {
-    keys: Vec<PublicKey>,
+    who: Who,
     hash: HashAlgorithm,
+    trust: Option<Arc<Trust>>,
+    needs: Needs,
+}
+
+/// A Sigstore bundle and the Statement in it, read and not verified.
+pub struct UnverifiedBundle<'a> {
+    bytes: &'a [u8],
+    evidence: Evidence,
+    payload_type: String,
+    payload: Vec<u8>,
+    signature: Vec<u8>,
+    predicate_type: Option<String>,
 }
 
 /// Why no verifier can be made.
@@ -114,7 +145,37 @@ impl Verifier {
                 source,
             })?;
         }
-        Ok(Self { keys, hash })
+        Ok(Self {
+            who: Who::Keys(keys),
+            hash,
+            trust: None,
+            needs: Needs::default(),
+        })
+    }
+
+    /// A verifier that accepts signatures over `hash` of certificates for which `rule` holds.
+    #[must_use]
+    pub fn of_identity(
+        rule: IdentityRule,
+        hash: HashAlgorithm,
+        trust: Arc<Trust>,
+        needs: Needs,
+    ) -> Self {
+        Self {
+            who: Who::Identity(rule),
+            hash,
+            trust: Some(trust),
+            needs,
+        }
+    }
+
+    /// The same verifier, which also judges what came with a signature: entries of trusted logs and times of trusted authorities must hold, and
+    /// those that `needs` names must be there. What comes from others is passed over.
+    #[must_use]
+    pub fn trusting(mut self, trust: Arc<Trust>, needs: Needs) -> Self {
+        self.trust = Some(trust);
+        self.needs = needs;
+        self
     }
 
     /// Verifies an image signature: that one of the keys signed the layer, that it speaks of the image with `digest`,
@@ -126,8 +187,14 @@ impl Verifier {
         annotations: &BTreeMap<String, String>,
     ) -> Result<Verified<SimpleSigning>, Rejection> {
         let payload = layer(signed)?;
-        let signature = annotated_signature(signed)?;
-        let key = self.signer_of(payload, &[signature])?;
+        let signatures = [annotated_signature(signed)?];
+        let voucher = self.vouch(&Spoken {
+            message: payload,
+            signatures: &signatures,
+            enveloped: None,
+            stamped: None,
+            evidence: &|| Evidence::of_annotations(signed.annotations()),
+        })?;
         let value = SimpleSigning::parse(payload).map_err(Rejection::NotSimpleSigning)?;
         if !value.is_of(digest) {
             return Err(Rejection::OtherImage {
@@ -135,24 +202,12 @@ impl Verifier {
                 wanted: digest.clone(),
             });
         }
-        for (name, wanted) in annotations {
-            let found = value.optional.as_ref().and_then(|all| all.get(name));
-            if found.and_then(|value| value.as_str()) != Some(wanted) {
-                return Err(Rejection::Annotation {
-                    name: name.clone(),
-                    wanted: wanted.clone(),
-                    found: found.map_or_else(
-                        || "nothing".to_owned(),
-                        |value| shortened(&value.to_string()),
-                    ),
-                });
-            }
-        }
+        check_annotations(annotations, |name| value.optional.as_ref()?.get(name))?;
         Ok(Verified {
             value,
             payload: payload.to_vec(),
             layer: payload.to_vec(),
-            key: key.clone(),
+            voucher,
         })
     }
 
@@ -179,38 +234,133 @@ impl Verifier {
             .iter()
             .filter_map(|s| s.decoded().ok())
             .collect();
-        let key = self.signer_of(&pae, &signatures)?;
+        let voucher = self.vouch(&Spoken {
+            message: &pae,
+            signatures: &signatures,
+            enveloped: Some(Enveloped {
+                payload: &payload,
+                stored: Some(layer),
+            }),
+            stamped: Some(layer),
+            evidence: &|| Evidence::of_annotations(signed.annotations()),
+        })?;
         let value = Statement::parse(&payload).map_err(Rejection::NotAStatement)?;
-        check_subjects(&value, digest)?;
-        if let Types::OneOf(wanted) = types
-            && !wanted.iter().any(|t| t == value.predicate_type())
-        {
-            return Err(Rejection::PredicateType {
-                found: shortened(value.predicate_type()),
-                wanted: wanted.to_vec(),
-            });
-        }
+        subjects_of(&value, digest)?;
+        types.check(&value)?;
         Ok(Verified {
             value,
             payload,
             layer: layer.to_vec(),
-            key: key.clone(),
+            voucher,
         })
     }
 
-    /// The key under which one of `signatures` over `message` is valid.
-    fn signer_of(&self, message: &[u8], signatures: &[Vec<u8>]) -> Result<&PublicKey, Rejection> {
-        self.keys
-            .iter()
-            .find(|key| {
-                signatures
-                    .iter()
-                    .any(|signature| key.verify(self.hash, message, signature).is_ok())
-            })
-            .ok_or_else(|| Rejection::NoKeyMatches {
-                signatures: signatures.len(),
-                tried: self.keys.iter().map(PublicKey::fingerprint).collect(),
-            })
+    /// Verifies a bundle that is an image signature, as cosign 3 makes them: its predicate type is [`cosign::SIGN_PREDICATE`], and the subject that is
+    /// the image carries all of `annotations`.
+    pub fn signature_bundle(
+        &self,
+        bundle: &UnverifiedBundle<'_>,
+        digest: &Digest,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Verified<Statement>, Rejection> {
+        let verified = self.bundle(bundle)?;
+        let statement = &verified.value;
+        let subjects = subjects_of(statement, digest)?;
+        if statement.predicate_type() != cosign::SIGN_PREDICATE {
+            return Err(Rejection::NotASignature(shortened(
+                statement.predicate_type(),
+            )));
+        }
+        check_annotations(annotations, |name| {
+            subjects
+                .iter()
+                .find_map(|subject| subject.annotations.get(name))
+        })?;
+        Ok(verified)
+    }
+
+    /// Verifies a bundle that is an attestation; an image signature is none, unless `types` names it.
+    pub fn attestation_bundle(
+        &self,
+        bundle: &UnverifiedBundle<'_>,
+        digest: &Digest,
+        types: Types<'_>,
+    ) -> Result<Verified<Statement>, Rejection> {
+        let verified = self.bundle(bundle)?;
+        subjects_of(&verified.value, digest)?;
+        types.check(&verified.value)?;
+        Ok(verified)
+    }
+
+    /// Verifies who signed the Statement of a bundle, and nothing of what it says.
+    fn bundle(&self, bundle: &UnverifiedBundle<'_>) -> Result<Verified<Statement>, Rejection> {
+        if bundle.payload_type != IN_TOTO_PAYLOAD_TYPE {
+            return Err(Rejection::PayloadType(shortened(&bundle.payload_type)));
+        }
+        let pae = dsse::pae(&bundle.payload_type, &bundle.payload);
+        let voucher = self.vouch(&Spoken {
+            message: &pae,
+            signatures: std::slice::from_ref(&bundle.signature),
+            enveloped: Some(Enveloped {
+                payload: &bundle.payload,
+                stored: None,
+            }),
+            stamped: None,
+            evidence: &|| Ok(bundle.evidence.clone()),
+        })?;
+        Ok(Verified {
+            value: Statement::parse(&bundle.payload).map_err(Rejection::NotAStatement)?,
+            payload: bundle.payload.clone(),
+            layer: bundle.bytes.to_vec(),
+            voucher,
+        })
+    }
+}
+
+impl Types<'_> {
+    fn check(self, statement: &Statement) -> Result<(), Rejection> {
+        let found = statement.predicate_type();
+        match self {
+            Self::Any if found == cosign::SIGN_PREDICATE => Err(Rejection::NotAnAttestation),
+            Self::OneOf(wanted) if !wanted.iter().any(|t| t == found) => {
+                Err(Rejection::PredicateType {
+                    found: shortened(found),
+                    wanted: wanted.to_vec(),
+                })
+            }
+            Self::Any | Self::OneOf(_) => Ok(()),
+        }
+    }
+}
+
+impl<'a> UnverifiedBundle<'a> {
+    /// Reads the bundle that was handed out as this layer.
+    pub fn read(signed: &'a Signed) -> Result<Self, Rejection> {
+        let bytes = layer(signed)?;
+        let bundle = Bundle::parse(bytes).map_err(Rejection::NotABundle)?;
+        let bundle::Content::Envelope(envelope) = bundle.content else {
+            return Err(Rejection::NoEnvelope);
+        };
+        let payload = envelope
+            .unverified_payload()
+            .map_err(Rejection::NotAnEnvelope)?;
+        let signature = envelope.signatures.first().ok_or(Rejection::NoEnvelope)?;
+        Ok(Self {
+            bytes,
+            evidence: bundle.evidence,
+            signature: signature.decoded().map_err(Rejection::NotAnEnvelope)?,
+            payload_type: envelope.payload_type,
+            predicate_type: Statement::parse(&payload)
+                .ok()
+                .map(|statement| statement.predicate_type().to_owned()),
+            payload,
+        })
+    }
+
+    /// Whether it says that it is an image signature, and not an attestation. Nothing of it is verified: this only tells which of both to verify it as.
+    #[must_use]
+    pub fn says_signature(&self) -> bool {
+        self.predicate_type.as_deref() == Some(cosign::SIGN_PREDICATE)
     }
 }
 
@@ -283,19 +433,45 @@ fn read_envelope(layer: &[u8]) -> Result<Envelope, Rejection> {
     Envelope::parse(layer).map_err(Rejection::NotAnEnvelope)
 }
 
-/// Whether any subject is the image with this digest.
-fn check_subjects(statement: &Statement, digest: &Digest) -> Result<(), Rejection> {
+/// Whether all of `wanted` are there, as `found` has them; they are compared as strings.
+fn check_annotations<'a>(
+    wanted: &BTreeMap<String, String>,
+    found: impl Fn(&str) -> Option<&'a serde_json::Value>,
+) -> Result<(), Rejection> {
+    for (name, wanted) in wanted {
+        let found = found(name);
+        if found.and_then(|value| value.as_str()) != Some(wanted) {
+            return Err(Rejection::Annotation {
+                name: name.clone(),
+                wanted: wanted.clone(),
+                found: found.map_or_else(
+                    || "nothing".to_owned(),
+                    |value| shortened(&value.to_string()),
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The subjects that are the image with this digest; at least one is.
+fn subjects_of<'a>(
+    statement: &'a Statement,
+    digest: &Digest,
+) -> Result<Vec<&'a ResourceDescriptor>, Rejection> {
     let subjects = statement.subjects();
     if subjects.len() > MOST_SUBJECTS {
         return Err(Rejection::TooManySubjects(subjects.len()));
     }
-    if subjects.iter().any(|subject| {
+    let is_image = |subject: &&ResourceDescriptor| {
         subject
             .digest
             .get("sha256")
             .is_some_and(|hex| hex == digest.hex())
-    }) {
-        return Ok(());
+    };
+    let images: Vec<_> = subjects.iter().filter(is_image).collect();
+    if !images.is_empty() {
+        return Ok(images);
     }
     const SHOWN: usize = 5;
     let describe =

@@ -80,14 +80,14 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "its last resort is a file, which would go with the Pod",
     ),
     (
-        "tekseal-verify",
+        "tekseal-wait",
         "--insecure-ignore-tlog",
         "it silences a notice",
     ),
     (
-        "tekseal-wait",
-        "--insecure-ignore-tlog",
-        "it silences a notice",
+        "tekseal-verify",
+        "--bundle",
+        "in a cluster the registry is there",
     ),
     ("tekseal-tree", "--output", "the placeholder is for people"),
     (

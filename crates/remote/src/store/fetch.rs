@@ -1,35 +1,66 @@
-//! Reads signatures and attestations back: one GET for the manifest and one for each distinct layer.
+//! Reads signatures and attestations back: one GET for the manifest and one for each distinct layer; of referrers, one for each manifest.
 //!
-//! One bad layer does not hide the others, and no registry makes us keep more than a fixed amount of memory. Nothing that
-//! comes from here is verified.
+//! Layers come from cosign's tags ([`Layers::open`]) and from what names the image as its subject ([`Layers::referring`]): Sigstore bundles, and
+//! signatures in the layout of the tags (cosign's «OCI 1.1 mode»). One bad layer does not hide the others, and no registry makes us keep more than
+//! a fixed amount of memory. Nothing that comes from here is verified.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 
-use tekseal_core::{Digest, DigestRef, Signed, cosign, digest};
+use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign, digest};
 
 use crate::Registry;
 use crate::registry::{self, Blame, Reference};
 
 use super::concurrent::concurrently;
 use super::error::Error;
-use super::manifest::{ImageManifest, Layer};
+use super::manifest::{self, ImageManifest, Layer};
 use super::place;
+use super::tree::{self, Referrer};
 
 /// The largest layer that is read, as in cosign.
 pub const MOST_LAYER_BYTES: u64 = 128 << 20;
-/// All layers of one tag together.
+/// All layers of one tag together, and all of the referrers.
 pub const MOST_BYTES: u64 = 256 << 20;
+/// How many referrers are looked at.
+pub const MOST_REFERRERS: usize = 1000;
 /// How many layers are read side by side.
 const WIDTH: usize = 10;
+/// Media type of the configuration of what has none, as the image specification has it.
+const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 /// How much is read ahead of who consumes [`Layers`], unless a single layer is larger.
 const AHEAD_BYTES: u64 = 16 << 20;
 
-/// One layer of a `.sig` or `.att` tag.
+/// Where something that hangs on an image was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Under this tag beside the image.
+    Tag(Arc<str>),
+    /// In the manifest with this digest, which names the image as its subject.
+    Referrer(Arc<str>),
+    /// In this file, and in no registry.
+    File(Arc<str>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(name) => write!(f, "tag {name}"),
+            Self::Referrer(digest) => write!(f, "referrer {digest}"),
+            Self::File(path) => write!(f, "file {path}"),
+        }
+    }
+}
+
+/// One layer of a `.sig` or `.att` tag, or the bundle of a referrer.
 #[derive(Debug)]
 pub struct Fetched {
+    /// Where it was found.
+    pub place: Place,
     /// Its position in the manifest, from 0.
     pub position: usize,
-    /// Its digest as the manifest has it.
+    /// Its digest as the manifest has it; that of the manifest where it could not be read.
     pub digest: String,
     /// Its content, or why there is none. Nothing of it is verified.
     pub signed: Result<Signed, LayerError>,
@@ -54,8 +85,28 @@ pub enum LayerError {
     #[error("layer was not read: all layers together have more than {MOST_BYTES} bytes")]
     Total,
     /// The registry did not hand it out, or something else in its place.
-    #[error("layer cannot be read")]
-    Registry(#[source] std::sync::Arc<registry::Error>),
+    #[error("it cannot be read")]
+    Registry(#[source] Arc<registry::Error>),
+    /// The list of referrers names a manifest that is not there.
+    #[error("the manifest that the list of referrers names is not there")]
+    Absent,
+    /// The manifest of a referrer is none that holds signatures.
+    #[error("the manifest that names the image as its subject cannot be used")]
+    Manifest(#[source] manifest::Error),
+    /// A manifest with a bundle has nothing else.
+    #[error("a manifest with a Sigstore bundle has one layer, this one has {count}")]
+    Bundles {
+        /// How many it has.
+        count: usize,
+    },
+    /// More referrers than are looked at.
+    #[error(
+        "{count} manifests name the image as their subject, the first {MOST_REFERRERS} were looked at"
+    )]
+    Referrers {
+        /// How many there are.
+        count: usize,
+    },
 }
 
 impl LayerError {
@@ -64,14 +115,19 @@ impl LayerError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Registry(source) => source.blame(),
-            Self::Digest(_) | Self::NoSignature | Self::Size { .. } | Self::Total => {
-                Blame::Artifact
-            }
+            Self::Digest(_)
+            | Self::NoSignature
+            | Self::Size { .. }
+            | Self::Total
+            | Self::Absent
+            | Self::Manifest(_)
+            | Self::Bundles { .. }
+            | Self::Referrers { .. } => Blame::Artifact,
         }
     }
 }
 
-/// The layers of one tag, read as they are asked for: at most 16 MiB (or one layer) are held at a time.
+/// The layers of one tag, or of all referrers, read as they are asked for: at most 16 MiB (or one layer) are held at a time.
 #[derive(Debug)]
 pub struct Layers<'a> {
     registry: &'a Registry,
@@ -87,7 +143,15 @@ pub struct Layers<'a> {
 struct Wanted {
     digest: Digest,
     size: u64,
-    layers: Vec<(usize, Layer)>,
+    layers: Vec<At>,
+}
+
+/// A layer, and where it stands.
+#[derive(Debug)]
+struct At {
+    place: Place,
+    position: usize,
+    layer: Layer,
 }
 
 /// The signatures of `image`, in their order; none if the tag is absent.
@@ -130,14 +194,7 @@ impl<'a> Layers<'a> {
         image: &'a DigestRef,
         tag: cosign::Tag,
     ) -> Result<Self, Error> {
-        let mut layers = Self {
-            registry,
-            image,
-            manifest_digest: None,
-            ready: VecDeque::new(),
-            waiting: VecDeque::new(),
-            left: MOST_BYTES,
-        };
+        let mut layers = Self::none(registry, image);
         let name = tag.of(&image.digest);
         let Some(found) = registry
             .get_manifest(&image.repository, Reference::Tag(&name))
@@ -150,8 +207,82 @@ impl<'a> Layers<'a> {
             source,
         })?;
         layers.manifest_digest = Some(found.digest);
-        layers.sort(&manifest);
+        let place = Place::Tag(name.into());
+        layers.sort(
+            manifest
+                .layers()
+                .iter()
+                .cloned()
+                .enumerate()
+                .map(|(position, layer)| At {
+                    place: place.clone(),
+                    position,
+                    layer,
+                }),
+        );
         Ok(layers)
+    }
+
+    /// Reads the manifests that name `image` as their subject, as far as they may hold signatures or bundles; what they say they are decides nothing
+    /// but that others, such as SBOMs, are not read.
+    ///
+    /// # Errors
+    /// If the list cannot be read, or is none. What is wrong with single manifests is told in their place.
+    pub async fn referring(registry: &'a Registry, image: &'a DigestRef) -> Result<Self, Error> {
+        let (_, mut referrers) = tree::referrers(registry, image).await?;
+        referrers.retain(may_hold_signatures);
+        let mut layers = Self::none(registry, image);
+        let count = referrers.len();
+        if count > MOST_REFERRERS {
+            referrers.truncate(MOST_REFERRERS);
+            let digest = image.digest.to_string();
+            layers.refuse(
+                Place::Referrer(digest.as_str().into()),
+                0,
+                digest,
+                LayerError::Referrers { count },
+            );
+        }
+        let reads = referrers
+            .iter()
+            .map(|referrer| manifest_of(registry, image, &referrer.digest));
+        let manifests = concurrently(WIDTH, reads).await;
+        let mut found = Vec::new();
+        for (referrer, manifest) in referrers.into_iter().zip(manifests) {
+            let place = Place::Referrer(referrer.digest.as_str().into());
+            match manifest.and_then(layers_of_interest) {
+                Ok(layers) => {
+                    found.extend(layers.into_iter().enumerate().map(|(position, layer)| At {
+                        place: place.clone(),
+                        position,
+                        layer,
+                    }))
+                }
+                Err(error) => layers.refuse(place, 0, referrer.digest, error),
+            }
+        }
+        layers.sort(found);
+        Ok(layers)
+    }
+
+    fn none(registry: &'a Registry, image: &'a DigestRef) -> Self {
+        Self {
+            registry,
+            image,
+            manifest_digest: None,
+            ready: VecDeque::new(),
+            waiting: VecDeque::new(),
+            left: MOST_BYTES,
+        }
+    }
+
+    fn refuse(&mut self, place: Place, position: usize, digest: String, error: LayerError) {
+        self.ready.push_back(Fetched {
+            place,
+            position,
+            digest,
+            signed: Err(error),
+        });
     }
 
     /// Digest of the manifest; nothing if the tag is absent.
@@ -169,27 +300,26 @@ impl<'a> Layers<'a> {
     }
 
     /// Puts aside what need not be asked for, and what there is no room for.
-    fn sort(&mut self, manifest: &ImageManifest) {
+    fn sort(&mut self, found: impl IntoIterator<Item = At>) {
         let mut known: BTreeMap<String, usize> = BTreeMap::new();
-        for (position, layer) in manifest.layers().iter().enumerate() {
-            match self.admit(layer) {
+        for at in found {
+            match self.admit(&at.layer) {
                 Err(error) => {
-                    self.ready.push_back(Fetched {
-                        position,
-                        digest: layer.digest().to_owned(),
-                        signed: Err(error),
-                    });
+                    let digest = at.layer.digest().to_owned();
+                    self.refuse(at.place, at.position, digest, error);
                 }
                 Ok(digest) => {
-                    let at = *known.entry(layer.digest().to_owned()).or_insert_with(|| {
-                        self.waiting.push_back(Wanted {
-                            digest,
-                            size: layer.size(),
-                            layers: Vec::new(),
+                    let index = *known
+                        .entry(at.layer.digest().to_owned())
+                        .or_insert_with(|| {
+                            self.waiting.push_back(Wanted {
+                                digest,
+                                size: at.layer.size(),
+                                layers: Vec::new(),
+                            });
+                            self.waiting.len() - 1
                         });
-                        self.waiting.len() - 1
-                    });
-                    self.waiting[at].layers.push((position, layer.clone()));
+                    self.waiting[index].layers.push(at);
                 }
             }
         }
@@ -197,7 +327,7 @@ impl<'a> Layers<'a> {
 
     fn admit(&mut self, layer: &Layer) -> Result<Digest, LayerError> {
         let digest = layer.digest().parse().map_err(LayerError::Digest)?;
-        if layer.signature().is_none() {
+        if layer.signature().is_none() && !bundle::is_media_type(layer.media_type()) {
             return Err(LayerError::NoSignature);
         }
         let size = layer.size();
@@ -222,22 +352,69 @@ impl<'a> Layers<'a> {
         });
         let contents = concurrently(WIDTH, reads).await;
         for (wanted, content) in batch.into_iter().zip(contents) {
-            let content = content.map_err(std::sync::Arc::new);
+            let content = content.map_err(Arc::new);
             self.ready
-                .extend(wanted.layers.into_iter().map(|(position, layer)| Fetched {
-                    position,
-                    digest: layer.digest().to_owned(),
+                .extend(wanted.layers.into_iter().map(|at| Fetched {
+                    place: at.place,
+                    position: at.position,
+                    digest: at.layer.digest().to_owned(),
                     signed: match &content {
                         Ok(content) => Ok(Signed::fetched(
-                            layer.media_type().to_owned(),
+                            at.layer.media_type().to_owned(),
                             content.clone(),
-                            layer.annotations().clone(),
+                            at.layer.annotations().clone(),
                         )),
                         Err(error) => Err(LayerError::Registry(error.clone())),
                     },
                 }));
         }
     }
+}
+
+/// Whether a referrer may be a bundle or a signature. Some registries report the media type of the configuration as what it is, and indexes that
+/// clients keep may say nothing.
+fn may_hold_signatures(referrer: &Referrer) -> bool {
+    let is_manifest = matches!(
+        referrer.media_type.as_str(),
+        "" | manifest::OCI_MANIFEST | manifest::DOCKER_MANIFEST
+    );
+    is_manifest
+        && match referrer.artifact_type.as_deref() {
+            None | Some("" | EMPTY_CONFIG | cosign::SIGNATURE_ARTIFACT) => true,
+            Some(kind) => bundle::is_media_type(kind),
+        }
+}
+
+/// The manifest of a referrer.
+async fn manifest_of(
+    registry: &Registry,
+    image: &DigestRef,
+    digest: &str,
+) -> Result<ImageManifest, LayerError> {
+    let digest = digest.parse().map_err(LayerError::Digest)?;
+    let found = registry
+        .get_manifest(&image.repository, Reference::Digest(&digest))
+        .await
+        .map_err(|source| LayerError::Registry(Arc::new(source)))?
+        .ok_or(LayerError::Absent)?;
+    ImageManifest::parse(&found).map_err(LayerError::Manifest)
+}
+
+/// The bundle of the manifest, or its signatures; nothing where it holds something else.
+fn layers_of_interest(manifest: ImageManifest) -> Result<Vec<Layer>, LayerError> {
+    let layers = manifest.layers();
+    if layers
+        .iter()
+        .any(|layer| bundle::is_media_type(layer.media_type()))
+    {
+        let count = layers.len();
+        if count != 1 {
+            return Err(LayerError::Bundles { count });
+        }
+        return Ok(layers.to_vec());
+    }
+    let is_signature = |layer: &&Layer| layer.media_type() == cosign::SIMPLE_SIGNING_MEDIA_TYPE;
+    Ok(layers.iter().filter(is_signature).cloned().collect())
 }
 
 impl Wanted {

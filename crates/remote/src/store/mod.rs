@@ -23,7 +23,7 @@ pub mod tree;
 
 pub use append::{append, append_early, append_file, append_within};
 pub use error::Error;
-pub use fetch::{Fetched, LayerError, Layers, attestations, signatures};
+pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
 pub use tree::{Tree, tree};
 

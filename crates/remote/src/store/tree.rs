@@ -211,7 +211,7 @@ async fn attached(
 }
 
 /// The registry's own list, else the index that clients keep.
-async fn referrers(
+pub(super) async fn referrers(
     registry: &Registry,
     image: &DigestRef,
 ) -> Result<(ReferrersSource, Vec<Referrer>), Error> {

@@ -126,6 +126,7 @@ async fn a_bad_layer_does_not_hide_the_others() {
             Err(LayerError::Digest(_)) => "digest",
             Err(LayerError::Size { .. }) => "size",
             Err(LayerError::Total) => "total",
+            Err(other) => panic!("{other}"),
         })
         .collect();
     assert_eq!(

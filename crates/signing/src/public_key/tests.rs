@@ -4,6 +4,7 @@ use super::*;
 
 const A: &[u8] = include_bytes!("../testdata/a.pub");
 const P384: &[u8] = include_bytes!("../testdata/p384.pub");
+const P521: &[u8] = include_bytes!("../testdata/p521.pub");
 const RSA: &[u8] = include_bytes!("../testdata/rsa.pub");
 const ED: &[u8] = include_bytes!("../testdata/ed.pub");
 
@@ -58,8 +59,8 @@ fn fingerprints_are_those_that_openssh_prints() {
 #[test]
 fn other_curves_private_keys_and_other_blocks_are_refused_by_name() {
     assert_eq!(
-        error(include_bytes!("../testdata/p521.pub")),
-        Error::Unsupported("ECDSA P-521")
+        error(include_bytes!("../testdata/secp256k1.pub")),
+        Error::Unsupported("secp256k1")
     );
     assert_eq!(
         error(include_bytes!("../testdata/a.key")).to_string(),
@@ -166,6 +167,7 @@ fn signatures_made_with_openssl_verify_and_changed_ones_do_not() {
         };
         let key = key(match name {
             "p384" => P384,
+            "p521" => P521,
             "rsa" => RSA,
             "ed" => ED,
             _ => panic!("another key: {name}"),

@@ -1,3 +1,5 @@
+mod witnesses;
+
 use tekseal_core::{DigestRef, Payload, Repository};
 
 use super::*;

@@ -1,18 +1,17 @@
 //! What is asked of an image, and the verdict.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use anyhow::anyhow;
-use serde_json::value::RawValue;
-use tekseal_core::{DigestRef, Provenance, Signed, SimpleSigning, Statement, cosign};
+use tekseal_core::{DigestRef, Signed, bundle, cosign};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Blame;
-use tekseal_remote::store::{self, Layers};
-use tekseal_signing::{
-    HashAlgorithm, KeyAlgorithm, PublicKey, Rejection, Types, Verified, Verifier,
-};
+use tekseal_remote::store::{Fetched, Layers};
+use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, Types, UnverifiedBundle, Verifier};
 
-use super::{AttestationReport, Checked, Report, SignatureReport};
+use super::judged::{Judged, Tried};
+use super::report::{AttestationReport, Checked, Report, SignatureReport};
+use super::trust_args::TrustArgs;
 use crate::registry_args::given;
 use crate::{Failure, exit, log};
 
@@ -46,7 +45,7 @@ pub struct DemandArgs {
         default_value = "sha256"
     )]
     signature_digest_algorithm: String,
-    /// As cosign has it; here it only silences the notice that the transparency log was not checked
+    /// Accept signatures that no transparency log of the trusted root has an entry of; without a trusted root none is asked for, and this silences the notice that says so
     #[arg(long, env = "TEKSEAL_INSECURE_IGNORE_TLOG", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     insecure_ignore_tlog: bool,
 }
@@ -63,16 +62,31 @@ pub enum Only {
 /// What is asked of every image.
 pub(crate) struct Demands {
     verifier: Verifier,
-    only: Option<Only>,
+    /// Where what is asked for lies in cosign's layout.
+    tags: &'static [cosign::Tag],
     types: Vec<String>,
     annotations: BTreeMap<String, String>,
-    /// A P-384 key over SHA-256, which is not what cosign makes.
-    is_p384: bool,
+    /// The hash that cosign signs with, where the key is of a kind for which it is another one.
+    other_hash: Option<&'static str>,
+    checked: Checked,
 }
 
 impl DemandArgs {
-    /// What is asked of images with this key.
-    pub(crate) fn with(&self, key: PublicKey) -> Result<Demands, Failure> {
+    /// What is asked of images with this key, which alone vouches for them.
+    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
+        self.of(Some(key), None)
+    }
+
+    /// What is asked of images with this key, or of those whom `trust` names.
+    pub(super) fn of_trust(
+        &self,
+        key: Option<PublicKey>,
+        trust: &TrustArgs,
+    ) -> Result<Demands, Failure> {
+        self.of(key, Some(trust))
+    }
+
+    fn of(&self, key: Option<PublicKey>, trust: Option<&TrustArgs>) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
@@ -99,13 +113,73 @@ impl DemandArgs {
                 "-a asks for an annotation of the signature and --only attestation forbids it"
             )));
         }
+        let other_hash = key.as_ref().and_then(|key| match key.algorithm() {
+            KeyAlgorithm::P384 if hash == HashAlgorithm::Sha256 => Some("sha384"),
+            KeyAlgorithm::P521 if hash == HashAlgorithm::Sha256 => Some("sha512"),
+            _ => None,
+        });
+        let (verifier, checked) = self.verifier(key, hash, trust)?;
         Ok(Demands {
-            is_p384: key.algorithm() == KeyAlgorithm::P384 && hash == HashAlgorithm::Sha256,
-            verifier: Verifier::new(vec![key], hash).map_err(Failure::misuse)?,
-            only: self.only,
+            other_hash,
+            verifier,
+            tags: self.tags(),
             types: types.collect::<Result<_, _>>()?,
             annotations: annotations.collect::<Result<_, Failure>>()?,
+            checked,
         })
+    }
+
+    fn verifier(
+        &self,
+        key: Option<PublicKey>,
+        hash: HashAlgorithm,
+        trust: Option<&TrustArgs>,
+    ) -> Result<(Verifier, Checked), Failure> {
+        let (identity, trusted) = match trust {
+            Some(trust) => (trust.identity()?, trust.trusted(self.insecure_ignore_tlog)?),
+            None => (None, None),
+        };
+        let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
+        let checked = Checked {
+            signature: true,
+            subject: true,
+            transparency_log: needs.log,
+            timestamp: needs.timestamp,
+            certificate_log: needs.certificate_log && identity.is_some(),
+        };
+        let verifier = match (key, identity, trusted) {
+            (None, None, _) => {
+                return Err(Failure::misuse(anyhow!(
+                    "neither a key nor an identity is given to verify with"
+                ))
+                .hint("give --key; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
+            }
+            (Some(_), Some(_), _) => {
+                return Err(Failure::misuse(anyhow!(
+                    "--key and --certificate-identity are both given"
+                ))
+                .hint("a signature is either of a key or of a certificate: verify twice to accept both"));
+            }
+            (None, Some(_), None) => {
+                return Err(Failure::misuse(anyhow!(
+                    "--certificate-identity needs --trusted-root"
+                ))
+                .hint(
+                    "it says which authorities may name who signed: Sigstore's trusted_root.json",
+                ));
+            }
+            (None, Some(rule), Some(trusted)) => {
+                Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
+            }
+            (Some(key), None, trusted) => {
+                let verifier = Verifier::new(vec![key], hash).map_err(Failure::misuse)?;
+                match trusted {
+                    Some(trusted) => verifier.trusting(trusted.trust, trusted.needs),
+                    None => verifier,
+                }
+            }
+        };
+        Ok((verifier, checked))
     }
 
     /// The tags beside an image under which something must lie.
@@ -131,8 +205,8 @@ impl DemandArgs {
 impl Demands {
     /// The same of the images of a PipelineRun: image signatures come from TaskRuns, so none is asked for unless something was asked of it.
     pub(crate) fn of_pipeline_runs(mut self) -> Self {
-        if self.only.is_none() && self.annotations.is_empty() {
-            self.only = Some(Only::Attestation);
+        if self.tags.len() > 1 && self.annotations.is_empty() {
+            self.tags = &[cosign::Tag::Attestations];
         }
         self
     }
@@ -147,222 +221,244 @@ impl Demands {
 
     /// What people can do when there are signatures and none is good.
     fn why_none_is_valid(&self) -> &'static str {
-        if self.is_p384 {
-            return "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384";
+        match self.other_hash {
+            Some("sha384") => {
+                return "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384";
+            }
+            Some(_) => {
+                return "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512";
+            }
+            None => {}
         }
         "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
     }
 
-    /// Checks one image.
+    /// Checks one image: everything under cosign's tags and everything that names it as its subject is tried.
+    ///
+    /// # Errors
+    /// «No», with a reason for each candidate, or what kept us from looking.
     pub(crate) async fn check(
         &self,
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Report, Failure> {
-        let signatures = async {
-            match self.only {
-                Some(Only::Attestation) => Ok(Vec::new()),
-                _ => self.signatures(registry, image).await,
+        let mut found = Found::default();
+        let (signatures, attestations, referring) = tokio::join!(
+            self.open(registry, image, cosign::Tag::Signatures),
+            self.open(registry, image, cosign::Tag::Attestations),
+            Layers::referring(registry, image),
+        );
+        match signatures {
+            Ok(layers) => {
+                self.try_all(layers, Kind::Signature, image, &mut found)
+                    .await
+            }
+            Err(failure) => found.signatures.unread(failure),
+        }
+        match attestations {
+            Ok(layers) => {
+                self.try_all(layers, Kind::Attestation, image, &mut found)
+                    .await;
+            }
+            Err(failure) => found.attestations.unread(failure),
+        }
+        match referring {
+            Ok(layers) => {
+                self.try_all(Some(layers), Kind::Either, image, &mut found)
+                    .await;
+            }
+            Err(error) => {
+                let reason = format!("the referrers: {}", exit::chain(&error));
+                found.refuse(Kind::Either, reason, error.blame() == Blame::Outside);
+            }
+        }
+        self.report(image, found)
+    }
+
+    /// Checks one image by bundles alone; no registry is asked.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) fn check_bundles(
+        &self,
+        bundles: &[Fetched],
+        image: &DigestRef,
+    ) -> Result<Report, Failure> {
+        let mut found = Found::default();
+        for fetched in bundles {
+            self.try_fetched(fetched, Kind::Either, image, &mut found);
+        }
+        self.report(image, found)
+    }
+
+    /// The layers of one of cosign's tags, if what it holds is asked for.
+    async fn open<'a>(
+        &self,
+        registry: &'a Registry,
+        image: &'a DigestRef,
+        tag: cosign::Tag,
+    ) -> Result<Option<Layers<'a>>, Failure> {
+        if !self.tags.contains(&tag) {
+            return Ok(None);
+        }
+        Ok(Some(Layers::open(registry, image, tag).await?))
+    }
+
+    async fn try_all(
+        &self,
+        layers: Option<Layers<'_>>,
+        kind: Kind,
+        image: &DigestRef,
+        found: &mut Found,
+    ) {
+        let Some(mut layers) = layers else { return };
+        while let Some(fetched) = layers.next().await {
+            self.try_fetched(&fetched, kind, image, found);
+        }
+    }
+
+    fn try_fetched(&self, fetched: &Fetched, kind: Kind, image: &DigestRef, found: &mut Found) {
+        if !found.tried.is_new(fetched) {
+            return;
+        }
+        match &fetched.signed {
+            Ok(signed) => self.try_one(fetched, signed, kind, image, found),
+            Err(error) => {
+                let reason = format!("layer {}: {}", fetched.digest, exit::chain(error));
+                found.refuse(kind, reason, error.blame() == Blame::Outside);
+            }
+        }
+    }
+
+    fn try_one(
+        &self,
+        fetched: &Fetched,
+        signed: &Signed,
+        kind: Kind,
+        image: &DigestRef,
+        found: &mut Found,
+    ) {
+        let (verifier, digest, layer) = (&self.verifier, &image.digest, &fetched.digest);
+        if !bundle::is_media_type(signed.media_type()) {
+            if kind == Kind::Attestation {
+                let verdict = verifier.attestation(signed, digest, self.types());
+                let verdict = verdict.map(|v| AttestationReport::of(fetched, &v));
+                found.attestations.note(layer, verdict);
+            } else {
+                let verdict = verifier.image_signature(signed, digest, &self.annotations);
+                let verdict = verdict.map(|v| SignatureReport::of_layer(fetched, &v));
+                found.signatures.note(layer, verdict);
+            }
+            return;
+        }
+        let bundle = match UnverifiedBundle::read(signed) {
+            Ok(bundle) => bundle,
+            Err(rejection) => {
+                let reason = format!("layer {layer}: {:#}", anyhow::Error::from(rejection));
+                return found.refuse(kind, reason, false);
             }
         };
-        let attestations = async {
-            match self.only {
-                Some(Only::Signature) => Ok(Vec::new()),
-                _ => self.attestations(registry, image).await,
-            }
+        let is_signature = bundle.says_signature() && !self.asks_for_sign();
+        let tag = if is_signature {
+            cosign::Tag::Signatures
+        } else {
+            cosign::Tag::Attestations
         };
-        let (signatures, attestations) = tokio::join!(signatures, attestations);
+        if !self.tags.contains(&tag) {
+            found.has_others = true;
+        } else if is_signature {
+            let verdict = verifier.signature_bundle(&bundle, digest, &self.annotations);
+            let verdict = verdict.map(|v| SignatureReport::of_bundle(fetched, &v));
+            found.signatures.note(layer, verdict);
+        } else {
+            let verdict = verifier.attestation_bundle(&bundle, digest, self.types());
+            let verdict = verdict.map(|v| AttestationReport::of(fetched, &v));
+            found.attestations.note(layer, verdict);
+        }
+    }
+
+    /// Whether `--type` names the predicate of an image signature, as cosign 3 makes it.
+    fn asks_for_sign(&self) -> bool {
+        self.types.iter().any(|t| t == cosign::SIGN_PREDICATE)
+    }
+
+    /// The verdict on all that was tried.
+    fn report(&self, image: &DigestRef, found: Found) -> Result<Report, Failure> {
+        let Found {
+            signatures,
+            attestations,
+            has_others,
+            ..
+        } = found;
+        let has_attestations = has_others || !attestations.is_empty();
+        let wants_signatures = self.tags.contains(&cosign::Tag::Signatures);
+        if wants_signatures && signatures.good.is_empty() {
+            let hint = if !signatures.is_empty() {
+                self.why_none_is_valid()
+            } else if has_attestations {
+                "there are attestations, and an attestation is no signature of the image: --only attestation checks them alone"
+            } else {
+                UNSIGNED
+            };
+            return Err(signatures.none_good("signature").hint(hint));
+        }
+        let wants_attestations = self.tags.contains(&cosign::Tag::Attestations);
+        if wants_attestations && attestations.good.is_empty() {
+            let hint = if !attestations.is_empty() {
+                self.why_none_is_valid()
+            } else if wants_signatures {
+                "--only signature checks the image signature alone"
+            } else {
+                UNSIGNED
+            };
+            return Err(attestations.none_good("attestation").hint(hint));
+        }
+        let is_missing = |t: &&String| attestations.good.iter().all(|r| r.predicate_type != **t);
+        if let Some(missing) = self.types.iter().find(is_missing)
+            && wants_attestations
+        {
+            let what = format!("attestation of type {missing}");
+            return Err(attestations.none_good(&what));
+        }
         Ok(Report {
             image: image.to_string(),
-            signatures: signatures?,
-            attestations: attestations?,
-            checked: Checked {
-                signature: true,
-                subject: true,
-                transparency_log: false,
-            },
+            signatures: signatures.good,
+            attestations: attestations.good,
+            checked: self.checked,
         })
     }
-
-    async fn signatures(
-        &self,
-        registry: &Registry,
-        image: &DigestRef,
-    ) -> Result<Vec<SignatureReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Signatures).await?;
-        let judged = judge(layers, |signed, layer| {
-            let verified =
-                self.verifier
-                    .image_signature(signed, &image.digest, &self.annotations)?;
-            Ok(signature_report(layer, &verified))
-        })
-        .await;
-        if judged.good.is_empty() {
-            let failure = judged.none_good("signature");
-            if judged.reasons.is_empty() {
-                return Err(unsigned(registry, image, failure).await);
-            }
-            return Err(failure.hint(self.why_none_is_valid()));
-        }
-        Ok(judged.good)
-    }
-
-    async fn attestations(
-        &self,
-        registry: &Registry,
-        image: &DigestRef,
-    ) -> Result<Vec<AttestationReport>, Failure> {
-        let layers = Layers::open(registry, image, cosign::Tag::Attestations).await?;
-        let judged = judge(layers, |signed, layer| {
-            let verified = self
-                .verifier
-                .attestation(signed, &image.digest, self.types())?;
-            Ok(attestation_report(layer, &verified))
-        })
-        .await;
-        if judged.good.is_empty() {
-            let failure = judged.none_good("attestation");
-            if judged.reasons.is_empty() {
-                let failure = failure.hint("--only signature checks the image signature alone");
-                return Err(unsigned(registry, image, failure).await);
-            }
-            return Err(failure.hint(self.why_none_is_valid()));
-        }
-        if let Some(missing) = self
-            .types
-            .iter()
-            .find(|t| judged.good.iter().all(|r| r.predicate_type != **t))
-        {
-            return Err(judged.none_good(&format!("attestation of type {missing}")));
-        }
-        Ok(judged.good)
-    }
 }
 
-/// Nothing lies under the tag. cosign 3 writes bundles by default, which is worth telling apart from an image that nobody signed.
-async fn unsigned(registry: &Registry, image: &DigestRef, failure: Failure) -> Failure {
-    let bundles = store::tree(registry, image).await.map_or(0, |tree| {
-        let is_bundle = |kind: &Option<String>| {
-            kind.as_deref()
-                .is_some_and(|k| k.starts_with("application/vnd.dev.sigstore.bundle"))
-        };
-        tree.referrers
-            .iter()
-            .filter(|referrer| is_bundle(&referrer.artifact_type))
-            .count()
-    });
-    if bundles == 0 {
-        return failure.hint(
-            "nobody signed this image, or what was signed is elsewhere: in another repository, or in annotations of the run, which nothing verifies: \
-             artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci",
-        );
-    }
-    failure.hint(format!(
-        "{bundles} Sigstore bundle(s) hang on the image, as cosign 3 writes them by default; they are not read yet: \
-         sign with --new-bundle-format=false --use-signing-config=false --tlog-upload=false"
-    ))
+/// What people can do when nothing hangs on an image.
+const UNSIGNED: &str = "nobody signed this image, or what was signed is elsewhere: in another repository, or in annotations of the run, which nothing verifies: \
+     artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci";
+
+/// What a candidate may be, by where it was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Signature,
+    Attestation,
+    Either,
 }
 
-/// What came of trying every layer.
-struct Judged<T> {
-    good: Vec<T>,
-    reasons: Vec<String>,
-    /// Some layer could not be read for now, so «no» would be said without having looked.
-    is_outside: bool,
+/// What was found on an image.
+#[derive(Default)]
+struct Found {
+    signatures: Judged<SignatureReport>,
+    attestations: Judged<AttestationReport>,
+    tried: Tried,
+    /// A bundle was there of the kind that is not asked for.
+    has_others: bool,
 }
 
-/// Tries every layer: any success is a success, and all of them are told.
-async fn judge<T>(
-    mut layers: Layers<'_>,
-    check: impl Fn(&Signed, &str) -> Result<T, Rejection>,
-) -> Judged<T> {
-    // Two equal layers have one verdict; a manifest may list the same one a thousand times.
-    let mut seen = HashSet::new();
-    let mut judged = Judged {
-        good: Vec::new(),
-        reasons: Vec::new(),
-        is_outside: false,
-    };
-    while let Some(layer) = layers.next().await {
-        let signature = layer
-            .signed
-            .as_ref()
-            .ok()
-            .and_then(|s| s.annotations().get(cosign::SIGNATURE_ANNOTATION));
-        if !seen.insert((layer.digest.clone(), signature.cloned())) {
-            continue;
+impl Found {
+    /// Notes why something could not be tried.
+    fn refuse(&mut self, kind: Kind, reason: String, is_outside: bool) {
+        if kind != Kind::Attestation {
+            self.signatures.refuse(reason.clone(), is_outside);
         }
-        let reason = match &layer.signed {
-            Ok(signed) => match check(signed, &layer.digest) {
-                Ok(report) => {
-                    judged.good.push(report);
-                    continue;
-                }
-                Err(rejection) => format!("{:#}", anyhow::Error::from(rejection)),
-            },
-            Err(error) => {
-                judged.is_outside |= error.blame() == Blame::Outside;
-                exit::chain(error)
-            }
-        };
-        judged
-            .reasons
-            .push(format!("layer {}: {reason}", layer.digest));
-    }
-    judged
-}
-
-/// How many reasons are told before the rest is only counted.
-const MAX_REASONS: usize = 5;
-
-impl<T> Judged<T> {
-    fn none_good(&self, what: &str) -> Failure {
-        if self.reasons.is_empty() {
-            return Failure::no(anyhow!("no {what} found"));
+        if kind != Kind::Signature {
+            self.attestations.refuse(reason, is_outside);
         }
-        let mut text = self
-            .reasons
-            .iter()
-            .take(MAX_REASONS)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("; ");
-        if self.reasons.len() > MAX_REASONS {
-            text.push_str(&format!("; and {} more", self.reasons.len() - MAX_REASONS));
-        }
-        if self.is_outside {
-            return Failure::outside(anyhow!(
-                "no valid {what}, but not everything could be read: {text}"
-            ));
-        }
-        Failure::no(anyhow!("no valid {what}: {text}"))
     }
-}
-
-fn signature_report(layer: &str, verified: &Verified<SimpleSigning>) -> SignatureReport {
-    SignatureReport {
-        key: verified.key_fingerprint(),
-        layer: layer.to_owned(),
-        payload: verified.value().clone(),
-    }
-}
-
-fn attestation_report(layer: &str, verified: &Verified<Statement>) -> AttestationReport {
-    let statement = verified.value();
-    AttestationReport {
-        key: verified.key_fingerprint(),
-        layer: layer.to_owned(),
-        predicate_type: statement.predicate_type().to_owned(),
-        builder_id: builder_id(statement),
-        // The statement was parsed from these bytes, so they are JSON; null would only say that they are not UTF-8.
-        statement: String::from_utf8(verified.payload().to_vec())
-            .ok()
-            .and_then(|t| RawValue::from_string(t).ok()),
-    }
-}
-
-/// The builder id, where the predicate is provenance.
-fn builder_id(statement: &Statement) -> Option<String> {
-    // A predicate that is no provenance, whatever its type says, names no builder; that does not make the attestation less verified.
-    Provenance::of(statement).ok().flatten()?.builder_id
 }

@@ -1,30 +1,39 @@
-//! `tekseal-verify`: checks the signature and the attestations of images against a key, and prints only what it verified.
+//! `tekseal-verify`: checks the signature and the attestations of images against a key or an identity, and prints only what it verified.
 //!
-//! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first.
+//! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first. What cosign's
+//! tags and the referrers hold is one: a good signature is one wherever it lies.
 
 mod demands;
+mod judged;
+mod report;
+mod trust_args;
 mod verdicts;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::value::RawValue;
-use tekseal_core::{DigestRef, ImageRef, SimpleSigning};
+use tekseal_core::{Digest, DigestRef, ImageRef, Signed, bundle};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
+use tekseal_remote::store::fetch::MOST_LAYER_BYTES;
+use tekseal_remote::store::{Fetched, Place};
 
 use crate::cluster_args::ClusterArgs;
+use crate::files;
 use crate::key_args;
-use crate::log::{self, quoted};
+use crate::log;
 use crate::parameters;
-use crate::registry_args::{Access, RegistryArgs};
+use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
 use crate::{Failure, exit};
 
 pub(crate) use demands::Demands;
 pub use demands::{DemandArgs, Only};
+pub(crate) use report::{Report, print};
+pub use trust_args::TrustArgs;
 
 use verdicts::Verdicts;
 
@@ -34,11 +43,16 @@ pub struct Args {
     /// Images, best by digest: REPOSITORY@sha256:…; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
+    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
-    key: String,
+    key: Option<String>,
     #[command(flatten)]
     demands: DemandArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
+    /// File with a Sigstore bundle of the image; may be repeated. Then the images must be given by digest, and no registry is asked
+    #[arg(long = "bundle", env = "TEKSEAL_BUNDLE", value_name = "FILE")]
+    bundles: Vec<String>,
     /// How to print what was verified
     #[arg(
         long,
@@ -69,57 +83,29 @@ pub enum Output {
     Json,
 }
 
-/// What was verified of one image.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
-    image: String,
-    signatures: Vec<SignatureReport>,
-    attestations: Vec<AttestationReport>,
-    checked: Checked,
-}
-
-#[derive(Serialize)]
-struct SignatureReport {
-    key: String,
-    layer: String,
-    payload: SimpleSigning,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AttestationReport {
-    key: String,
-    layer: String,
-    predicate_type: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    builder_id: Option<String>,
-    statement: Option<Box<RawValue>>,
-}
-
-/// What the verdict rests on.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Checked {
-    signature: bool,
-    subject: bool,
-    transparency_log: bool,
-}
-
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let key = key_args::public_key(&args.key, &args.cluster)?;
-    let demands = args.demands.with(key)?;
+    let key = given(&args.key).next();
+    let key = key.map(|reference| key_args::public_key(reference, &args.cluster));
+    let key = key.transpose()?;
+    let demands = args.demands.of_trust(key, &args.trust)?;
     let images = args
         .images
         .iter()
         .map(|text| parse_image(text))
         .collect::<Result<Vec<_>, _>>()?;
-    let registry = args.registry.open(Access::Pull)?;
+    let bundles = args.read_bundles()?;
     let mut results = args.results.open()?;
-    let verdicts = crate::block_on(args.judge(&registry, &demands, images))?;
+    let verdicts = if bundles.is_empty() {
+        let registry = args.registry.open(Access::Pull)?;
+        crate::block_on(args.judge(&registry, &demands, images))?
+    } else {
+        judge_bundles(&bundles, &demands, images)?
+    };
     if verdicts.refusals.is_empty() {
-        args.demands.tell_of_log();
+        if !args.trust.has_root() {
+            args.demands.tell_of_log();
+        }
         print(&verdicts.reports, args.output)?;
     }
     verdicts.tell(&mut results, Timestamp::now());
@@ -128,6 +114,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 impl Args {
+    fn read_bundles(&self) -> Result<Vec<Fetched>, Failure> {
+        let read = |path: &str| {
+            let content = files::read(Path::new(path), MOST_LAYER_BYTES, "bundle")?;
+            Ok(Fetched {
+                place: Place::File(path.into()),
+                position: 0,
+                digest: Digest::of(&content).to_string(),
+                signed: Ok(Signed::fetched(
+                    bundle::MEDIA_TYPE_V03.to_owned(),
+                    content,
+                    BTreeMap::new(),
+                )),
+            })
+        };
+        given(&self.bundles).map(read).collect()
+    }
+
     /// Checks all images. One that fails otherwise than by a no is an error, unless the answer is no already.
     async fn judge(
         &self,
@@ -159,6 +162,29 @@ impl Args {
     }
 }
 
+/// Checks all images by the same bundles.
+fn judge_bundles(
+    bundles: &[Fetched],
+    demands: &Demands,
+    images: Vec<ImageRef>,
+) -> Result<Verdicts, Failure> {
+    let mut verdicts = Verdicts::default();
+    for image in images {
+        let image = image.digest_ref().map_err(|e| {
+            Failure::misuse(e)
+                .hint("with --bundle no registry is asked which image a tag is: give it by digest")
+        })?;
+        match demands.check_bundles(bundles, &image) {
+            Ok(report) => verdicts.reports.push(report),
+            Err(failure) => {
+                let failure = failure.context(format!("image {image}"));
+                verdicts.refusals.push(failure);
+            }
+        }
+    }
+    Ok(verdicts)
+}
+
 /// A duration as people write it, in seconds.
 fn seconds(text: &str) -> Result<u64, String> {
     parameters::duration(text)
@@ -181,47 +207,6 @@ pub(crate) async fn within<T>(
                 ),
             )
         })
-}
-
-pub(crate) fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
-    use std::io::Write as _;
-    let mut text = Vec::new();
-    let written = match output {
-        Output::Json => serde_json::to_writer(&mut text, reports)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(text)),
-        Output::Text => reports
-            .iter()
-            .try_for_each(|report| print_text(&mut text, report)),
-    };
-    written
-        .and_then(|()| std::io::stdout().lock().write_all(&text))
-        .map_err(|e| Failure::outside(e).context("writing to stdout"))
-}
-
-fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
-    use std::io::Write as _;
-    for one in &report.signatures {
-        writeln!(
-            out,
-            "verified signature image={} key={}",
-            report.image, one.key
-        )?;
-    }
-    for one in &report.attestations {
-        let builder = one
-            .builder_id
-            .as_deref()
-            .map_or_else(String::new, |id| format!(" builder={}", quoted(id)));
-        writeln!(
-            out,
-            "verified attestation image={} type={}{builder} key={}",
-            report.image,
-            quoted(&one.predicate_type),
-            one.key
-        )?;
-    }
-    Ok(())
 }
 
 /// Reads an image reference from the command line.

@@ -226,8 +226,8 @@ impl Args {
             (None, true) => (None, None),
             (Some(reference), false) => {
                 let key = key_args::public_key(reference, &self.cluster)?;
-                let of_pipeline_runs = self.demands.with(key.clone())?.of_pipeline_runs();
-                (Some(self.demands.with(key)?), Some(of_pipeline_runs))
+                let of_pipeline_runs = self.demands.of_key(key.clone())?.of_pipeline_runs();
+                (Some(self.demands.of_key(key)?), Some(of_pipeline_runs))
             }
         };
         Ok(Check {

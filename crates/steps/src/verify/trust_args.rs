@@ -1,0 +1,135 @@
+//! Who must have signed, where that is not a key, and what is trusted to say so.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use jiff::Timestamp;
+use tekseal_core::TrustedRoot;
+use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
+
+use crate::registry_args::given;
+use crate::{Failure, files};
+
+/// No trusted root comes near this size.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Who must have signed, and what is trusted.
+#[derive(Debug, clap::Args)]
+pub struct TrustArgs {
+    /// Who must have signed, as the certificate has it: an e-mail address, or a URI such as https://kubernetes.io/namespaces/NS/serviceaccounts/NAME
+    #[arg(long, env = "TEKSEAL_CERTIFICATE_IDENTITY", value_name = "NAME")]
+    certificate_identity: Option<String>,
+    /// The same as a regular expression, which matches anywhere unless it has ^ and $
+    #[arg(
+        long,
+        env = "TEKSEAL_CERTIFICATE_IDENTITY_REGEXP",
+        value_name = "PATTERN"
+    )]
+    certificate_identity_regexp: Option<String>,
+    /// Who must have vouched for that name, as the certificate has it: the URL of an OIDC issuer
+    #[arg(long, env = "TEKSEAL_CERTIFICATE_OIDC_ISSUER", value_name = "URL")]
+    certificate_oidc_issuer: Option<String>,
+    /// The same as a regular expression
+    #[arg(
+        long,
+        env = "TEKSEAL_CERTIFICATE_OIDC_ISSUER_REGEXP",
+        value_name = "PATTERN"
+    )]
+    certificate_oidc_issuer_regexp: Option<String>,
+    /// File with the keys of logs and the certificates of authorities that are trusted, Sigstore's trusted_root.json; an entry of one of its transparency logs is then required
+    #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
+    trusted_root: Option<String>,
+    /// Require a time that an authority of the trusted root has signed
+    #[arg(long, env = "TEKSEAL_USE_SIGNED_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    use_signed_timestamps: bool,
+    /// Accept certificates that no trusted log of certificates has promised to show (SCT)
+    #[arg(long, env = "TEKSEAL_INSECURE_IGNORE_SCT", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    insecure_ignore_sct: bool,
+}
+
+/// What is trusted, and what must come with a signature.
+pub(super) struct Trusted {
+    pub(super) trust: Arc<Trust>,
+    pub(super) needs: Needs,
+}
+
+impl TrustArgs {
+    /// Who must have signed; nothing where that is a key.
+    pub(super) fn identity(&self) -> Result<Option<IdentityRule>, Failure> {
+        let matcher =
+            |exact, pattern, flag: &str| match (given(exact).next(), given(pattern).next()) {
+                (Some(_), Some(_)) => Err(Failure::misuse(anyhow!(
+                    "{flag} and {flag}-regexp are both given"
+                ))),
+                (Some(exact), None) => Ok(Some(Matcher::exact(exact.to_owned()))),
+                (None, Some(pattern)) => Matcher::pattern(pattern)
+                    .map(Some)
+                    .map_err(|e| Failure::misuse(e).context(format!("{flag}-regexp {pattern:?}"))),
+                (None, None) => Ok(None),
+            };
+        let identity = matcher(
+            &self.certificate_identity,
+            &self.certificate_identity_regexp,
+            "--certificate-identity",
+        )?;
+        let issuer = matcher(
+            &self.certificate_oidc_issuer,
+            &self.certificate_oidc_issuer_regexp,
+            "--certificate-oidc-issuer",
+        )?;
+        match (identity, issuer) {
+            (None, None) => Ok(None),
+            (identity @ Some(_), issuer @ Some(_)) => IdentityRule::new(identity, issuer)
+                .map(Some)
+                .map_err(Failure::misuse),
+            (Some(_), None) => Err(Failure::misuse(anyhow!(
+                "--certificate-identity is given without --certificate-oidc-issuer"
+            ))
+            .hint("a name says who signed only together with who vouched for it: give the issuer too, exactly or as a pattern")),
+            (None, Some(_)) => Err(Failure::misuse(anyhow!(
+                "--certificate-oidc-issuer is given without --certificate-identity"
+            ))
+            .hint("an issuer vouches for many: say whose signature it must be")),
+        }
+    }
+
+    /// Whether something is said to be trusted.
+    pub(super) fn has_root(&self) -> bool {
+        given(&self.trusted_root).next().is_some()
+    }
+
+    /// What is trusted; nothing where no trusted root is given.
+    pub(super) fn trusted(&self, ignores_log: bool) -> Result<Option<Trusted>, Failure> {
+        let Some(path) = given(&self.trusted_root).next() else {
+            if self.use_signed_timestamps {
+                return Err(Failure::misuse(anyhow!(
+                    "--use-signed-timestamps needs --trusted-root"
+                ))
+                .hint("the trusted root says whose times count"));
+            }
+            return Ok(None);
+        };
+        let trust =
+            read(path).map_err(|f| f.context(format!("reading the trusted root {path}")))?;
+        Ok(Some(Trusted {
+            trust: Arc::new(trust),
+            needs: Needs {
+                log: !ignores_log,
+                timestamp: self.use_signed_timestamps,
+                certificate_log: !self.insecure_ignore_sct,
+                now: Timestamp::now().as_second(),
+            },
+        }))
+    }
+}
+
+fn read(path: &str) -> Result<Trust, Failure> {
+    let bytes = files::read(Path::new(path), MOST_BYTES, "trusted root")?;
+    let root = TrustedRoot::parse(&bytes).map_err(|e| {
+        Failure::misuse(e).hint(
+            "wanted is Sigstore's trusted_root.json, as `cosign trusted-root create` writes it",
+        )
+    })?;
+    Trust::new(&root).map_err(Failure::misuse)
+}
