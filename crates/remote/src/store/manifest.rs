@@ -422,7 +422,7 @@ impl Layer {
 }
 
 /// Reads an object. Without the check an array with the fields in their order would do as well.
-fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(serde::de::Error::custom("expected an object"));
     }

@@ -242,9 +242,9 @@ pub(super) async fn referrers(
 }
 
 fn children(bytes: &[u8]) -> Result<Vec<Child>, manifest::Error> {
-    let index: Index<'_> = serde_json::from_slice(bytes).map_err(manifest::Error::Json)?;
+    let index: Index<'_> = manifest::object(bytes).map_err(manifest::Error::Json)?;
     let parse = |(position, text): (usize, &&RawValue)| {
-        serde_json::from_str(text.get())
+        manifest::object(text.get().as_bytes())
             .map_err(|source| manifest::Error::Layer { position, source })
     };
     index.manifests.iter().enumerate().map(parse).collect()
