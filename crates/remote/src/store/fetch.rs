@@ -4,6 +4,8 @@
 //! signatures in the layout of the tags (cosign's «OCI 1.1 mode»). One bad layer does not hide the others, and no registry makes us keep more than
 //! a fixed amount of memory. Nothing that comes from here is verified.
 
+mod referring;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -15,9 +17,8 @@ use crate::registry::{self, Blame, Reference};
 
 use super::concurrent::concurrently;
 use super::error::Error;
-use super::manifest::{self, ImageManifest, Layer};
+use super::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
 use super::place;
-use super::tree::{self, Referrer};
 
 /// The largest layer that is read, as in cosign.
 pub const MOST_LAYER_BYTES: u64 = 128 << 20;
@@ -25,10 +26,12 @@ pub const MOST_LAYER_BYTES: u64 = 128 << 20;
 pub const MOST_BYTES: u64 = 256 << 20;
 /// How many referrers are looked at.
 pub const MOST_REFERRERS: usize = 1000;
+/// The manifests of all referrers together. Those of a thousand bundles have an eighth of it.
+pub const MOST_MANIFEST_BYTES: u64 = 8 << 20;
+/// The longest digest of any algorithm: `sha512:` and 128 digits.
+const LONGEST_DIGEST: usize = 135;
 /// How many layers are read side by side.
 const WIDTH: usize = 10;
-/// Media type of the configuration of what has none, as the image specification has it.
-const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 /// How much is read ahead of who consumes [`Layers`], unless a single layer is larger.
 const AHEAD_BYTES: u64 = 16 << 20;
 
@@ -99,6 +102,16 @@ pub enum LayerError {
         /// How many it has.
         count: usize,
     },
+    /// With this manifest, those of all referrers together are too large.
+    #[error(
+        "manifest was not used: those of all referrers together have more than {MOST_MANIFEST_BYTES} bytes"
+    )]
+    Manifests,
+    /// With those of this manifest, there are more signatures than readers take.
+    #[error(
+        "signatures were not looked at: the manifests of all referrers have more than {MOST_LAYERS}"
+    )]
+    Signatures,
     /// More referrers than are looked at.
     #[error(
         "{count} manifests name the image as their subject, the first {MOST_REFERRERS} were looked at"
@@ -122,6 +135,8 @@ impl LayerError {
             | Self::Absent
             | Self::Manifest(_)
             | Self::Bundles { .. }
+            | Self::Manifests
+            | Self::Signatures
             | Self::Referrers { .. } => Blame::Artifact,
         }
     }
@@ -223,48 +238,6 @@ impl<'a> Layers<'a> {
         Ok(layers)
     }
 
-    /// Reads the manifests that name `image` as their subject, as far as they may hold signatures or bundles; what they say they are decides nothing
-    /// but that others, such as SBOMs, are not read.
-    ///
-    /// # Errors
-    /// If the list cannot be read, or is none. What is wrong with single manifests is told in their place.
-    pub async fn referring(registry: &'a Registry, image: &'a DigestRef) -> Result<Self, Error> {
-        let (_, mut referrers) = tree::referrers(registry, image).await?;
-        referrers.retain(may_hold_signatures);
-        let mut layers = Self::none(registry, image);
-        let count = referrers.len();
-        if count > MOST_REFERRERS {
-            referrers.truncate(MOST_REFERRERS);
-            let digest = image.digest.to_string();
-            layers.refuse(
-                Place::Referrer(digest.as_str().into()),
-                0,
-                digest,
-                LayerError::Referrers { count },
-            );
-        }
-        let reads = referrers
-            .iter()
-            .map(|referrer| manifest_of(registry, image, &referrer.digest));
-        let manifests = concurrently(WIDTH, reads).await;
-        let mut found = Vec::new();
-        for (referrer, manifest) in referrers.into_iter().zip(manifests) {
-            let place = Place::Referrer(referrer.digest.as_str().into());
-            match manifest.and_then(layers_of_interest) {
-                Ok(layers) => {
-                    found.extend(layers.into_iter().enumerate().map(|(position, layer)| At {
-                        place: place.clone(),
-                        position,
-                        layer,
-                    }))
-                }
-                Err(error) => layers.refuse(place, 0, referrer.digest, error),
-            }
-        }
-        layers.sort(found);
-        Ok(layers)
-    }
-
     fn none(registry: &'a Registry, image: &'a DigestRef) -> Self {
         Self {
             registry,
@@ -276,7 +249,11 @@ impl<'a> Layers<'a> {
         }
     }
 
-    fn refuse(&mut self, place: Place, position: usize, digest: String, error: LayerError) {
+    fn refuse(&mut self, place: Place, position: usize, mut digest: String, error: LayerError) {
+        // Where a digest belongs there may stand a megabyte; its beginning tells which one it is.
+        if let Some((end, _)) = digest.char_indices().nth(LONGEST_DIGEST) {
+            digest.truncate(end);
+        }
         self.ready.push_back(Fetched {
             place,
             position,
@@ -369,52 +346,6 @@ impl<'a> Layers<'a> {
                 }));
         }
     }
-}
-
-/// Whether a referrer may be a bundle or a signature. Some registries report the media type of the configuration as what it is, and indexes that
-/// clients keep may say nothing.
-fn may_hold_signatures(referrer: &Referrer) -> bool {
-    let is_manifest = matches!(
-        referrer.media_type.as_str(),
-        "" | manifest::OCI_MANIFEST | manifest::DOCKER_MANIFEST
-    );
-    is_manifest
-        && match referrer.artifact_type.as_deref() {
-            None | Some("" | EMPTY_CONFIG | cosign::SIGNATURE_ARTIFACT) => true,
-            Some(kind) => bundle::is_media_type(kind),
-        }
-}
-
-/// The manifest of a referrer.
-async fn manifest_of(
-    registry: &Registry,
-    image: &DigestRef,
-    digest: &str,
-) -> Result<ImageManifest, LayerError> {
-    let digest = digest.parse().map_err(LayerError::Digest)?;
-    let found = registry
-        .get_manifest(&image.repository, Reference::Digest(&digest))
-        .await
-        .map_err(|source| LayerError::Registry(Arc::new(source)))?
-        .ok_or(LayerError::Absent)?;
-    ImageManifest::parse(&found).map_err(LayerError::Manifest)
-}
-
-/// The bundle of the manifest, or its signatures; nothing where it holds something else.
-fn layers_of_interest(manifest: ImageManifest) -> Result<Vec<Layer>, LayerError> {
-    let layers = manifest.layers();
-    if layers
-        .iter()
-        .any(|layer| bundle::is_media_type(layer.media_type()))
-    {
-        let count = layers.len();
-        if count != 1 {
-            return Err(LayerError::Bundles { count });
-        }
-        return Ok(layers.to_vec());
-    }
-    let is_signature = |layer: &&Layer| layer.media_type() == cosign::SIMPLE_SIGNING_MEDIA_TYPE;
-    Ok(layers.iter().filter(is_signature).cloned().collect())
 }
 
 impl Wanted {

@@ -7,6 +7,7 @@ mod golden;
 mod interleave;
 mod read;
 mod real;
+mod referring;
 
 use tekseal_core::{DigestRef, Envelope, Repository, Signed, dsse};
 
