@@ -65,7 +65,7 @@ impl TrustArgs {
                 (Some(exact), None) => Ok(Some(Matcher::exact(exact.to_owned()))),
                 (None, Some(pattern)) => Matcher::pattern(pattern)
                     .map(Some)
-                    .map_err(|e| Failure::misuse(e).context(format!("{flag}-regexp {pattern:?}"))),
+                    .map_err(|e| Failure::misuse(e).context(format!("{flag}-regexp"))),
                 (None, None) => Ok(None),
             };
         let identity = matcher(
