@@ -22,4 +22,5 @@ mod predicate;
 mod results;
 mod signers;
 mod tasks;
+mod verify;
 mod workshop;
