@@ -18,6 +18,7 @@ mod http;
 mod image;
 mod peers;
 mod port;
+mod process;
 mod proxy;
 mod registry;
 mod run;
@@ -25,14 +26,14 @@ mod tls;
 
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
-    ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Daemon, Node, Watch, kubectl,
-    object_path,
+    ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,
 };
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};
 pub use peers::{buildah, fixtures, peer_folder};
 pub use port::lasting_port;
+pub use process::Daemon;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};

@@ -1,4 +1,4 @@
-//! A private certificate authority and the certificates it gave, made by openssl in a folder of its own.
+//! Private certificate authorities and the certificates they gave, made by openssl in folders of their own.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use crate::run::Run;
 
 const BEGIN: &str = "20200101000000Z";
 const END: &str = "20491231000000Z";
+/// When all of them begin to be valid, as JSON has it.
+pub(crate) const VALID_FROM: &str = "2020-01-01T00:00:00Z";
 /// What `openssl ca` needs to know: where it counts, and that requests say what they are for.
 const CONFIGURATION: &str = "[ca]
 default_ca = test
@@ -20,9 +22,14 @@ unique_subject = no
 default_md = sha256
 policy = names
 copy_extensions = copyall
+x509_extensions = identifiers
 email_in_dn = no
 [names]
+organizationName = optional
 commonName = supplied
+[identifiers]
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
 ";
 
 /// An authority, a server's pair for `127.0.0.1` and `localhost`, and a client's pair. All are P-256, and valid for so long that a
@@ -48,21 +55,15 @@ impl Certificates {
 
     /// Makes them in a folder that somebody else removes.
     pub(crate) fn make_in(folder: &Path) -> Self {
-        let made = Self {
-            folder: folder.to_owned(),
-            _temporary: None,
-        };
-        fs::write(made.path("ca.conf"), CONFIGURATION).expect("the folder is writable");
-        fs::write(made.path("index.txt"), "").expect("the folder is writable");
-        made.certify(
-            "ca",
+        let authority = Authority::make(
+            folder,
             "/CN=private authority of one test",
             &[
                 "basicConstraints=critical,CA:TRUE",
                 "keyUsage=critical,keyCertSign",
             ],
         );
-        made.certify(
+        authority.certify(
             "server",
             "/CN=localhost",
             &[
@@ -72,7 +73,7 @@ impl Certificates {
                 "extendedKeyUsage=serverAuth",
             ],
         );
-        made.certify(
+        authority.certify(
             "client",
             "/CN=client",
             &[
@@ -80,7 +81,10 @@ impl Certificates {
                 "extendedKeyUsage=clientAuth",
             ],
         );
-        made
+        Self {
+            folder: folder.to_owned(),
+            _temporary: None,
+        }
     }
 
     /// The authority's certificate, PEM.
@@ -104,9 +108,33 @@ impl Certificates {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
+}
 
-    /// Makes a key, and has the authority certify it; the authority does so for itself.
-    fn certify(&self, name: &str, subject: &str, extensions: &[&str]) {
+impl AsRef<Path> for Certificates {
+    fn as_ref(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// An authority in a folder, with its key and certificate in `ca.key` and `ca.crt`.
+pub(crate) struct Authority {
+    folder: PathBuf,
+}
+
+impl Authority {
+    /// Makes it in a folder that is there and has none.
+    pub(crate) fn make(folder: &Path, subject: &str, extensions: &[&str]) -> Self {
+        let made = Self {
+            folder: folder.to_owned(),
+        };
+        fs::write(folder.join("ca.conf"), CONFIGURATION).expect("the folder is writable");
+        fs::write(folder.join("index.txt"), "").expect("the folder is writable");
+        made.certify("ca", subject, extensions);
+        made
+    }
+
+    /// Makes a key, and has the authority certify it, as `NAME.key` and `NAME.crt`; the authority does so for itself.
+    pub(crate) fn certify(&self, name: &str, subject: &str, extensions: &[&str]) {
         let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
         let certificate = format!("{name}.crt");
         let extensions = extensions
@@ -151,11 +179,5 @@ impl Certificates {
 
     fn openssl(&self) -> Run {
         Run::new("openssl").folder(&self.folder)
-    }
-}
-
-impl AsRef<Path> for Certificates {
-    fn as_ref(&self) -> &Path {
-        &self.folder
     }
 }

@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{ApiServer, Daemon};
+use super::ApiServer;
 use crate::http::Request;
+use crate::process::Daemon;
 
 /// It reads its key from a fixed folder, so it gets an `/etc` of its own, in a mount namespace: the machine's stays as it is.
 const WITH_OWN_ETC: &str = r#"etc=$1; shift

@@ -12,8 +12,8 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::connection::Connection;
-use super::process::tail;
 use crate::http::{Answer, Request, message, read_head};
+use crate::process::tail;
 
 const AWAITED_WITHIN: Duration = Duration::from_secs(120);
 /// The field manager of what tests apply.

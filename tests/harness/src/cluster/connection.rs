@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use super::process::{spawn, tied};
 use crate::http::{Answer, Request, message, read_answer};
+use crate::process::{spawn, tied};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -17,7 +17,6 @@ mod client;
 mod connection;
 mod node;
 mod peers;
-mod process;
 
 use std::fs;
 use std::net::TcpListener;
@@ -32,8 +31,8 @@ use serde_json::{Value, json};
 
 use self::client::write_secret;
 use self::peers::Peers;
-use self::process::Folder;
 use crate::http::Request;
+use crate::process::{Daemon, Folder};
 use crate::run::Run;
 use crate::tls::Certificates;
 
@@ -42,7 +41,6 @@ pub use self::chains::Chains;
 pub use self::client::{Client, Watch, object_path};
 pub use self::node::Node;
 pub use self::peers::kubectl;
-pub use self::process::Daemon;
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const ISSUER: &str = "https://kubernetes.default.svc";

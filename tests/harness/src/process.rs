@@ -40,6 +40,20 @@ impl Daemon {
         args: impl IntoIterator<Item = A>,
         folder: &Path,
     ) -> Self {
+        Self::start_with(program, args, &[], folder)
+    }
+
+    /// [Starts](Self::start) it with more variables of the environment.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub fn start_with<A: AsRef<OsStr>>(
+        program: &Path,
+        args: impl IntoIterator<Item = A>,
+        env: &[(&str, &OsStr)],
+        folder: &Path,
+    ) -> Self {
         let name = program
             .file_name()
             .expect("a program has a name")
@@ -57,6 +71,7 @@ impl Daemon {
             .current_dir(folder)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(env.iter().copied())
             // Ctrl-C reaches it by the end of this process, not at the same time.
             .process_group(0)
             .stdin(Stdio::null())
@@ -100,14 +115,14 @@ impl Drop for Daemon {
 }
 
 /// A command whose process, once [started](spawn), ends with this process.
-pub(super) fn tied(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn tied(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 
 /// Starts a process from the one thread that outlives all others.
-pub(super) fn spawn(command: Command) -> io::Result<Child> {
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static STARTER: OnceLock<Sender<Order>> = OnceLock::new();
     let starter = STARTER.get_or_init(|| {
@@ -128,7 +143,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// The last lines of a log.
-pub(super) fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let read = || -> io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
@@ -141,7 +156,7 @@ pub(super) fn tail(log: &Path) -> String {
 }
 
 /// A folder of this process alone, in memory where that can be had.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     path: PathBuf,
     broom: Child,
     /// Held as long as the folder is in use.
@@ -149,17 +164,24 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    pub(super) fn make() -> Self {
+    pub(crate) fn make() -> Self {
         let memory = Path::new(MEMORY);
-        let base = if memory.is_dir() {
-            memory.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
-        remove_abandoned(&base);
+        if memory.is_dir() {
+            return Self::make_in(memory);
+        }
+        Self::make_on_disk()
+    }
+
+    /// Where temporary files are: for what is too large for the little memory that containers give for this.
+    pub(crate) fn make_on_disk() -> Self {
+        Self::make_in(&std::env::temp_dir())
+    }
+
+    fn make_in(base: &Path) -> Self {
+        remove_abandoned(base);
         let path = tempfile::Builder::new()
             .prefix(PREFIX)
-            .tempdir_in(&base)
+            .tempdir_in(base)
             .unwrap_or_else(|e| panic!("no folder can be made in {}: {e}", base.display()))
             .keep();
         let broom = Command::new("sh")
@@ -184,7 +206,7 @@ impl Folder {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
