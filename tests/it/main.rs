@@ -21,6 +21,7 @@ mod on_cluster;
 mod predicate;
 mod results;
 mod signers;
+mod sigstore;
 mod tasks;
 mod verify;
 mod workshop;

@@ -67,6 +67,12 @@ impl Cosign {
         &self.program
     }
 
+    /// The first number of its version.
+    #[must_use]
+    pub fn major(&self) -> u8 {
+        self.major
+    }
+
     /// A command of one's own, with the environment set.
     #[must_use]
     pub fn run(&self, command: &str) -> Run {

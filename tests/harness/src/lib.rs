@@ -5,6 +5,7 @@
 //!                                    │
 //!                    records, delays, gates, faults, bearer tokens
 //!   Cosign, buildah: the peers whose verdict counts
+//!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -22,6 +23,7 @@ mod process;
 mod proxy;
 mod registry;
 mod run;
+mod sigstore;
 mod tls;
 
 pub use clock::{Clock, dynamic_program};
@@ -37,6 +39,7 @@ pub use process::Daemon;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
+pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
 pub use tls::Certificates;
 
 /// SHA-256 of these bytes as registries write it, `sha256:` and 64 hex digits.
