@@ -161,7 +161,10 @@ fn a_server_ends_with_its_process_however_that_ends() {
     let holders = ["INT", "KILL"].map(|signal| {
         let said = folder.path().join(signal);
         let holder = std::env::current_exe().expect("a process has an executable");
-        let running = Run::new(holder)
+        // Whoever starts the tests in the background of a script lets them ignore ctrl-C, and all that they start.
+        let running = Run::new("env")
+            .arg("--default-signal=INT")
+            .arg(holder)
             .args(["--ignored", "--exact", "cluster::holds_a_server"])
             .env(HOLDER, &said)
             .env("TEKSEAL_CACHE", cache)
