@@ -346,7 +346,80 @@ impl Signery {
     }
 }
 
-/// Does the same after each of these recipes, to an image each, and has both versions of cosign verify it.
+impl Signery {
+    /// Ours accepts it, requires what is there and tells it, and refuses it where more is required than there is.
+    fn verified_by_ours(&self, artifact: Artifact, recipe: Recipe, image: &str) {
+        let verify = || {
+            let run = Run::tool("tekseal-verify");
+            let run = match artifact {
+                Artifact::Signature => run.args(["--only", "signature"]),
+                Artifact::Attestation => {
+                    run.args(["--only", "attestation", "--type", PREDICATE_TYPE])
+                }
+            };
+            let run = match recipe.signer {
+                Signer::Key => run.arg("--key").arg(&self.public),
+                Signer::Certificate => run
+                    .args(["--certificate-identity", IDENTITY])
+                    .arg("--certificate-oidc-issuer")
+                    .arg(self.sigstore().issuer.cluster()),
+            };
+            run.arg("--trusted-root")
+                .arg(self.trusted_root())
+                .args(["--output", "json"])
+        };
+        let ignore = |is_there: bool, run: Run| match is_there {
+            true => run,
+            false => run.arg("--insecure-ignore-tlog"),
+        };
+        let (is_logged, is_stamped) = (
+            recipe.log != Log::None,
+            recipe.timestamp == Timestamp::Authority,
+        );
+        let mut run = ignore(is_logged, verify());
+        if is_stamped {
+            run = run.arg("--use-signed-timestamps");
+        }
+        let said = run.arg(image).ok();
+        let report = &said.json()[0];
+        let found = match artifact {
+            Artifact::Signature => &report["signatures"],
+            Artifact::Attestation => &report["attestations"],
+        };
+        let count = |member: &str| found[0][member].as_array().map_or(0, Vec::len);
+        assert_eq!(
+            found.as_array().map(Vec::len),
+            Some(1),
+            "{recipe}\n{said:?}"
+        );
+        assert_eq!(
+            (count("logEntries"), count("timestamps")),
+            (usize::from(is_logged), usize::from(is_stamped)),
+            "{recipe}\n{said:?}"
+        );
+        assert_eq!(
+            found[0]["identity"].as_str(),
+            (recipe.signer == Signer::Certificate).then_some(IDENTITY),
+            "{recipe}"
+        );
+        let place = match recipe.layout {
+            Layout::Tags => "tag",
+            Layout::Bundles => "referrer",
+        };
+        assert!(found[0][place].is_string(), "{recipe}\n{said:?}");
+        if !is_logged {
+            let said = verify().arg(image).fails_with(1);
+            said.says("signature not found in transparency log");
+        }
+        if !is_stamped {
+            let run = ignore(is_logged, verify()).arg("--use-signed-timestamps");
+            let said = run.arg(image).fails_with(1);
+            said.says("no timestamp of a trusted authority");
+        }
+    }
+}
+
+/// Does the same after each of these recipes, to an image each, and has both versions of cosign and ours verify it.
 pub(crate) fn made_and_verified(signery: &Signery, artifact: Artifact, recipes: &[Recipe]) {
     assert!(!recipes.is_empty());
     let registry = Registry::start();
@@ -370,6 +443,7 @@ pub(crate) fn made_and_verified(signery: &Signery, artifact: Artifact, recipes: 
             let said = signery.verify_with_cosign(&reader, artifact, *recipe, &image.reference);
             assert_eq!(said.code(), Some(0), "{recipe}\n{said:?}");
         }
+        signery.verified_by_ours(artifact, *recipe, &image.reference);
     }
 }
 
