@@ -22,6 +22,7 @@ use tekseal_core::bundle::{self, Bundle};
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
 use tekseal_core::{
     Digest, Envelope, Evidence, ResourceDescriptor, Signed, SimpleSigning, Statement, cosign,
+    statement,
 };
 
 use crate::envelope_shape::EnvelopeShape;
@@ -114,7 +115,7 @@ pub struct UnverifiedBundle<'a> {
     payload_type: String,
     payload: Vec<u8>,
     signature: Vec<u8>,
-    predicate_type: Option<String>,
+    statement: Result<Statement, statement::Error>,
 }
 
 /// Why no verifier can be made.
@@ -259,7 +260,7 @@ impl Verifier {
     /// the image carries all of `annotations`.
     pub fn signature_bundle(
         &self,
-        bundle: &UnverifiedBundle<'_>,
+        bundle: UnverifiedBundle<'_>,
         digest: &Digest,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Verified<Statement>, Rejection> {
@@ -282,7 +283,7 @@ impl Verifier {
     /// Verifies a bundle that is an attestation; an image signature is none, unless `types` names it.
     pub fn attestation_bundle(
         &self,
-        bundle: &UnverifiedBundle<'_>,
+        bundle: UnverifiedBundle<'_>,
         digest: &Digest,
         types: Types<'_>,
     ) -> Result<Verified<Statement>, Rejection> {
@@ -293,7 +294,7 @@ impl Verifier {
     }
 
     /// Verifies who signed the Statement of a bundle, and nothing of what it says.
-    fn bundle(&self, bundle: &UnverifiedBundle<'_>) -> Result<Verified<Statement>, Rejection> {
+    fn bundle(&self, bundle: UnverifiedBundle<'_>) -> Result<Verified<Statement>, Rejection> {
         if bundle.payload_type != IN_TOTO_PAYLOAD_TYPE {
             return Err(Rejection::PayloadType(shortened(&bundle.payload_type)));
         }
@@ -309,8 +310,8 @@ impl Verifier {
             evidence: &|| Ok(bundle.evidence.clone()),
         })?;
         Ok(Verified {
-            value: Statement::parse(&bundle.payload).map_err(Rejection::NotAStatement)?,
-            payload: bundle.payload.clone(),
+            value: bundle.statement.map_err(Rejection::NotAStatement)?,
+            payload: bundle.payload,
             layer: bundle.bytes.to_vec(),
             voucher,
         })
@@ -350,9 +351,7 @@ impl<'a> UnverifiedBundle<'a> {
             evidence: bundle.evidence,
             signature: signature.decoded().map_err(Rejection::NotAnEnvelope)?,
             payload_type: envelope.payload_type,
-            predicate_type: Statement::parse(&payload)
-                .ok()
-                .map(|statement| statement.predicate_type().to_owned()),
+            statement: Statement::parse(&payload),
             payload,
         })
     }
@@ -360,7 +359,9 @@ impl<'a> UnverifiedBundle<'a> {
     /// Whether it says that it is an image signature, and not an attestation. Nothing of it is verified: this only tells which of both to verify it as.
     #[must_use]
     pub fn says_signature(&self) -> bool {
-        self.predicate_type.as_deref() == Some(cosign::SIGN_PREDICATE)
+        self.statement
+            .as_ref()
+            .is_ok_and(|statement| statement.predicate_type() == cosign::SIGN_PREDICATE)
     }
 }
 

@@ -84,10 +84,9 @@ impl Verifier {
     }
 
     fn vouch_by_key(&self, keys: &[PublicKey], spoken: &Spoken<'_>) -> Result<Voucher, Rejection> {
-        let valid = |key: &&PublicKey| self.valid_signature(key, spoken).is_some();
-        let key = keys
+        let (key, signature) = keys
             .iter()
-            .find(valid)
+            .find_map(|key| Some((key, self.valid_signature(key, spoken)?)))
             .ok_or_else(|| Rejection::NoKeyMatches {
                 signatures: spoken.signatures.len(),
                 tried: keys.iter().map(PublicKey::fingerprint).collect(),
@@ -98,8 +97,7 @@ impl Verifier {
             logged: Vec::new(),
             timestamps: Vec::new(),
         };
-        let (Some(trust), Some(signature)) = (&self.trust, self.valid_signature(key, spoken))
-        else {
+        let Some(trust) = &self.trust else {
             return Ok(voucher);
         };
         let evidence = (spoken.evidence)().map_err(Rejection::Evidence)?;

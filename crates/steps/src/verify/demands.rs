@@ -1,5 +1,6 @@
 //! What is asked of an image, and the verdict.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::anyhow;
@@ -66,8 +67,8 @@ pub(crate) struct Demands {
     tags: &'static [cosign::Tag],
     types: Vec<String>,
     annotations: BTreeMap<String, String>,
-    /// The hash that cosign signs with, where the key is of a kind for which it is another one.
-    other_hash: Option<&'static str>,
+    /// What people can do when there are signatures and none is good.
+    why_none_is_valid: &'static str,
     checked: Checked,
 }
 
@@ -113,14 +114,18 @@ impl DemandArgs {
                 "-a asks for an annotation of the signature and --only attestation forbids it"
             )));
         }
-        let other_hash = key.as_ref().and_then(|key| match key.algorithm() {
-            KeyAlgorithm::P384 if hash == HashAlgorithm::Sha256 => Some("sha384"),
-            KeyAlgorithm::P521 if hash == HashAlgorithm::Sha256 => Some("sha512"),
-            _ => None,
-        });
+        let why_none_is_valid = match (key.as_ref().map(PublicKey::algorithm), hash) {
+            (Some(KeyAlgorithm::P384), HashAlgorithm::Sha256) => {
+                "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384"
+            }
+            (Some(KeyAlgorithm::P521), HashAlgorithm::Sha256) => {
+                "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
+            }
+            _ => NONE_IS_VALID,
+        };
         let (verifier, checked) = self.verifier(key, hash, trust)?;
         Ok(Demands {
-            other_hash,
+            why_none_is_valid,
             verifier,
             tags: self.tags(),
             types: types.collect::<Result<_, _>>()?,
@@ -219,20 +224,6 @@ impl Demands {
         }
     }
 
-    /// What people can do when there are signatures and none is good.
-    fn why_none_is_valid(&self) -> &'static str {
-        match self.other_hash {
-            Some("sha384") => {
-                return "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384";
-            }
-            Some(_) => {
-                return "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512";
-            }
-            None => {}
-        }
-        "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image"
-    }
-
     /// Checks one image: everything under cosign's tags and everything that names it as its subject is tried.
     ///
     /// # Errors
@@ -242,37 +233,27 @@ impl Demands {
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Report, Failure> {
-        let mut found = Found::default();
+        let found = RefCell::default();
         let (signatures, attestations, referring) = tokio::join!(
-            self.open(registry, image, cosign::Tag::Signatures),
-            self.open(registry, image, cosign::Tag::Attestations),
+            self.try_tag(registry, image, cosign::Tag::Signatures, &found),
+            self.try_tag(registry, image, cosign::Tag::Attestations, &found),
             Layers::referring(registry, image),
         );
-        match signatures {
-            Ok(layers) => {
-                self.try_all(layers, Kind::Signature, image, &mut found)
-                    .await
-            }
-            Err(failure) => found.signatures.unread(failure),
+        if let Err(failure) = signatures {
+            found.borrow_mut().signatures.unread(failure);
         }
-        match attestations {
-            Ok(layers) => {
-                self.try_all(layers, Kind::Attestation, image, &mut found)
-                    .await;
-            }
-            Err(failure) => found.attestations.unread(failure),
+        if let Err(failure) = attestations {
+            found.borrow_mut().attestations.unread(failure);
         }
         match referring {
-            Ok(layers) => {
-                self.try_all(Some(layers), Kind::Either, image, &mut found)
-                    .await;
-            }
+            Ok(layers) => self.try_all(layers, Kind::Either, image, &found).await,
             Err(error) => {
                 let reason = format!("the referrers: {}", exit::chain(&error));
-                found.refuse(Kind::Either, reason, error.blame() == Blame::Outside);
+                let is_outside = error.blame() == Blame::Outside;
+                found.borrow_mut().refuse(Kind::Either, reason, is_outside);
             }
         }
-        self.report(image, found)
+        self.report(image, found.into_inner())
     }
 
     /// Checks one image by bundles alone; no registry is asked.
@@ -291,29 +272,34 @@ impl Demands {
         self.report(image, found)
     }
 
-    /// The layers of one of cosign's tags, if what it holds is asked for.
-    async fn open<'a>(
+    /// Tries the layers of one of cosign's tags, if what it holds is asked for.
+    async fn try_tag(
         &self,
-        registry: &'a Registry,
-        image: &'a DigestRef,
+        registry: &Registry,
+        image: &DigestRef,
         tag: cosign::Tag,
-    ) -> Result<Option<Layers<'a>>, Failure> {
-        if !self.tags.contains(&tag) {
-            return Ok(None);
+        found: &RefCell<Found>,
+    ) -> Result<(), Failure> {
+        if self.tags.contains(&tag) {
+            let layers = Layers::open(registry, image, tag).await?;
+            let kind = match tag {
+                cosign::Tag::Signatures => Kind::Signature,
+                _ => Kind::Attestation,
+            };
+            self.try_all(layers, kind, image, found).await;
         }
-        Ok(Some(Layers::open(registry, image, tag).await?))
+        Ok(())
     }
 
     async fn try_all(
         &self,
-        layers: Option<Layers<'_>>,
+        mut layers: Layers<'_>,
         kind: Kind,
         image: &DigestRef,
-        found: &mut Found,
+        found: &RefCell<Found>,
     ) {
-        let Some(mut layers) = layers else { return };
         while let Some(fetched) = layers.next().await {
-            self.try_fetched(&fetched, kind, image, found);
+            self.try_fetched(&fetched, kind, image, &mut found.borrow_mut());
         }
     }
 
@@ -367,11 +353,11 @@ impl Demands {
         if !self.tags.contains(&tag) {
             found.has_others = true;
         } else if is_signature {
-            let verdict = verifier.signature_bundle(&bundle, digest, &self.annotations);
+            let verdict = verifier.signature_bundle(bundle, digest, &self.annotations);
             let verdict = verdict.map(|v| SignatureReport::of_bundle(fetched, &v));
             found.signatures.note(layer, verdict);
         } else {
-            let verdict = verifier.attestation_bundle(&bundle, digest, self.types());
+            let verdict = verifier.attestation_bundle(bundle, digest, self.types());
             let verdict = verdict.map(|v| AttestationReport::of(fetched, &v));
             found.attestations.note(layer, verdict);
         }
@@ -394,7 +380,7 @@ impl Demands {
         let wants_signatures = self.tags.contains(&cosign::Tag::Signatures);
         if wants_signatures && signatures.good.is_empty() {
             let hint = if !signatures.is_empty() {
-                self.why_none_is_valid()
+                self.why_none_is_valid
             } else if has_attestations {
                 "there are attestations, and an attestation is no signature of the image: --only attestation checks them alone"
             } else {
@@ -405,7 +391,7 @@ impl Demands {
         let wants_attestations = self.tags.contains(&cosign::Tag::Attestations);
         if wants_attestations && attestations.good.is_empty() {
             let hint = if !attestations.is_empty() {
-                self.why_none_is_valid()
+                self.why_none_is_valid
             } else if wants_signatures {
                 "--only signature checks the image signature alone"
             } else {
@@ -428,6 +414,9 @@ impl Demands {
         })
     }
 }
+
+/// What people can do when there are signatures and none is good, unless something is more likely.
+const NONE_IS_VALID: &str = "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image";
 
 /// What people can do when nothing hangs on an image.
 const UNSIGNED: &str = "nobody signed this image, or what was signed is elsewhere: in another repository, or in annotations of the run, which nothing verifies: \

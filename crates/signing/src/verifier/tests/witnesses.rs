@@ -105,9 +105,9 @@ fn check(verifier: &Verifier, case: &str) -> Result<Vec<Voucher>, Rejection> {
             if bundle::is_media_type(signed.media_type()) {
                 let bundle = UnverifiedBundle::read(signed)?;
                 let verified = if bundle.says_signature() {
-                    verifier.signature_bundle(&bundle, &image, &BTreeMap::new())?
+                    verifier.signature_bundle(bundle, &image, &BTreeMap::new())?
                 } else {
-                    verifier.attestation_bundle(&bundle, &image, Types::Any)?
+                    verifier.attestation_bundle(bundle, &image, Types::Any)?
                 };
                 Ok(verified.voucher().clone())
             } else if signed.media_type() == cosign::DSSE_MEDIA_TYPE {
@@ -313,15 +313,14 @@ fn a_bundle_is_verified_as_what_it_is() {
     let signature = layers("sign-v3-bundle-notlog").remove(0);
     let attestation = layers("attest-v3-bundle-notlog").remove(0);
     let read = |signed| UnverifiedBundle::read(signed).expect("a bundle");
-    let (signature, attestation) = (read(&signature), read(&attestation));
-    assert!(signature.says_signature() && !attestation.says_signature());
+    assert!(read(&signature).says_signature() && !read(&attestation).says_signature());
     let none = BTreeMap::new();
-    let rejection = verifier.signature_bundle(&attestation, &image, &none);
+    let rejection = verifier.signature_bundle(read(&attestation), &image, &none);
     assert!(
         matches!(rejection, Err(Rejection::NotASignature(_))),
         "{rejection:?}"
     );
-    let rejection = verifier.attestation_bundle(&signature, &image, Types::Any);
+    let rejection = verifier.attestation_bundle(read(&signature), &image, Types::Any);
     assert!(
         matches!(rejection, Err(Rejection::NotAnAttestation)),
         "{rejection:?}"
@@ -329,22 +328,22 @@ fn a_bundle_is_verified_as_what_it_is() {
     let sign = [cosign::SIGN_PREDICATE.to_owned()];
     assert!(
         verifier
-            .attestation_bundle(&signature, &image, Types::OneOf(&sign))
+            .attestation_bundle(read(&signature), &image, Types::OneOf(&sign))
             .is_ok()
     );
     let wanted = |value: &str| BTreeMap::from([("env".to_owned(), value.to_owned())]);
     assert!(
         verifier
-            .signature_bundle(&signature, &image, &wanted("prod"))
+            .signature_bundle(read(&signature), &image, &wanted("prod"))
             .is_ok()
     );
-    let rejection = verifier.signature_bundle(&signature, &image, &wanted("dev"));
+    let rejection = verifier.signature_bundle(read(&signature), &image, &wanted("dev"));
     assert!(
         matches!(rejection, Err(Rejection::Annotation { .. })),
         "{rejection:?}"
     );
     let other = Digest::of(b"another image");
-    let rejection = verifier.signature_bundle(&signature, &other, &none);
+    let rejection = verifier.signature_bundle(read(&signature), &other, &none);
     assert!(
         matches!(rejection, Err(Rejection::OtherSubjects { .. })),
         "{rejection:?}"
