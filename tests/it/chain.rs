@@ -277,6 +277,24 @@ fn a_signature_that_cosign_3_wrote_as_a_bundle_is_one() {
 }
 
 #[test]
+fn an_attestation_that_stands_under_the_tag_of_signatures_too_is_still_one() {
+    let shop = Workshop::new();
+    let (key, public) = shop.key_pair("ours");
+    shop.attest(&key);
+    let tag = |suffix: &str| format!("{}.{suffix}", shop.digest.replace(':', "-"));
+    let read = |suffix: &str| shop.registry.manifest("team/app", &tag(suffix));
+    let mut signatures = read("sig").expect("it was signed").json();
+    let attestation = read("att").expect("it was attested").json()["layers"][0].clone();
+    let layers = signatures["layers"].as_array_mut().expect("a list");
+    layers.insert(0, attestation);
+    let bytes = signatures.to_string();
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    shop.registry
+        .put_manifest("team/app", &tag("sig"), kind, bytes.as_bytes());
+    shop.verify(&public).ok();
+}
+
+#[test]
 fn an_image_without_attestations_has_a_hint_that_names_the_storage() {
     let shop = Workshop::new();
     let (_, public) = shop.key_pair("ours");

@@ -304,7 +304,7 @@ impl Demands {
     }
 
     fn try_fetched(&self, fetched: &Fetched, kind: Kind, image: &DigestRef, found: &mut Found) {
-        if !found.tried.is_new(fetched) {
+        if !found.tried.is_new(kind, fetched) {
             return;
         }
         match &fetched.signed {
@@ -423,8 +423,8 @@ const UNSIGNED: &str = "nobody signed this image, or what was signed is elsewher
      artifacts.taskrun.storage and artifacts.pipelinerun.storage are tekton unless set to oci";
 
 /// What a candidate may be, by where it was found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
     Signature,
     Attestation,
     Either,

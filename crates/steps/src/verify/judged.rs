@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use tekseal_remote::store::Fetched;
 use tekseal_signing::Rejection;
 
+use super::demands::Kind;
 use crate::Failure;
 
 /// How many reasons are told before the rest is only counted.
@@ -82,15 +83,19 @@ impl<T> Judged<T> {
     }
 }
 
-/// Which candidates were tried: two that are equal in all have one verdict, and a manifest may list the same one a thousand times.
+/// Which candidates were tried, and as what: two that are equal in all have one verdict, and a manifest may list the same one a thousand times.
+/// The same bytes under both tags have two.
 #[derive(Default)]
-pub(super) struct Tried(HashSet<(String, BTreeMap<String, String>)>);
+pub(super) struct Tried(HashSet<(Kind, String, BTreeMap<String, String>)>);
 
 impl Tried {
     /// Whether it was not tried yet.
-    pub(super) fn is_new(&mut self, fetched: &Fetched) -> bool {
+    pub(super) fn is_new(&mut self, kind: Kind, fetched: &Fetched) -> bool {
         let annotations = fetched.signed.as_ref().map(|s| s.annotations().clone());
-        self.0
-            .insert((fetched.digest.clone(), annotations.unwrap_or_default()))
+        self.0.insert((
+            kind,
+            fetched.digest.clone(),
+            annotations.unwrap_or_default(),
+        ))
     }
 }
