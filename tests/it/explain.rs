@@ -73,7 +73,7 @@ fn a_good_run_is_told_line_by_line() {
              key x509, x509.pem or cosign.key of signing-secrets\n    \
              place registry registry.example.com/team/app:{TAG}.sig\n\
          warnings\n  \
-           places are the configuration's, as Tekton Chains takes it; tekseal-upload and tekseal-attest store under tags beside the image all the same\n"
+           places are the configuration's, as Tekton Chains takes it; tekseal-upload and tekseal-attest store beside the image all the same\n"
     );
     assert_eq!(said.stdout, wanted);
 }

@@ -3,6 +3,7 @@
 mod architecture;
 mod bad_input;
 mod bundle_files;
+mod bundles;
 mod chain;
 mod children;
 mod cluster;

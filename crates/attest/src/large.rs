@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!   open() ─▶ PAE ─▶ digest ─▶ signature ─┐
-//!   open() ─▶ base64 ─────────────────────┴▶ envelope: digest, size ─▶ SignedFile ─ store_file ─▶ Stored
+//!   open() ─▶ base64 ─────────────────────┴▶ envelope, or bundle: digest, size ─▶ SignedFile ─ store_file ─▶ Stored
 //! ```
 //!
-//! The payload is read twice, and never written down beside its envelope. Where the bytes lie is the caller's matter.
+//! The payload is read once to be signed and once for each form in which it is stored, and never written down beside those. Where the bytes lie is
+//! the caller's matter.
 
 use std::io::{self, Read, Write};
 
 use tekseal_core::cosign::Tag;
 use tekseal_core::digest::Hasher;
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE, Signature};
-use tekseal_core::{Digest, DigestRef};
+use tekseal_core::{Digest, DigestRef, bundle};
 use tekseal_remote::Registry;
 use tekseal_remote::store::{self, SignedFile};
 use tekseal_signing::Signer;
@@ -34,56 +35,88 @@ pub enum Error {
     Faulty(#[from] FaultySignature),
 }
 
-/// Writes the envelope around the Statement of so many bytes that `open` gives, and tells its digest and size.
-///
-/// # Errors
-/// As [`Error`] says; what was written then is of no use.
-pub fn sign_statement(
-    signer: &Signer,
+/// A Statement of so many bytes, with the key's signature over it.
+pub struct LargeStatement<'a> {
     length: u64,
-    open: &Open<'_>,
-    out: &mut dyn Write,
-) -> Result<(Digest, u64), Error> {
-    let mut payload = open();
-    let digest = dsse::pae_digest(IN_TOTO_PAYLOAD_TYPE, length, &mut *payload)?;
-    let signature = signer.sign_digest(&digest)?;
-    let signature = Signature::new(signer.fingerprint(), &signature);
-    let mut out = Counted {
-        out,
-        hasher: Hasher::default(),
-        size: 0,
-    };
-    let (kind, mut payload) = (IN_TOTO_PAYLOAD_TYPE, open());
-    dsse::write_envelope(&mut out, kind, length, &mut *payload, signature)?;
-    out.flush()?;
-    Ok((out.hasher.finish(), out.size))
+    open: &'a Open<'a>,
+    signer: &'a Signer,
+    signature: Vec<u8>,
+}
+
+impl<'a> LargeStatement<'a> {
+    /// Signs the Statement of so many bytes that `open` gives.
+    ///
+    /// # Errors
+    /// As [`Error`] says.
+    pub fn sign(signer: &'a Signer, length: u64, open: &'a Open<'a>) -> Result<Self, Error> {
+        let digest = dsse::pae_digest(IN_TOTO_PAYLOAD_TYPE, length, &mut *open())?;
+        Ok(Self {
+            length,
+            open,
+            signature: signer.sign_digest(&digest)?,
+            signer,
+        })
+    }
+
+    /// Writes the envelope around it, and tells its digest and size.
+    ///
+    /// # Errors
+    /// What was written then is of no use.
+    pub fn write_envelope(&self, out: &mut dyn Write) -> Result<(Digest, u64), Error> {
+        let mut out = Counted::new(out);
+        let signature = Signature::new(self.signer.fingerprint(), &self.signature);
+        let (kind, mut payload) = (IN_TOTO_PAYLOAD_TYPE, (self.open)());
+        dsse::write_envelope(&mut out, kind, self.length, &mut *payload, signature)?;
+        out.finish()
+    }
+
+    /// Writes the bundle of it, and tells its digest and size.
+    ///
+    /// # Errors
+    /// What was written then is of no use.
+    pub fn write_bundle(&self, out: &mut dyn Write) -> Result<(Digest, u64), Error> {
+        let mut out = Counted::new(out);
+        let spki = self.signer.public_key().spki_der();
+        let (kind, mut payload) = (IN_TOTO_PAYLOAD_TYPE, (self.open)());
+        let signature = &self.signature;
+        bundle::write_of_key(&mut out, spki, kind, self.length, &mut *payload, signature)?;
+        out.finish()
+    }
 }
 
 /// [`store`](crate::store) of one attestation that is in a file.
 ///
 /// # Errors
-/// When the tag could not be written and confirmed.
+/// When it could not be stored and confirmed.
 pub async fn store_file(
     registry: &Registry,
     image: &DigestRef,
     signed: SignedFile,
 ) -> Result<Stored, Box<StoreFailure>> {
-    match store::append_file(registry, image, signed).await {
-        Ok(confirmed) => Ok(Stored {
-            item: 0,
-            place: Place::Tag {
-                image: image.clone(),
-                added: confirmed.outcomes == [store::Outcome::Added],
-                tag: confirmed.tag,
-                digest: confirmed.manifest_digest,
-            },
-        }),
-        Err(error) => Err(Box::new(StoreFailure {
+    let (tag, places) = match signed.is_bundle() {
+        true => {
+            let referred = store::refer_file(registry, image, signed).await;
+            let places = referred.map(|referred| Place::referring(image, referred));
+            (Tag::Referrers, places)
+        }
+        false => {
+            let stored = store::append_file(registry, image, signed).await;
+            let places = stored.map(|stored| Place::under_tag(image, stored));
+            (Tag::Attestations, places)
+        }
+    };
+    let failed = |error| {
+        Box::new(StoreFailure {
             stored: Vec::new(),
-            place: format!("{image} {}", Tag::Attestations.of(&image.digest)),
+            place: format!("{image} {}", tag.of(&image.digest)),
             error,
-        })),
-    }
+        })
+    };
+    let place = places.map_err(failed)?.pop();
+    Ok(Stored {
+        item: 0,
+        place: place.expect("one item has one place"),
+    })
 }
 
 /// Takes note of what passes.
@@ -91,6 +124,22 @@ struct Counted<'a> {
     out: &'a mut dyn Write,
     hasher: Hasher,
     size: u64,
+}
+
+impl<'a> Counted<'a> {
+    fn new(out: &'a mut dyn Write) -> Self {
+        Self {
+            out,
+            hasher: Hasher::default(),
+            size: 0,
+        }
+    }
+
+    /// Digest and size of what has passed.
+    fn finish(self) -> Result<(Digest, u64), Error> {
+        self.out.flush()?;
+        Ok((self.hasher.finish(), self.size))
+    }
 }
 
 impl Write for Counted<'_> {
@@ -108,30 +157,35 @@ impl Write for Counted<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tekseal_core::Payload;
+    use tekseal_core::{Layout, Payload};
     use tekseal_signing::random;
 
     use super::*;
 
     #[test]
-    fn the_envelope_is_that_of_a_statement_in_memory() {
+    fn envelope_and_bundle_are_those_of_a_statement_in_memory() {
         let signer = Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("{e}"));
         let bytes = format!(r#"{{"predicate":"{}"}}"#, "x".repeat(100_000)).into_bytes();
         let payload = Payload::statement("t", "urn:t", bytes.clone(), Vec::new());
-        let held = signer.sign_payload(&payload).expect("sound");
-        let mut out = Vec::new();
+        let held = signer.sign_for(&payload, Layout::Both).expect("sound");
         let open = || -> Box<dyn Read + '_> { Box::new(&bytes[..]) };
-        let (digest, size) =
-            sign_statement(&signer, bytes.len() as u64, &open, &mut out).expect("in memory");
-        assert!(out == held.layer());
-        assert_eq!((digest, size), (held.layer_digest(), out.len() as u64));
+        let signed = LargeStatement::sign(&signer, bytes.len() as u64, &open).expect("in memory");
+        let (mut envelope, mut bundle) = (Vec::new(), Vec::new());
+        let told = [
+            signed.write_envelope(&mut envelope).expect("in memory"),
+            signed.write_bundle(&mut bundle).expect("in memory"),
+        ];
+        for ((out, held), told) in [envelope, bundle].iter().zip(&held).zip(told) {
+            assert!(out == held.layer());
+            assert_eq!(told, (held.layer_digest(), out.len() as u64));
+        }
     }
 
     #[test]
     fn a_payload_of_another_length_gets_no_envelope() {
         let signer = Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("{e}"));
         let open = || -> Box<dyn Read> { Box::new(&b"{}"[..]) };
-        let refused = sign_statement(&signer, 3, &open, &mut Vec::new());
+        let refused = LargeStatement::sign(&signer, 3, &open);
         assert!(matches!(refused, Err(Error::Io(_))));
     }
 }

@@ -1,28 +1,30 @@
 //! The chain itself: format, sign, store one completed run, in order.
 //!
 //! ```text
-//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Signed] ─ store ─▶ [Stored]
-//!                       large: a reader ─ sign_statement ─▶ SignedFile ─ store_file ─▶ Stored
+//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Item] ─ store ─▶ [Stored]
+//!                       large: a reader ─ LargeStatement ─▶ SignedFile ─ store_file ─▶ Stored
 //! ```
 //!
 //! Knows no files and no Kubernetes: the step tools put files between the stages, a controller runs them in one process.
 //! Nothing is stored before everything is signed, and nothing is called stored before the registry was seen to hold it.
 
 pub mod large;
+mod look_back;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tekseal_core::cosign::Tag;
-use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Repository, Signed, Subject};
+use tekseal_core::{Digest, DigestRef, Layout, Payload, PayloadKind, Repository, Signed, Subject};
 use tekseal_remote::Registry;
-use tekseal_remote::registry::{self, Reference};
 use tekseal_remote::store;
 use tekseal_signing::signer::FaultySignature;
 use tekseal_signing::{PublicKey, Signer, same_signer};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
+
+pub use look_back::{LookBack, Looked, Lost};
 
 /// How many tags are written side by side. More only makes a registry queue.
 const WIDTH: usize = 8;
@@ -30,7 +32,7 @@ const WIDTH: usize = 8;
 /// Where one signed payload was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Which of the signed payloads, by position.
+    /// Which of the items, by position.
     pub item: usize,
     /// Where it is.
     pub place: Place,
@@ -50,6 +52,17 @@ pub enum Place {
         /// Whether this call added it; otherwise the same signer had put it there before.
         added: bool,
     },
+    /// In a manifest of its own that names an image as its subject.
+    Referrer {
+        /// The image it refers to.
+        image: DigestRef,
+        /// Digest of its manifest.
+        digest: Digest,
+        /// Whether this call added it; otherwise it was there before.
+        added: bool,
+        /// Tag of the index, and the digest of what was confirmed to list it, where the registry does not list it by itself.
+        index: Option<(String, Digest)>,
+    },
     /// Nowhere: there is nothing that it could hang on.
     Nothing(String),
 }
@@ -65,27 +78,33 @@ pub struct StoreFailure {
     pub error: store::Error,
 }
 
-/// Signs every payload with one key.
+/// Signs every payload with one key, for a layout. What was signed stands in the order of the payloads, those of one payload after each other.
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.
-pub fn sign(signer: &Signer, payloads: &[Payload]) -> Result<Vec<Signed>, FaultySignature> {
-    payloads
-        .iter()
-        .map(|payload| signer.sign_payload(payload))
-        .collect()
+pub fn sign(
+    signer: &Signer,
+    payloads: &[Payload],
+    layout: Layout,
+) -> Result<Vec<Item>, FaultySignature> {
+    let mut items = Vec::with_capacity(payloads.len());
+    for payload in payloads {
+        let signed = signer.sign_for(payload, layout)?.into_iter();
+        items.extend(signed.map(|signed| Item::new(signed, payload)));
+    }
+    Ok(items)
 }
 
 /// One thing to store: what hangs on the image, and what the payload was.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The layer.
+    /// The layer, which goes under a tag, or the bundle, which refers to the image.
     pub signed: Signed,
     /// What was signed.
     pub kind: PayloadKind,
     /// What it speaks of: it is stored beside each subject that is an image.
     pub subjects: Vec<Subject>,
-    /// The repository for all of it, instead of the images' own.
+    /// The repository for all layers, instead of the images' own. Bundles are in the repository of what they refer to.
     pub repository: Option<Repository>,
 }
 
@@ -108,8 +127,8 @@ impl Item {
     }
 }
 
-/// Stores every item beside every image that it speaks of. All that belongs under one tag is written at once; different tags are
-/// written side by side. An item that speaks of no image is put nowhere, with the reason.
+/// Stores every item beside every image that it speaks of. All that belongs under one tag is written at once, as are all bundles of one image;
+/// different tags are written side by side. An item that speaks of no image is put nowhere, with the reason.
 ///
 /// # Errors
 /// When a tag could not be written and confirmed. The others were still tried, so that a second run has less to do.
@@ -135,139 +154,13 @@ pub async fn store_early(
 ) -> Result<(Vec<Stored>, Option<LookBack>), Box<StoreFailure>> {
     let store = Store::new(registry, items, key);
     let (stored, settles) = store.all(Settle::Later).await?;
-    let look_back = settles.map(|at| LookBack {
-        registry: registry.clone(),
-        written: written(&stored),
-        store: Some(store),
-        at,
-    });
+    let look_back = settles.map(|at| LookBack::at(at, store, &stored));
     Ok((stored, look_back))
-}
-
-/// What is left to do after [`store_early`].
-#[must_use = "what was stored may be lost without it"]
-pub struct LookBack {
-    registry: Registry,
-    /// What is stored again where it is gone, as long as it is kept.
-    store: Option<Store>,
-    written: Vec<(DigestRef, String, Digest)>,
-    at: Instant,
-}
-
-/// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked {
-    /// Everything is as it was written.
-    AsWritten,
-    /// Another writer took something away, and it is stored again.
-    StoredAgain,
-}
-
-/// What was stored and cannot be confirmed any more.
-#[derive(Debug)]
-pub enum Lost {
-    /// It could not be stored again.
-    NotStored(Box<StoreFailure>),
-    /// Something else, or nothing, is under the image's tag, and what was there was not kept.
-    Gone(String),
-    /// The image's tag cannot be looked at, and what was there was not kept.
-    Unseen(String, registry::Error),
-}
-
-impl Lost {
-    /// The image and its tag.
-    #[must_use]
-    pub fn place(&self) -> &str {
-        match self {
-            Self::NotStored(failure) => &failure.place,
-            Self::Gone(place) | Self::Unseen(place, _) => place,
-        }
-    }
-
-    /// What the registry says, where it is not just gone.
-    #[must_use]
-    pub fn why(&self) -> Option<&dyn Error> {
-        match self {
-            Self::NotStored(failure) => Some(&failure.error),
-            Self::Gone(_) => None,
-            Self::Unseen(_, error) => Some(error),
-        }
-    }
-}
-
-impl LookBack {
-    /// How many bytes are kept to be stored again.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let items = self.store.iter().flat_map(|store| store.items.iter());
-        items.map(|item| item.signed.layer().len()).sum()
-    }
-
-    /// Keeps digests alone: what is gone then is lost.
-    pub fn keep_digests(&mut self) {
-        self.store = None;
-    }
-
-    /// Waits until the writes have settled.
-    pub async fn settled(&self) {
-        sleep_until(self.at).await;
-    }
-
-    /// Looks at the tags when the writes have settled, and stores again what is gone, with patience.
-    ///
-    /// # Errors
-    /// When something cannot be looked at, or not be stored again: whoever called it stored must take that back.
-    pub async fn look(self) -> Result<Looked, Lost> {
-        self.settled().await;
-        for (image, tag, digest) in &self.written {
-            let head = self
-                .registry
-                .head_manifest(&image.repository, Reference::Tag(tag));
-            let head = head.await;
-            if matches!(&head, Ok(Some(found)) if found.digest == *digest) {
-                continue;
-            }
-            let Some(store) = &self.store else {
-                let place = format!("{image} {tag}");
-                return Err(match head {
-                    Ok(_) => Lost::Gone(place),
-                    Err(error) => Lost::Unseen(place, error),
-                });
-            };
-            // If it could not be looked at: this has more patience.
-            let (stored, _) = store.all(Settle::Here).await.map_err(Lost::NotStored)?;
-            let is_added = |one: &Stored| matches!(one.place, Place::Tag { added: true, .. });
-            return Ok(match stored.iter().any(is_added) {
-                true => Looked::StoredAgain,
-                false => Looked::AsWritten,
-            });
-        }
-        Ok(Looked::AsWritten)
-    }
-}
-
-/// The tags that were written, each once.
-fn written(stored: &[Stored]) -> Vec<(DigestRef, String, Digest)> {
-    let mut written = Vec::new();
-    for one in stored {
-        if let Place::Tag {
-            image,
-            tag,
-            digest,
-            added: true,
-        } = &one.place
-        {
-            written.push((image.clone(), tag.clone(), digest.clone()));
-        }
-    }
-    written.sort();
-    written.dedup();
-    written
 }
 
 /// Who waits until a write has settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Settle {
+pub(crate) enum Settle {
     /// This call.
     Here,
     /// The caller, with a look back.
@@ -275,14 +168,14 @@ enum Settle {
 }
 
 /// What is to be stored, and where.
-struct Store {
-    registry: Registry,
-    items: Arc<Vec<Item>>,
+pub(crate) struct Store {
+    pub(crate) registry: Registry,
+    pub(crate) items: Arc<Vec<Item>>,
     key: Arc<PublicKey>,
 }
 
-/// What became of one tag: what is under it, and when that has settled, where it has not yet.
-type Written = Result<(store::Stored, Option<Instant>), store::Error>;
+/// What became of one slot: the place of each of its items, and when that has settled, where it has not yet.
+type Written = Result<(Vec<Place>, Option<Instant>), store::Error>;
 
 impl Store {
     fn new(registry: &Registry, items: Vec<Item>, key: PublicKey) -> Self {
@@ -294,7 +187,7 @@ impl Store {
     }
 
     /// Everything, and when the last of its writes has settled, where one has not yet.
-    async fn all(
+    pub(crate) async fn all(
         &self,
         settle: Settle,
     ) -> Result<(Vec<Stored>, Option<Instant>), Box<StoreFailure>> {
@@ -321,9 +214,10 @@ impl Store {
             let (slot, result) =
                 done.expect("no task is aborted, and one that panics must not look stored");
             match result {
-                Ok((confirmed, at)) => {
+                Ok((places, at)) => {
                     settles = settles.max(at);
-                    stored.extend(slot.stored(&confirmed));
+                    let places = slot.items.iter().zip(places);
+                    stored.extend(places.map(|(&item, place)| Stored { item, place }));
                 }
                 Err(error) => {
                     failure.get_or_insert((
@@ -345,7 +239,7 @@ impl Store {
     }
 }
 
-/// One tag and the items that go under it.
+/// One tag and the items that go under it; that of referrers stands for those that refer to the image.
 struct Slot {
     image: DigestRef,
     tag: Tag,
@@ -362,33 +256,77 @@ impl Slot {
     ) -> Written {
         let new = self.items.iter().map(|&i| items[i].signed.clone());
         let new: Vec<Signed> = new.collect();
+        let (places, left) = match self.tag {
+            Tag::Referrers => self.refer(registry, &new, settle).await?,
+            Tag::Signatures | Tag::Attestations | Tag::Sbom => {
+                self.append(registry, &new, key, settle).await?
+            }
+        };
+        Ok((places, left.map(|left| Instant::now() + left)))
+    }
+
+    async fn append(
+        &self,
+        registry: &Registry,
+        new: &[Signed],
+        key: &PublicKey,
+        settle: Settle,
+    ) -> Result<(Vec<Place>, Option<Duration>), store::Error> {
         let same = |existing: &Signed, new: &Signed| same_signer(existing, new, key);
-        match settle {
-            Settle::Here => {
-                let stored = store::append(registry, &self.image, self.tag, &new, &same).await?;
-                Ok((stored, None))
+        let (image, tag) = (&self.image, self.tag);
+        let (stored, left) = match settle {
+            Settle::Here => (store::append(registry, image, tag, new, &same).await?, None),
+            Settle::Later => store::append_early(registry, image, tag, new, &same).await?,
+        };
+        Ok((Place::under_tag(image, stored), left))
+    }
+
+    async fn refer(
+        &self,
+        registry: &Registry,
+        new: &[Signed],
+        settle: Settle,
+    ) -> Result<(Vec<Place>, Option<Duration>), store::Error> {
+        let (referred, left) = match settle {
+            Settle::Here => (store::refer(registry, &self.image, new).await?, None),
+            Settle::Later => store::refer_early(registry, &self.image, new).await?,
+        };
+        Ok((Place::referring(&self.image, referred), left))
+    }
+}
+
+impl Place {
+    /// The image, and the manifest that was confirmed to hold it or to be it.
+    #[must_use]
+    pub fn manifest(&self) -> Option<(&DigestRef, &Digest)> {
+        match self {
+            Self::Tag { image, digest, .. } | Self::Referrer { image, digest, .. } => {
+                Some((image, digest))
             }
-            Settle::Later => {
-                let early = store::append_early(registry, &self.image, self.tag, &new, &same);
-                let (stored, left) = early.await?;
-                Ok((stored, left.map(|left| Instant::now() + left)))
-            }
+            Self::Nothing(_) => None,
         }
     }
 
-    fn stored(&self, confirmed: &store::Stored) -> impl Iterator<Item = Stored> {
-        self.items
-            .iter()
-            .zip(&confirmed.outcomes)
-            .map(|(&item, outcome)| Stored {
-                item,
-                place: Place::Tag {
-                    image: self.image.clone(),
-                    tag: confirmed.tag.clone(),
-                    digest: confirmed.manifest_digest.clone(),
-                    added: matches!(outcome, store::Outcome::Added),
-                },
-            })
+    /// The places of all items of one append.
+    pub(crate) fn under_tag(image: &DigestRef, stored: store::Stored) -> Vec<Self> {
+        let place = |outcome: store::Outcome| Self::Tag {
+            image: image.clone(),
+            tag: stored.tag.clone(),
+            digest: stored.manifest_digest.clone(),
+            added: outcome == store::Outcome::Added,
+        };
+        stored.outcomes.iter().copied().map(place).collect()
+    }
+
+    /// The places of all bundles that were made to refer to an image at once.
+    pub(crate) fn referring(image: &DigestRef, referred: store::Referred) -> Vec<Self> {
+        let place = |(digest, outcome)| Self::Referrer {
+            image: image.clone(),
+            digest,
+            added: outcome == store::Outcome::Added,
+            index: referred.index.clone(),
+        };
+        referred.manifests.into_iter().map(place).collect()
     }
 }
 
@@ -396,12 +334,13 @@ fn places(items: &[Item], stored: &mut Vec<Stored>) -> Vec<Slot> {
     let mut slots: Vec<Slot> = Vec::new();
     let mut known: HashMap<(DigestRef, Tag), usize> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
-        let tag = match item.kind {
-            PayloadKind::Statement { .. } => Tag::Attestations,
-            PayloadKind::SimpleSigning => Tag::Signatures,
+        let (tag, repository) = match item.kind {
+            _ if item.signed.is_bundle() => (Tag::Referrers, None),
+            PayloadKind::Statement { .. } => (Tag::Attestations, item.repository.as_ref()),
+            PayloadKind::SimpleSigning => (Tag::Signatures, item.repository.as_ref()),
         };
         let of_subjects = item.subjects.iter().filter_map(Subject::image);
-        let mut images: Vec<DigestRef> = match &item.repository {
+        let mut images: Vec<DigestRef> = match repository {
             Some(repository) => of_subjects.map(|i| repository.at(i.digest)).collect(),
             None => of_subjects.collect(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
-use tekseal_core::config::{Choice as _, Config, Encoding, SignerKind, Storage, Upload, Warning};
+use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, Warning};
 use tokio::sync::watch;
 
 use crate::keys::Source;
@@ -76,6 +76,12 @@ fn read(map: &BTreeMap<String, String>) -> Result<Config, String> {
     if let Some(key) = config.unknown_key_of_ours() {
         return Err(format!("key {key:?} is not known"));
     }
+    let oci = &config.storages().oci;
+    if oci.layout.has_bundles() && !oci.repository.is_empty() {
+        tracing::warn!(
+            "storage.oci.repository is for tags; bundles are in the repository of the image, as with Tekton Chains"
+        );
+    }
     let beyond = beyond(&config);
     match beyond.is_empty() {
         true => Ok(config),
@@ -105,11 +111,6 @@ fn beyond(config: &Config) -> Vec<String> {
                 "artifacts.{name}.signer: kms is not built yet, use x509"
             ));
         }
-    }
-    if config.storages().oci.encoding == Encoding::SigstoreBundle {
-        found.push(
-            "storage.oci.encoding-format: sigstore-bundle is not built yet, use dsse".to_owned(),
-        );
     }
     if config.transparency().upload != Upload::Off {
         found.push(
@@ -170,7 +171,6 @@ mod tests {
         for (key, value) in [
             ("artifacts.taskrun.storage", "gcs"),
             ("artifacts.oci.signer", "kms"),
-            ("storage.oci.encoding-format", "sigstore-bundle"),
             ("transparency.enabled", "true"),
             ("signers.x509.fulcio.enabled", "true"),
             ("storage.oci.repository", "UPPER/case"),

@@ -8,7 +8,7 @@ use tekseal_core::hints::{self, Hints, Outcome};
 use tekseal_core::plan::{Item, Place, Plan, What};
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
-use tekseal_core::{DigestRef, Payload, Repository};
+use tekseal_core::{DigestRef, Layout, Payload, Repository, Signed};
 use tekseal_signing::verifier::MOST_SUBJECTS;
 
 use crate::trouble::{Stage, Trouble};
@@ -43,10 +43,38 @@ pub(crate) struct Prepared {
 pub(crate) struct Piece {
     /// What is signed.
     pub(crate) payload: Payload,
-    /// Whether it goes into a registry, beside its subjects that are images.
-    pub(crate) in_registry: bool,
+    /// How it goes into registries, beside its subjects that are images; nothing if it does not.
+    pub(crate) in_registry: Option<Layout>,
     /// The names under which it goes into annotations of the run: `taskrun-<uid>`.
     pub(crate) annotation: Option<String>,
+}
+
+impl Piece {
+    /// How it must be signed: annotations hold the form that tags have.
+    pub(crate) fn layout(&self) -> Layout {
+        let layout = self.in_registry.unwrap_or(Layout::Tags);
+        match self.annotation {
+            Some(_) => layout.with_tags(),
+            None => layout,
+        }
+    }
+
+    /// Takes note of one more way to store it in registries.
+    fn store(&mut self, layout: Layout) {
+        self.in_registry = match self.in_registry {
+            Some(other) if other != layout => Some(Layout::Both),
+            Some(_) | None => Some(layout),
+        };
+    }
+
+    /// Whether this form of it goes into registries.
+    pub(crate) fn stores(&self, form: &Signed) -> bool {
+        self.in_registry
+            .is_some_and(|layout| match form.is_bundle() {
+                true => layout.has_bundles(),
+                false => layout.has_tags(),
+            })
+    }
 }
 
 /// Reads the run and makes its payloads.
@@ -150,13 +178,14 @@ impl Prepared {
         check_count(payload.subjects().len())?;
         debug_assert!(item.signer != SignerKind::None, "the plan leaves those out");
         let mut piece = Piece {
-            in_registry: false,
+            in_registry: None,
             annotation: None,
             payload,
         };
         for place in item.places {
             match place {
-                Place::Tag { .. } => piece.in_registry = true,
+                Place::Tag { .. } => piece.store(Layout::Tags),
+                Place::Referrer(_) => piece.store(Layout::Bundle),
                 Place::Annotations { .. } => piece.annotation = Some(item.short_key.clone()),
                 Place::Nothing { storage, reason } => {
                     self.is_stray = true;
@@ -166,7 +195,7 @@ impl Prepared {
                         name(storage)
                     ));
                 }
-                Place::Referrer(_) | Place::Elsewhere { .. } => {
+                Place::Elsewhere { .. } => {
                     let place = place.to_string();
                     let text = format!("{} cannot be stored: {place}", item.what);
                     return Err(Trouble::last_text(Stage::Storage, text));
@@ -176,7 +205,7 @@ impl Prepared {
         if let What::Image(image) = &item.what {
             self.images.insert(image.clone());
         }
-        if piece.in_registry {
+        if piece.in_registry.is_some() {
             let of_subjects = piece.payload.subjects().iter();
             self.images
                 .extend(of_subjects.filter_map(tekseal_core::Subject::image));
@@ -187,7 +216,7 @@ impl Prepared {
 
     /// Whether anything of it needs a registry.
     pub(crate) fn needs_registry(&self) -> bool {
-        self.pieces.iter().any(|piece| piece.in_registry)
+        self.pieces.iter().any(|piece| piece.in_registry.is_some())
     }
 }
 

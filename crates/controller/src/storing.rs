@@ -66,9 +66,9 @@ pub(crate) struct Storing<'a> {
     pub(crate) turns: &'a Turns,
     pub(crate) registry: &'a Registry,
     pub(crate) prepared: &'a Prepared,
-    /// One for each piece.
-    pub(crate) signed: &'a [Signed],
-    /// The repository for all of it, instead of the images' own.
+    /// The forms of each piece.
+    pub(crate) signed: &'a [Vec<Signed>],
+    /// The repository for all tags, instead of the images' own.
     pub(crate) repository: Option<Repository>,
     pub(crate) key: &'a PublicKey,
 }
@@ -85,9 +85,9 @@ impl Storing<'_> {
         let mut failure = None;
         loop {
             while running.len() < WIDTH
-                && let Some((image, pieces)) = waiting.pop_first()
+                && let Some((image, parts)) = waiting.pop_first()
             {
-                running.push(self.store_beside(image, pieces));
+                running.push(self.store_beside(image, parts));
             }
             match running.next().await {
                 None => break,
@@ -106,24 +106,32 @@ impl Storing<'_> {
         failure.map_or(Ok(all), Err)
     }
 
-    /// The images that something is stored beside, and what: pieces, each with the subject that is the image.
-    fn images(&self) -> BTreeMap<DigestRef, Vec<(usize, Subject)>> {
-        let mut images: BTreeMap<DigestRef, Vec<(usize, Subject)>> = BTreeMap::new();
+    /// The images that something is stored beside, and what.
+    fn images(&self) -> BTreeMap<DigestRef, Vec<Part<'_>>> {
+        let mut images: BTreeMap<DigestRef, Vec<Part<'_>>> = BTreeMap::new();
         for (at, piece) in self.prepared.pieces.iter().enumerate() {
-            if !piece.in_registry {
-                continue;
-            }
-            for subject in piece.payload.subjects() {
-                let Some(image) = subject.image() else {
-                    continue;
-                };
-                let image = match &self.repository {
-                    Some(repository) => repository.at(image.digest),
-                    None => image,
-                };
-                let pieces = images.entry(image).or_default();
-                if pieces.last().is_none_or(|(last, _)| *last != at) {
-                    pieces.push((at, subject.clone()));
+            let forms = self.signed[at].iter().filter(|form| piece.stores(form));
+            for form in forms {
+                for subject in piece.payload.subjects() {
+                    let Some(image) = subject.image() else {
+                        continue;
+                    };
+                    let image = match &self.repository {
+                        // A bundle is in the repository of the image.
+                        Some(repository) if !form.is_bundle() => repository.at(image.digest),
+                        Some(_) | None => image,
+                    };
+                    let parts = images.entry(image).or_default();
+                    let is_same = |last: &Part<'_>| {
+                        last.piece == at && last.form.is_bundle() == form.is_bundle()
+                    };
+                    if !parts.last().is_some_and(is_same) {
+                        parts.push(Part {
+                            piece: at,
+                            form,
+                            subject: subject.clone(),
+                        });
+                    }
                 }
             }
         }
@@ -133,47 +141,80 @@ impl Storing<'_> {
     async fn store_beside(
         &self,
         image: DigestRef,
-        pieces: Vec<(usize, Subject)>,
+        parts: Vec<Part<'_>>,
     ) -> Result<(Vec<(usize, String)>, Option<LookBack>), Box<StoreFailure>> {
         let _turn = self.turns.wait(&image).await;
-        let mut items = Vec::with_capacity(pieces.len());
-        let mut of_item = Vec::with_capacity(pieces.len());
-        for (at, subject) in pieces {
+        let mut items = Vec::with_capacity(parts.len());
+        let mut of_item = Vec::with_capacity(parts.len());
+        for part in parts {
             items.push(Item {
-                signed: self.signed[at].clone(),
-                kind: self.prepared.pieces[at].payload.kind().clone(),
-                subjects: vec![subject],
+                signed: part.form.clone(),
+                kind: self.prepared.pieces[part.piece].payload.kind().clone(),
+                subjects: vec![part.subject],
                 repository: self.repository.clone(),
             });
-            of_item.push(at);
+            of_item.push(part.piece);
         }
         let early = tekseal_attest::store_early(self.registry, items, self.key.clone());
         let (stored, look_back) = early.await?;
         let mut places = Vec::with_capacity(stored.len());
         for one in stored {
-            let Place::Tag {
+            if let Some(place) = self.tell(&one.place) {
+                places.push((of_item[one.item], place));
+            }
+        }
+        Ok((places, look_back))
+    }
+
+    /// Tells where something was stored, and gives the place as it stands on a run.
+    fn tell(&self, place: &Place) -> Option<String> {
+        let credential = |image: &DigestRef| {
+            let credential = self.registry.credential_used(image.repository.registry());
+            credential.unwrap_or_else(|| "none".to_owned())
+        };
+        match place {
+            Place::Tag {
                 image,
                 tag,
                 digest,
                 added,
-            } = one.place
-            else {
-                continue;
-            };
-            let credential = self.registry.credential_used(image.repository.registry());
-            tracing::info!(
-                image = %image,
-                tag,
-                manifest = %digest,
+            } => {
+                tracing::info!(
+                    image = %image,
+                    tag,
+                    manifest = %digest,
+                    added,
+                    credential = credential(image),
+                    "stored"
+                );
+                Some(format!("{}:{tag}", image.repository))
+            }
+            Place::Referrer {
+                image,
+                digest,
                 added,
-                credential = credential.as_deref().unwrap_or("none"),
-                "stored"
-            );
-            let place = format!("{}:{tag}", image.repository);
-            places.push((of_item[one.item], place));
+                index,
+            } => {
+                tracing::info!(
+                    image = %image,
+                    referrer = %digest,
+                    listed = index.as_ref().map_or("by the registry", |(tag, _)| tag),
+                    added,
+                    credential = credential(image),
+                    "stored"
+                );
+                Some(format!("{}@{digest}", image.repository))
+            }
+            Place::Nothing(_) => None,
         }
-        Ok((places, look_back))
     }
+}
+
+/// One form of a piece, and the subject that is the image it is stored beside.
+struct Part<'a> {
+    piece: usize,
+    form: &'a Signed,
+    subject: Subject,
 }
 
 #[cfg(test)]

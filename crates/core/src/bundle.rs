@@ -1,12 +1,16 @@
 //! Sigstore bundles: a signature and its evidence in one JSON document.
 //!
-//! Specification: <https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto>. Read are the versions 0.1 to 0.3, by the rules of
+//! Specification: <https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_bundle.proto>. Written is version 0.3; read are the versions 0.1 to 0.3, by the rules of
 //! sigstore-go, which cosign verifies with, and stricter in one thing: each log entry must have the proof (or promise) that the version asks for, and not
 //! just one of them. More lenient in another: members of unknown names are passed over, where sigstore-go refuses the bundle.
 
 mod read;
+mod write;
 
 pub(crate) use read::chain_of;
+pub use write::{NoKind, key_hint, write_of_key};
+
+use std::collections::BTreeMap;
 
 use crate::dsse::Envelope;
 use crate::evidence::{EntryError, Evidence};
@@ -18,6 +22,13 @@ pub const MEDIA_TYPE_V03: &str = "application/vnd.dev.sigstore.bundle.v0.3+json"
 /// What the media types of all bundles begin with.
 const MEDIA_TYPE_PREFIX: &str = "application/vnd.dev.sigstore.bundle";
 
+/// Annotation of a manifest with a bundle: what the bundle holds. As all annotations a hint, never trusted.
+pub const CONTENT_ANNOTATION: &str = "dev.sigstore.bundle.content";
+/// What [`CONTENT_ANNOTATION`] says of a bundle with an envelope.
+pub const ENVELOPE_CONTENT: &str = "dsse-envelope";
+/// Annotation of a manifest with a bundle: the predicate type of the Statement in it.
+pub const PREDICATE_TYPE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
+
 /// The most log entries of a bundle, as many as sigstore-go reads.
 pub const MOST_ENTRIES: usize = 32;
 /// The most timestamps of a bundle, as many as sigstore-go reads.
@@ -27,6 +38,21 @@ pub const MOST_TIMESTAMPS: usize = 32;
 #[must_use]
 pub fn is_media_type(media_type: &str) -> bool {
     media_type.starts_with(MEDIA_TYPE_PREFIX)
+}
+
+/// The annotations of a manifest with a bundle around a Statement of this predicate type.
+///
+/// cosign also writes `org.opencontainers.image.created`. It would make another manifest of the same bundle each time it is stored, and nothing
+/// reads it: without it the same bundle is the same manifest, and is there once.
+#[must_use]
+pub fn annotations(predicate_type: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (CONTENT_ANNOTATION.to_owned(), ENVELOPE_CONTENT.to_owned()),
+        (
+            PREDICATE_TYPE_ANNOTATION.to_owned(),
+            predicate_type.to_owned(),
+        ),
+    ])
 }
 
 /// A bundle. Nothing of it is verified.

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::digest::Digest;
+use crate::statement::STATEMENT_V1;
 
 /// Media type of a layer that holds a simple-signing payload.
 pub const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -29,6 +30,15 @@ pub const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
 pub const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 /// The predicate type of what has none of its own: a text, and when it was attested.
 pub const CUSTOM_PREDICATE: &str = "https://cosign.sigstore.dev/attestation/v1";
+
+/// The Statement that is an image signature in a bundle, in the bytes of cosign 3; `hex` is the image's SHA-256.
+#[must_use]
+pub fn sign_statement(hex: &str) -> Vec<u8> {
+    format!(
+        r#"{{"_type":"{STATEMENT_V1}","subject":[{{"digest":{{"sha256":"{hex}"}},"annotations":{{}}}}],"predicateType":"{SIGN_PREDICATE}","predicate":{{}}}}"#
+    )
+    .into_bytes()
+}
 
 /// Which of cosign's tags beside an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,4 +94,34 @@ pub fn predicate_type(name: &str) -> Option<&str> {
         uri if uri.contains("://") || uri.starts_with("urn:") => uri,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{Bundle, Content};
+    use crate::samples;
+    use crate::statement::Statement;
+
+    #[test]
+    fn the_statement_of_an_image_signature_is_cosigns() {
+        let bundles = samples::bundles().into_iter();
+        let recursive = bundles.filter(|(case, _)| case == "sign-v3-bundle-recursive");
+        let mut count = 0;
+        for (_, bytes) in recursive {
+            let Content::Envelope(envelope) = Bundle::parse(&bytes).expect("cosign's").content
+            else {
+                panic!("an envelope")
+            };
+            let payload = envelope.unverified_payload().expect("base64");
+            let statement = Statement::parse(&payload).expect("a Statement");
+            let hex = &statement.subjects()[0].digest["sha256"];
+            assert_eq!(
+                String::from_utf8_lossy(&sign_statement(hex)),
+                String::from_utf8_lossy(&payload)
+            );
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
 }

@@ -142,13 +142,22 @@ pub fn write_envelope(
     out.write_all(b"{\"payloadType\":")?;
     out.write_all(&gojson::to_vec(payload_type))?;
     out.write_all(b",\"payload\":\"")?;
-    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
-    check_length(io::copy(payload, &mut encoder)?, length)?;
-    encoder.finish()?;
-    drop(encoder);
+    write_base64(out, length, payload)?;
     out.write_all(b"\",\"signatures\":")?;
     out.write_all(&gojson::to_vec(&[signature]))?;
     out.write_all(b"}")
+}
+
+/// Writes the base64 of a payload of so many bytes.
+pub(crate) fn write_base64(
+    out: &mut dyn Write,
+    length: u64,
+    payload: &mut dyn Read,
+) -> io::Result<()> {
+    let mut encoder = EncoderWriter::new(&mut *out, &STANDARD);
+    check_length(io::copy(payload, &mut encoder)?, length)?;
+    encoder.finish()?;
+    Ok(())
 }
 
 /// A length that was signed before must be the one that is sent.

@@ -2,6 +2,9 @@
 //!
 //! A later stage signs, stores and indexes by `subjects` and never parses the bytes again.
 
+use std::borrow::Cow;
+
+use crate::cosign;
 use crate::reference::DigestRef;
 use crate::simple::SimpleSigning;
 use crate::statement::Subject;
@@ -68,6 +71,30 @@ impl Payload {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The Statement that says the same as a simple-signing document: an image signature in a bundle is over that. A Statement stands for
+    /// itself.
+    #[must_use]
+    pub fn as_statement(&self) -> Cow<'_, [u8]> {
+        match self.kind {
+            PayloadKind::Statement { .. } => Cow::Borrowed(&self.bytes),
+            PayloadKind::SimpleSigning => {
+                let image = self.subjects.first();
+                let hex = image.and_then(|subject| subject.digest.get("sha256"));
+                let hex = hex.expect("simple_signing gives it the image as its subject");
+                Cow::Owned(cosign::sign_statement(hex))
+            }
+        }
+    }
+
+    /// The predicate type of [`Self::as_statement`].
+    #[must_use]
+    pub fn predicate_type(&self) -> &str {
+        match &self.kind {
+            PayloadKind::Statement { predicate_type, .. } => predicate_type,
+            PayloadKind::SimpleSigning => cosign::SIGN_PREDICATE,
+        }
     }
 
     /// What the payload speaks of.

@@ -9,9 +9,7 @@
 
 use std::fmt;
 
-use crate::config::{
-    Artifact as ArtifactConfig, Choice as _, Config, Encoding, SignerKind, Storage,
-};
+use crate::config::{Artifact as ArtifactConfig, Choice as _, Config, SignerKind, Storage};
 use crate::cosign::Tag;
 use crate::format::{self, Format, Settings};
 use crate::hints::{DeepInspection, Observed};
@@ -274,8 +272,12 @@ fn in_registry(config: &Config, subjects: &[Subject], tag: Tag, list: &mut Vec<P
             });
             continue;
         };
-        if config.storages().oci.encoding == Encoding::SigstoreBundle {
-            list.push(Place::Referrer(image));
+        let layout = config.storages().oci.layout;
+        if layout.has_bundles() {
+            // As Chains does, whatever `storage.oci.repository` says: a subject is in the repository of what refers to it.
+            list.push(Place::Referrer(image.clone()));
+        }
+        if !layout.has_tags() {
             continue;
         }
         let repository = match one.is_empty() {

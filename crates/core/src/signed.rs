@@ -1,4 +1,4 @@
-//! A payload with its signature, in the shape in which it is stored: one layer of cosign's `.sig` or `.att` image.
+//! A payload with its signature, in the shape in which it is stored: one layer of cosign's `.sig` or `.att` image, or a Sigstore bundle.
 //!
 //! The same type comes back from a registry, and then nothing in it is true yet: only `tekseal-signing` turns it into
 //! something verified. Its payload is private for that reason; `unverified_payload` exists for the verifier and for error text.
@@ -9,11 +9,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::bundle::{self, Bundle};
 use crate::cosign;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 
-/// One signature or attestation as a layer: media type, exact bytes, annotations.
+/// One signature or attestation as a layer: media type, exact bytes, annotations; those of a bundle stand on its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     media_type: String,
@@ -52,6 +53,24 @@ impl Signed {
         }
     }
 
+    /// A bundle around an envelope whose Statement has this predicate type, from the bundle's exact bytes.
+    #[must_use]
+    pub fn bundle_of_bytes(bundle: Vec<u8>, predicate_type: &str) -> Self {
+        Self {
+            media_type: bundle::MEDIA_TYPE_V03.to_owned(),
+            content: Arc::new(bundle),
+            annotations: bundle::annotations(predicate_type),
+        }
+    }
+
+    /// The bundle of an envelope that a key has signed: see [`Bundle::of_key`].
+    #[must_use]
+    pub fn bundle_of_key(envelope: &Envelope, spki: &[u8], predicate_type: &str) -> Self {
+        let bytes = Bundle::of_key(envelope, spki).to_bytes();
+        let bytes = bytes.expect("a bundle of a key has no log entries");
+        Self::bundle_of_bytes(bytes, predicate_type)
+    }
+
     /// What a registry handed out. Nothing of it is verified.
     #[must_use]
     pub fn fetched(
@@ -64,6 +83,12 @@ impl Signed {
             content: Arc::new(content),
             annotations,
         }
+    }
+
+    /// Whether it is a bundle, which hangs on an image by itself, and not a layer under one of cosign's tags.
+    #[must_use]
+    pub fn is_bundle(&self) -> bool {
+        bundle::is_media_type(&self.media_type)
     }
 
     /// Media type of the layer.

@@ -38,10 +38,11 @@ pub enum Error {
 }
 
 /// The names that mean something in the object at a place of the document.
-pub(crate) type KnownNames = fn(&[Step]) -> &'static [&'static str];
+pub type KnownNames = fn(&[Step]) -> &'static [&'static str];
 
 /// One step on the way to a place in a document.
-pub(crate) enum Step {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
     /// Into a member of an object.
     Member(String),
     /// Into an item of a list.
@@ -68,7 +69,10 @@ pub(crate) fn path<'a, 'b>(
 
 /// Reads all of `text` once, and finds what makes it ambiguous: a member that stands twice, one that is spelled almost as one
 /// of the names that `known` gives for its object, and a list in the place of such an object.
-pub(crate) fn check(text: &str, known: KnownNames) -> Result<(), Error> {
+///
+/// # Errors
+/// The first that was found, or that it is no JSON.
+pub fn check(text: &str, known: KnownNames) -> Result<(), Error> {
     check_and_list(text, known, 0).map(drop)
 }
 

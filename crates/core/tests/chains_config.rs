@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tekseal_core::config::{Artifact, Choice, Config, Problem, Reason, Upload};
+use tekseal_core::Layout;
+use tekseal_core::config::{Artifact, Choice, Config, Encoding, Problem, Reason, Upload};
 use tekseal_core::format;
 use tekseal_core::run::{CompletedRun, MissingChildren};
 
@@ -66,7 +67,7 @@ fn as_chains(config: &Config) -> Value {
             "OCI": {
                 "Repository": storages.oci.repository,
                 "Insecure": storages.oci.insecure,
-                "EncodingFormat": storages.oci.encoding.name(),
+                "EncodingFormat": encoding(storages.oci.layout),
             },
             "Tekton": {},
             "DocDB": {
@@ -154,4 +155,13 @@ fn every_row_is_read_as_chains_reads_it() {
         taken += 1;
     }
     assert_eq!((taken, refused), (17, 10), "the table has changed");
+}
+
+/// Chains has no name for both at once.
+fn encoding(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Tags => Encoding::Dsse.name(),
+        Layout::Bundle => Encoding::SigstoreBundle.name(),
+        Layout::Both => "dsse,sigstore-bundle",
+    }
 }

@@ -8,7 +8,7 @@ use tekseal_core::Repository;
 
 use crate::error::{Cause, shown};
 use crate::exchange::{Call, Exchange, Target};
-use crate::registry::{MANIFEST_LIMIT, media_type};
+use crate::registry::media_type;
 
 const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -31,17 +31,18 @@ struct Whole {
     manifests: Vec<Box<RawValue>>,
 }
 
-/// The index at `path`; `None` if the registry has no such API. All pages together are limited like one.
+/// The index at `path`; `None` if the registry has no such API. All pages together have at most `limit` bytes.
 pub(crate) async fn read(
     exchange: &Exchange,
     repository: &Repository,
     path: String,
+    limit: u64,
 ) -> Result<Option<Vec<u8>>, Cause> {
     let mut call = Call::new(Method::GET, Target::Path(path));
     call.accept = Some(INDEX_TYPE);
     // Registries without the API say so in different ways.
     call.answers = &[400, 404, 405, 406];
-    call.limit = MANIFEST_LIMIT;
+    call.limit = limit;
     let mut first = None;
     let mut manifests = Vec::new();
     for _ in 0..MOST_PAGES {
@@ -85,7 +86,7 @@ pub(crate) async fn read(
     }
     Err(Cause::TooLarge {
         url: first.unwrap_or_default(),
-        limit: MANIFEST_LIMIT,
+        limit,
     })
 }
 

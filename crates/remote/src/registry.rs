@@ -31,6 +31,9 @@ pub(crate) const MANIFEST_LIMIT: u64 = 4 << 20;
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// Tells the digest of the subject that a manifest was listed for (distribution-spec, «Pushing Manifests with Subject»).
+const SUBJECT: &str = "oci-subject";
+
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// Registries over one connection pool. Cheap to clone.
@@ -64,6 +67,15 @@ pub struct Manifest {
     pub media_type: String,
     /// Digest of `bytes`.
     pub digest: Digest,
+}
+
+/// Who lists what refers to a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listing {
+    /// The registry does.
+    ByRegistry,
+    /// The registry did not say that it does.
+    NotSaid,
 }
 
 /// What a HEAD of a manifest says.
@@ -193,7 +205,8 @@ impl Registry {
         let bytes = Bytes::copy_from_slice(bytes);
         let patience = self.exchange.patience();
         self.put(repository, reference, media_type, bytes, patience)
-            .await
+            .await?;
+        Ok(())
     }
 
     /// Writes a manifest with a single attempt: for tags that others write too, where a second attempt must not be made
@@ -207,6 +220,21 @@ impl Registry {
     ) -> Result<(), Error> {
         let once = Patience::new(Duration::ZERO, self.exchange.notice);
         self.put(repository, reference, media_type, bytes, once)
+            .await?;
+        Ok(())
+    }
+
+    /// Writes a manifest that names another one as its subject. Whether the registry said that it lists it there.
+    pub(crate) async fn put_referrer(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<Listing, Error> {
+        let patience = self.exchange.patience();
+        let reference = Reference::Digest(digest);
+        self.put(repository, reference, media_type, bytes, patience)
             .await
     }
 
@@ -265,9 +293,23 @@ impl Registry {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, Error> {
+        self.referrers_within(repository, digest, MANIFEST_LIMIT)
+            .await
+    }
+
+    /// [`Self::referrers`] of at most so many bytes.
+    ///
+    /// # Errors
+    /// [`Cause::TooLarge`] if it has more.
+    pub(crate) async fn referrers_within(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        limit: u64,
+    ) -> Result<Option<Vec<u8>>, Error> {
         let read = async {
             let path = path(repository, &format!("referrers/{digest}"))?;
-            referrers::read(&self.exchange, repository, path).await
+            referrers::read(&self.exchange, repository, path, limit).await
         };
         read.await.map_err(|cause| Error::Referrers {
             repository: repository.clone(),
@@ -361,7 +403,7 @@ impl Registry {
         media_type: &str,
         bytes: Bytes,
         mut patience: Patience,
-    ) -> Result<(), Error> {
+    ) -> Result<Listing, Error> {
         let written = async {
             let mut call = manifest_call(Method::PUT, repository, reference)?;
             let content = Content::Held(bytes.clone());
@@ -370,10 +412,13 @@ impl Registry {
                 .exchange
                 .persist(repository, &call, &mut patience)
                 .await?;
-            match content_digest(&answer.headers) {
-                Some(stored) => check(&answer.url, &Digest::of(&bytes), stored),
-                None => Ok(()),
+            if let Some(stored) = content_digest(&answer.headers) {
+                check(&answer.url, &Digest::of(&bytes), stored)?;
             }
+            Ok(match answer.headers.contains_key(SUBJECT) {
+                true => Listing::ByRegistry,
+                false => Listing::NotSaid,
+            })
         };
         written.await.map_err(|cause| Error::PutManifest {
             repository: repository.clone(),

@@ -8,7 +8,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p256::ecdsa::{DerSignature, SigningKey};
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
-use tekseal_core::{Digest, Envelope, Payload, PayloadKind, Signed};
+use tekseal_core::{Digest, Envelope, Layout, Payload, PayloadKind, Signed};
 use zeroize::Zeroizing;
 
 use crate::cosign_key;
@@ -149,16 +149,51 @@ impl Signer {
                 ))
             }
             PayloadKind::Statement { predicate_type, .. } => {
-                let signature = self.sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, payload.bytes()))?;
-                let envelope = Envelope::new(
-                    IN_TOTO_PAYLOAD_TYPE,
-                    payload.bytes(),
-                    &self.fingerprint,
-                    &signature,
-                );
+                let envelope = self.envelope(payload.bytes())?;
                 Ok(Signed::attestation(&envelope, predicate_type))
             }
         }
+    }
+
+    /// Signs a payload for a layout: first in the shape of [`sign_payload`](Self::sign_payload), where there are tags, then as a bundle, where there
+    /// are bundles.
+    ///
+    /// Both of a Statement have the same signature, made once. The bundle of an image signature is over another document, the Statement that
+    /// cosign 3 signs, and as every bundle over its pre-authentication encoding. (Tekton Chains puts the simple-signing document into the
+    /// bundle and signs that document itself, which no verifier accepts.)
+    pub fn sign_for(
+        &self,
+        payload: &Payload,
+        layout: Layout,
+    ) -> Result<Vec<Signed>, FaultySignature> {
+        if !layout.has_bundles() {
+            return Ok(vec![self.sign_payload(payload)?]);
+        }
+        let envelope = self.envelope(&payload.as_statement())?;
+        let mut signed = Vec::with_capacity(2);
+        if layout.has_tags() {
+            signed.push(match payload.kind() {
+                PayloadKind::SimpleSigning => self.sign_payload(payload)?,
+                PayloadKind::Statement { predicate_type, .. } => {
+                    Signed::attestation(&envelope, predicate_type)
+                }
+            });
+        }
+        let spki = self.public.spki_der();
+        let predicate_type = payload.predicate_type();
+        signed.push(Signed::bundle_of_key(&envelope, spki, predicate_type));
+        Ok(signed)
+    }
+
+    /// The envelope around a Statement.
+    fn envelope(&self, statement: &[u8]) -> Result<Envelope, FaultySignature> {
+        let signature = self.sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement))?;
+        Ok(Envelope::new(
+            IN_TOTO_PAYLOAD_TYPE,
+            statement,
+            &self.fingerprint,
+            &signature,
+        ))
     }
 
     /// The DER signature over SHA-256 of `message`.
@@ -194,10 +229,12 @@ impl Signer {
 
 #[cfg(test)]
 mod tests {
+    use tekseal_core::bundle::{Bundle, Content};
     use tekseal_core::digest::hex;
     use tekseal_core::{DigestRef, Repository};
 
     use super::*;
+    use crate::{HashAlgorithm, UnverifiedBundle, Verifier};
 
     const A: &[u8] = include_bytes!("testdata/a.key");
     const PLAIN: &[u8] = include_bytes!("testdata/p256.pkcs8.pem");
@@ -325,6 +362,58 @@ mod tests {
             signed,
             "the same bytes each time"
         );
+    }
+
+    #[test]
+    fn the_bundle_of_a_statement_has_the_signature_of_its_envelope() {
+        let predicate_type = "https://slsa.dev/provenance/v1";
+        let payload = Payload::statement("slsa/v1", predicate_type, b"{}".to_vec(), vec![]);
+        let signer = rfc6979();
+        let both = signer.sign_for(&payload, Layout::Both).expect("sound");
+        let [layer, bundle] = &both[..] else {
+            panic!("two of them")
+        };
+        assert_eq!(*layer, signer.sign_payload(&payload).expect("sound"));
+        let envelope = Envelope::parse(layer.layer()).expect("just written");
+        let read = Bundle::parse(bundle.layer()).expect("just written");
+        let Content::Envelope(inside) = read.content else {
+            panic!("an envelope")
+        };
+        assert_eq!(inside.payload, envelope.payload);
+        assert_eq!(inside.signatures[0].sig, envelope.signatures[0].sig);
+        assert_eq!(inside.signatures[0].keyid, "");
+        assert_eq!(
+            bundle.annotations()["dev.sigstore.bundle.predicateType"],
+            predicate_type
+        );
+        assert!(bundle.is_bundle() && !layer.is_bundle());
+        for (layout, wanted) in [(Layout::Tags, layer), (Layout::Bundle, bundle)] {
+            let one = signer.sign_for(&payload, layout).expect("sound");
+            assert_eq!(one, std::slice::from_ref(wanted), "the same each time");
+        }
+    }
+
+    #[test]
+    fn both_forms_of_an_image_signature_verify() {
+        let digest = Digest::of(b"image");
+        let image = Repository::parse("r.example/app")
+            .expect("well formed")
+            .at(digest.clone());
+        let signer = rfc6979();
+        let payload = Payload::simple_signing(&image);
+        let both = signer.sign_for(&payload, Layout::Both).expect("sound");
+        let key = signer.public_key().clone();
+        let verifier = Verifier::new(vec![key], HashAlgorithm::Sha256).expect("a key");
+        let none = Default::default();
+        let layer = verifier.image_signature(&both[0], &digest, &none);
+        assert!(layer.is_ok());
+        let bundle = UnverifiedBundle::read(&both[1]).expect("just written");
+        assert!(bundle.says_signature());
+        let verified = verifier.signature_bundle(&bundle, &digest, &none);
+        let verified = verified.expect("signed by this key");
+        assert_eq!(verified.payload(), &*payload.as_statement());
+        let other = Digest::of(b"another image");
+        assert!(verifier.signature_bundle(&bundle, &other, &none).is_err());
     }
 
     #[test]

@@ -383,6 +383,13 @@ pub fn same_signer(existing: &Signed, new: &Signed, key: &PublicKey) -> bool {
     if !annotated || layer(existing).is_err() {
         return false;
     }
+    if new.is_bundle() {
+        return existing.layer() == new.layer()
+            && UnverifiedBundle::read(existing).is_ok_and(|bundle| {
+                let pae = dsse::pae(&bundle.payload_type, &bundle.payload);
+                holds(&pae, &bundle.signature)
+            });
+    }
     if new.media_type() != cosign::DSSE_MEDIA_TYPE {
         return existing.layer() == new.layer()
             && annotated_signature(existing)

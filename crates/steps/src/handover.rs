@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   provenance ──▶ payloads.json + payload files
-//!   sign       ──▶ signed.json   + one .sig (base64 signature) or .dsse.json (envelope) beside each payload
+//!   sign       ──▶ signed.json   + one .sig (base64 signature) or .dsse.json (envelope), and one .sigstore.json (bundle) beside each payload
 //!   upload     ──▶ stored.json
 //! ```
 //!
-//! Payload and envelope files hold the exact bytes that are signed or stored. Each index is written last and atomically, and an
+//! Payload, envelope and bundle files hold the exact bytes that are signed or stored. Each index is written last and atomically, and an
 //! earlier one is removed first: where it is missing, the step before did not finish.
 //! What is read back is treated as hostile: another step may have written it.
 
@@ -27,6 +27,13 @@ pub const PAYLOADS: &str = "payloads.json";
 pub const SIGNED: &str = "signed.json";
 /// Index of what was stored.
 pub const STORED: &str = "stored.json";
+
+/// What the name of a file with a base64 signature ends with, after that of its payload.
+pub const SIGNATURE: &str = ".sig";
+/// What the name of a file with an envelope ends with.
+pub const ENVELOPE: &str = ".dsse.json";
+/// What the name of a file with a Sigstore bundle ends with.
+pub const BUNDLE: &str = ".sigstore.json";
 
 const MAX_INDEX: u64 = 4 * 1024 * 1024;
 /// The largest payload or envelope file that is read: what readers of cosign's layers accept.
@@ -78,6 +85,10 @@ pub struct SignedEntry {
     /// Name of the file with the DSSE envelope of a Statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub envelope: Option<String>,
+    /// Name of the file with the Sigstore bundle: of a Statement around the same envelope, of a simple-signing payload around the Statement that
+    /// says the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
     /// Fingerprint of the key.
     pub keyid: String,
     /// The public key, PEM.
@@ -97,10 +108,10 @@ pub struct StoredEntry {
     /// The image it hangs on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The tag that holds it.
+    /// The tag that holds it; of a referrer the tag of the index that lists it, where the registry does not list it by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// Digest of the manifest that was confirmed to hold it.
+    /// Digest of the manifest that was confirmed to hold it, or to be it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
     /// Whether this run added it; `false` when the same signer had put it there before.
@@ -117,6 +128,8 @@ pub struct StoredEntry {
 pub enum Place {
     /// Under a tag beside the image.
     Tag,
+    /// In a manifest that names the image as its subject.
+    Referrer,
     /// Nowhere, for a reason.
     Nothing,
 }
@@ -228,6 +241,18 @@ impl SignedEntry {
         };
         files::read_plain(&files::inside(folder, name)?, MAX_FILE, "signature")
     }
+
+    /// Reads the bundle file.
+    pub fn bundle_bytes(&self, folder: &Path) -> Result<Vec<u8>, Failure> {
+        let Some(name) = &self.bundle else {
+            return Err(Failure::misuse(anyhow!(
+                "payload {} has no bundle in {SIGNED}",
+                self.payload.file
+            ))
+            .hint("an older tekseal-sign made it: run the one of this version, or store it under tags"));
+        };
+        files::read_plain(&files::inside(folder, name)?, MAX_FILE, "bundle")
+    }
 }
 
 /// Reads an index.
@@ -270,7 +295,7 @@ pub fn take_back(folder: &Path) -> Result<(), Failure> {
             continue;
         };
         files::remove_if_there(&path)?;
-        for suffix in [".sig", ".dsse.json"] {
+        for suffix in [SIGNATURE, ENVELOPE, BUNDLE] {
             files::remove_if_there(&files::inside(folder, &format!("{}{suffix}", entry.file))?)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tekseal_core::{Signed, cosign};
+use tekseal_core::{Layout, Signed, cosign};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
@@ -23,7 +23,8 @@ pub struct Args {
     cluster: ClusterArgs,
 }
 
-/// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened.
+/// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened. In which layout
+/// they are stored is decided later: they are signed for each.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let folder = &args.folder;
     let entries: Vec<PayloadEntry> =
@@ -39,7 +40,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut index = Vec::with_capacity(entries.len());
     for (entry, payload) in entries.into_iter().zip(&payloads) {
         let signed = signer
-            .sign_payload(payload)
+            .sign_for(payload, Layout::Both)
             .map_err(|e| Failure::no(e).context(format!("signing {}", entry.file)))?;
         log::info(
             "signs",
@@ -56,33 +57,36 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the signature or the envelope beside the payload.
+/// Writes what was signed beside the payload: the signature or the envelope, and the bundle.
 fn write(
     args: &Args,
     entry: PayloadEntry,
-    signed: &Signed,
+    signed: &[Signed],
     keyid: &str,
     public_key: &str,
 ) -> Result<SignedEntry, Failure> {
-    let (name, bytes) = match entry.kind {
-        Kind::Provenance => (format!("{}.dsse.json", entry.file), signed.layer().to_vec()),
-        Kind::SimpleSigning => (
-            format!("{}.sig", entry.file),
-            signed.annotations()[cosign::SIGNATURE_ANNOTATION]
-                .clone()
-                .into_bytes(),
-        ),
-    };
-    files::write(&files::inside(&args.folder, &name)?, &bytes, Mode::Public)?;
-    let (signature, envelope) = match entry.kind {
-        Kind::Provenance => (None, Some(name)),
-        Kind::SimpleSigning => (Some(name), None),
-    };
-    Ok(SignedEntry {
-        payload: entry,
-        signature,
-        envelope,
+    let mut index = SignedEntry {
+        signature: None,
+        envelope: None,
+        bundle: None,
         keyid: keyid.to_owned(),
         public_key: public_key.to_owned(),
-    })
+        payload: entry,
+    };
+    let file = &index.payload.file;
+    for signed in signed {
+        let (member, suffix, bytes) = match index.payload.kind {
+            _ if signed.is_bundle() => (&mut index.bundle, handover::BUNDLE, signed.layer()),
+            Kind::Provenance => (&mut index.envelope, handover::ENVELOPE, signed.layer()),
+            Kind::SimpleSigning => (
+                &mut index.signature,
+                handover::SIGNATURE,
+                signed.annotations()[cosign::SIGNATURE_ANNOTATION].as_bytes(),
+            ),
+        };
+        let name = format!("{file}{suffix}");
+        files::write(&files::inside(&args.folder, &name)?, bytes, Mode::Public)?;
+        *member = Some(name);
+    }
+    Ok(index)
 }

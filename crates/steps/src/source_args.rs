@@ -180,22 +180,20 @@ impl ContextArgs {
 
     /// Whether a configuration was given.
     pub(crate) fn has_config(&self) -> bool {
-        given(&self.config).next().is_some()
+        self.config_path().is_some()
+    }
+
+    /// Where the configuration lies, if one was given.
+    pub(crate) fn config_path(&self) -> Option<&Path> {
+        given(&self.config).map(Path::new).next()
     }
 
     /// The configuration, with what is odd about it told.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        let Some(path) = given(&self.config).map(Path::new).next() else {
+        let Some(path) = self.config_path() else {
             return Ok(Config::of_a_step());
         };
-        let place = format!("configuration {}", path.display());
-        let config = config_of_map(&handover::read_map(path)?)
-            .map_err(|e| Failure::misuse(e).context(place.clone()))?;
-        if let Some(key) = config.unknown_key_of_ours() {
-            return Err(Failure::misuse(anyhow!("key {key} is not known"))
-                .context(place)
-                .hint("Tekton Chains has no keys that begin with tekseal., and a misspelt one of ours may show what it should hide"));
-        }
+        let config = read_config(path)?;
         if !config.keys_of_others().is_empty() {
             let keys = config.keys_of_others().join(",");
             log::info(
@@ -296,6 +294,22 @@ impl Flags<'_> {
         }
         Ok((Cow::Owned(shown), redacted))
     }
+}
+
+/// The configuration in a file or a mounted folder.
+///
+/// # Errors
+/// Exit 2 if it cannot be read, or is bad.
+pub(crate) fn read_config(path: &Path) -> Result<Config, Failure> {
+    let place = format!("configuration {}", path.display());
+    let config = config_of_map(&handover::read_map(path)?)
+        .map_err(|e| Failure::misuse(e).context(place.clone()))?;
+    if let Some(key) = config.unknown_key_of_ours() {
+        return Err(Failure::misuse(anyhow!("key {key} is not known"))
+            .context(place)
+            .hint("Tekton Chains has no keys that begin with tekseal., and a misspelt one of ours may show what it should hide"));
+    }
+    Ok(config)
 }
 
 /// The payloads of one run.

@@ -1,18 +1,20 @@
 //! `tekseal-upload`: stores the signed payloads of a folder beside their images.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tekseal_attest::{Item, Place, StoreFailure, Stored};
-use tekseal_core::{Envelope, Signed, cosign};
+use tekseal_core::bundle::{Bundle, Content};
+use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed};
 use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
-use crate::handover::{self, Kind, SignedEntry, StoredEntry};
+use crate::handover::{self, SignedEntry, StoredEntry};
 use crate::key_args;
+use crate::layout_args::LayoutArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::{Results, ResultsArgs};
@@ -29,6 +31,11 @@ pub struct Args {
     /// Public key that must have signed the folder: a file, env://NAME or k8s://NAMESPACE/SECRET; without it any key of signed.json will do
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
+    #[command(flatten)]
+    layout: LayoutArgs,
+    /// Data of Tekton Chains' chains-config map, of which storage.oci.encoding-format says how to store: a JSON file or a mounted folder
+    #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
+    config: Option<String>,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -57,13 +64,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             key.fingerprint()
         )));
     }
-    let items = entries
-        .iter()
-        .map(|entry| load(args, entry, &key))
-        .collect::<Result<Vec<_>, _>>()?;
+    let config = given(&args.config).next().map(Path::new);
+    let layout = args.layout.layout(config)?;
+    let (mut items, mut of_item) = (Vec::new(), Vec::new());
+    for entry in &entries {
+        for item in load(args, entry, &key, layout)? {
+            items.push(item);
+            of_item.push(entry);
+        }
+    }
     let results = args.results.open()?;
     handover::invalidate(folder, &[handover::STORED])?;
     let registry = args.registry.open(Access::PullPush)?;
+    let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();
     let stored = crate::block_on(async {
         tekseal_attest::store(&registry, items, key)
             .await
@@ -72,23 +85,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     report(&stored);
     let index: Vec<_> = stored
         .iter()
-        .map(|s| entry_of(s, &entries[s.item]))
+        .map(|s| entry_of(s, of_item[s.item]))
         .collect();
     handover::write_index(folder, handover::STORED, &index)?;
     something_stored(&stored)?;
-    write_results(&stored, results)
+    write_results(&stored, |item| &kinds[item], results)
 }
 
-/// Reads one signed payload back and checks that it is what `tekseal-sign` made: a changed file is never stored.
-fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failure> {
-    let changed = || {
-        Failure::no(anyhow!(
-            "{} is not signed by the key of {}",
-            entry.payload.file,
-            handover::SIGNED
-        ))
-        .hint("a file was changed after signing: run tekseal-sign again")
-    };
+/// Reads one signed payload back, in the forms of the layout, and checks that it is what `tekseal-sign` made: a changed file is never stored.
+fn load(
+    args: &Args,
+    entry: &SignedEntry,
+    key: &PublicKey,
+    layout: Layout,
+) -> Result<Vec<Item>, Failure> {
     if entry.public_key.as_bytes() != key.to_pem().as_bytes() {
         return Err(Failure::misuse(anyhow!(
             "{} names more than one key",
@@ -96,32 +106,63 @@ fn load(args: &Args, entry: &SignedEntry, key: &PublicKey) -> Result<Item, Failu
         )));
     }
     let payload = entry.payload.load(&args.folder)?;
-    let bytes = entry.signature_bytes(&args.folder)?;
-    let signed = match entry.payload.kind {
-        Kind::Provenance => {
-            // Exactly the envelope that tekseal-sign writes: nothing is carried along that nobody signed.
-            let envelope = Envelope::parse(&bytes).map_err(|_| changed())?;
-            let payload_inside = envelope.unverified_payload().map_err(|_| changed())?;
-            if payload_inside != payload.bytes()
-                || envelope.signatures.len() != 1
-                || envelope.to_bytes() != bytes
-            {
-                return Err(changed());
-            }
-            Signed::attestation_of_bytes(
-                bytes,
-                entry.payload.predicate_type.as_deref().unwrap_or_default(),
-            )
-        }
-        Kind::SimpleSigning => Signed::image_signature(
-            payload.bytes().to_vec(),
-            &STANDARD.decode(&bytes).map_err(|_| changed())?,
-        ),
-    };
-    if !same_signer(&signed, &signed, key) {
-        return Err(changed());
+    let mut forms = Vec::with_capacity(2);
+    if layout.has_tags() {
+        let bytes = entry.signature_bytes(&args.folder)?;
+        forms.push(layer_of(&payload, bytes));
     }
-    Ok(Item::new(signed, &payload))
+    if layout.has_bundles() {
+        let bytes = entry.bundle_bytes(&args.folder)?;
+        forms.push(bundle_of(&payload, bytes, key));
+    }
+    let mut items = Vec::with_capacity(forms.len());
+    for form in forms {
+        let signed = form.filter(|signed| same_signer(signed, signed, key));
+        let Some(signed) = signed else {
+            return Err(Failure::no(anyhow!(
+                "{} is not signed by the key of {}",
+                entry.payload.file,
+                handover::SIGNED
+            ))
+            .hint("a file was changed after signing: run tekseal-sign again"));
+        };
+        items.push(Item::new(signed, &payload));
+    }
+    Ok(items)
+}
+
+/// The layer with a signature or an envelope from its file; nothing where that is not what `tekseal-sign` writes. Whose signature it is, is not
+/// known yet.
+fn layer_of(payload: &Payload, bytes: Vec<u8>) -> Option<Signed> {
+    match payload.kind() {
+        PayloadKind::Statement { predicate_type, .. } => {
+            // Exactly the envelope that tekseal-sign writes: nothing is carried along that nobody signed.
+            let envelope = Envelope::parse(&bytes).ok()?;
+            let is_exact = envelope.unverified_payload().ok()? == payload.bytes()
+                && envelope.signatures.len() == 1
+                && envelope.to_bytes() == bytes;
+            is_exact.then(|| Signed::attestation_of_bytes(bytes, predicate_type))
+        }
+        PayloadKind::SimpleSigning => {
+            let signature = STANDARD.decode(&bytes).ok()?;
+            Some(Signed::image_signature(
+                payload.bytes().to_vec(),
+                &signature,
+            ))
+        }
+    }
+}
+
+/// The bundle from its file; nothing where that is not what `tekseal-sign` writes.
+fn bundle_of(payload: &Payload, bytes: Vec<u8>, key: &PublicKey) -> Option<Signed> {
+    let Content::Envelope(envelope) = Bundle::parse(&bytes).ok()?.content else {
+        return None;
+    };
+    if envelope.unverified_payload().ok()? != *payload.as_statement() {
+        return None;
+    }
+    let exact = Signed::bundle_of_key(&envelope, key.spki_der(), payload.predicate_type());
+    (exact.layer() == bytes).then_some(exact)
 }
 
 fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
@@ -148,6 +189,18 @@ fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
             line.digest = Some(digest.clone());
             line.added = Some(*added);
         }
+        Place::Referrer {
+            image,
+            digest,
+            added,
+            index,
+        } => {
+            line.place = handover::Place::Referrer;
+            line.image = Some(image.to_string());
+            line.tag = index.as_ref().map(|(tag, _)| tag.clone());
+            line.digest = Some(digest.clone());
+            line.added = Some(*added);
+        }
         Place::Nothing(reason) => line.reason = Some(reason.clone()),
     }
     line
@@ -166,6 +219,22 @@ pub(crate) fn report(stored: &[Stored]) {
                 let what = if *added { "stored" } else { "already stored" };
                 log::info(what, &[("image", image), ("tag", tag), ("digest", digest)]);
             }
+            Place::Referrer {
+                image,
+                digest,
+                added,
+                index,
+            } => {
+                let what = if *added { "stored" } else { "already stored" };
+                let listed = match index {
+                    Some((tag, _)) => tag.as_str(),
+                    None => "by the registry",
+                };
+                log::info(
+                    what,
+                    &[("image", image), ("referrer", digest), ("listed", &listed)],
+                );
+            }
             Place::Nothing(reason) => log::warn("not stored", &[("reason", reason)]),
         }
     }
@@ -173,20 +242,26 @@ pub(crate) fn report(stored: &[Stored]) {
 
 /// Exit 1 when not a single thing was stored: a step that publishes nothing has not done its work.
 pub(crate) fn something_stored(stored: &[Stored]) -> Result<(), Failure> {
-    if stored.iter().any(|s| matches!(s.place, Place::Tag { .. })) {
+    if stored.iter().any(|s| s.place.manifest().is_some()) {
         return Ok(());
     }
     Err(Failure::no(anyhow!("nothing was stored: no payload speaks of an image"))
         .hint("the build must write the results IMAGE_URL and IMAGE_DIGEST (or IMAGES); tekseal-provenance names the hints that it could not use"))
 }
 
-/// Writes the results SIGNATURES and ATTESTATIONS: the manifests that were seen to hold them, a comma list of REPOSITORY@DIGEST.
-pub(crate) fn write_results(stored: &[Stored], mut results: Results) -> Result<(), Failure> {
-    for (name, tag) in [
-        ("SIGNATURES", cosign::Tag::Signatures),
-        ("ATTESTATIONS", cosign::Tag::Attestations),
-    ] {
-        let list = references(stored, tag).join(",");
+/// Writes the results SIGNATURES and ATTESTATIONS: the manifests that were seen to hold them, a comma list of REPOSITORY@DIGEST. `kind` tells
+/// what an item is.
+pub(crate) fn write_results<'k>(
+    stored: &[Stored],
+    kind: impl Fn(usize) -> &'k PayloadKind,
+    mut results: Results,
+) -> Result<(), Failure> {
+    for (name, are_signatures) in [("SIGNATURES", true), ("ATTESTATIONS", false)] {
+        let of_kind = stored.iter().filter(|one| {
+            let is_signature = matches!(kind(one.item), PayloadKind::SimpleSigning);
+            is_signature == are_signatures
+        });
+        let list = references(of_kind).join(",");
         let fits = list.len() <= MOST_REFERENCES;
         if !fits {
             log::warn(
@@ -200,18 +275,12 @@ pub(crate) fn write_results(stored: &[Stored], mut results: Results) -> Result<(
     Ok(results.commit()?)
 }
 
-/// What was stored under tags of this kind, each manifest once.
-fn references(stored: &[Stored], kind: cosign::Tag) -> Vec<String> {
+/// The manifests that hold what was stored, each once.
+fn references<'s>(stored: impl Iterator<Item = &'s Stored>) -> Vec<String> {
     let mut references = Vec::new();
-    for one in stored {
-        let Place::Tag {
-            image, tag, digest, ..
-        } = &one.place
-        else {
-            continue;
-        };
+    for (image, digest) in stored.filter_map(|one| one.place.manifest()) {
         let reference = image.repository.at(digest.clone()).to_string();
-        if *tag == kind.of(&image.digest) && !references.contains(&reference) {
+        if !references.contains(&reference) {
             references.push(reference);
         }
     }

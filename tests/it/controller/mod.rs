@@ -1,5 +1,6 @@
 //! The controller as a process beside a real API server and a real registry.
 
+mod bundles;
 mod clocks;
 mod faults;
 mod hostile;

@@ -32,9 +32,10 @@ impl Attempt<'_> {
             false => None,
         };
         let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
-        let signed = payloads
+        let signed = prepared
+            .pieces
             .iter()
-            .map(|payload| means.signer.sign_payload(payload))
+            .map(|piece| means.signer.sign_for(&piece.payload, piece.layout()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Trouble::last(Stage::Signing, &error))?;
         for _ in &signed {
@@ -48,10 +49,11 @@ impl Attempt<'_> {
         let mut in_annotations = Vec::new();
         for (at, piece) in prepared.pieces.iter().enumerate() {
             if let Some(key) = &piece.annotation {
+                let layer = signed[at].iter().find(|form| !form.is_bundle());
                 in_annotations.push(InAnnotations {
                     key,
                     payload: piece.payload.bytes(),
-                    signed: &signed[at],
+                    signed: layer.expect("a piece with an annotation is signed for tags"),
                     elsewhere: places.get(&at).cloned().unwrap_or_default(),
                 });
             }
@@ -127,7 +129,7 @@ impl Attempt<'_> {
         &self,
         registry: &Registry,
         prepared: &Prepared,
-        signed: &[tekseal_core::Signed],
+        signed: &[Vec<tekseal_core::Signed>],
         means: &Means,
     ) -> Result<Stored, Trouble> {
         let repository = prepare::repository(&means.live.config)

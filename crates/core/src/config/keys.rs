@@ -6,8 +6,8 @@ use super::Config;
 use super::rules;
 use super::settings::Storage;
 use super::values::{
-    Choice as _, Objection, boolean, choice, choice_or_unset, format_list, free_set, only,
-    optional, patterns, secret, storages, text, upload,
+    Choice as _, Objection, boolean, choice, choice_or_unset, encodings, format_list, free_set,
+    only, optional, patterns, secret, storages, text, upload,
 };
 
 /// A key of the configuration.
@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     other("storage.gcs.bucket", |c, v| text(&mut c.storages.gcs_bucket, v)),
     other("storage.oci.repository", |c, v| text(&mut c.storages.oci.repository, v)),
     other("storage.oci.repository.insecure", |c, v| boolean(&mut c.storages.oci.insecure, v)),
-    other("storage.oci.encoding-format", |c, v| choice(&mut c.storages.oci.encoding, v)),
+    other("storage.oci.encoding-format", |c, v| encodings(&mut c.storages.oci.layout, v)),
     other("storage.docdb.url", |c, v| text(&mut c.storages.docdb.url, v)),
     other("storage.docdb.mongo-server-url", |c, v| secret(&mut c.storages.docdb.mongo_server_url, v)),
     other("storage.docdb.mongo-server-url-dir", |c, v| text(&mut c.storages.docdb.mongo_server_url_dir, v)),

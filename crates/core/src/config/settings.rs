@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::values::Choice;
 use crate::format::Format;
+use crate::layout::Layout;
 
 /// A value that is never told: no `Debug`, no `Clone`, wiped when dropped. The map it came from is the caller's to wipe.
 #[derive(Default)]
@@ -182,18 +183,27 @@ pub struct OciStorage {
     pub repository: String,
     /// Whether `repository` may be reached without TLS.
     pub insecure: bool,
-    /// How it is stored.
-    pub encoding: Encoding,
+    /// How it is stored: Chains has one encoding, here a comma list of both is both.
+    pub layout: Layout,
 }
 
 /// How the storage `oci` encodes what is signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// Layers under cosign's `.sig` and `.att` tags.
-    #[default]
     Dsse,
     /// Sigstore bundles as referrers.
     SigstoreBundle,
+}
+
+impl Encoding {
+    /// The layout that it alone stands for.
+    pub(super) fn layout(self) -> Layout {
+        match self {
+            Self::Dsse => Layout::Tags,
+            Self::SigstoreBundle => Layout::Bundle,
+        }
+    }
 }
 
 impl Choice for Encoding {

@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::settings::{Secret, Storage, Upload};
+use super::settings::{Encoding, Secret, Storage, Upload};
 use super::{Reason, formats};
 use crate::format::Format;
+use crate::layout::Layout;
 use crate::patterns::NamePatterns;
 
 /// A closed set of values, each with its name in a configuration.
@@ -92,6 +93,23 @@ pub(super) fn storages(
             .collect::<Result<_, _>>()?
     };
     *target = read;
+    Ok(())
+}
+
+/// One of Chains' encodings, or a comma list of both.
+pub(super) fn encodings(target: &mut Layout, value: &str) -> Result<(), Objection> {
+    let Some((first, rest)) = value.split_once(',') else {
+        *target = one_of(value, Encoding::ALL)?.layout();
+        return Ok(());
+    };
+    let first = one_of(first.trim(), Encoding::ALL)?;
+    let mut layout = first.layout();
+    for piece in rest.split(',') {
+        if one_of(piece.trim(), Encoding::ALL)? != first {
+            layout = Layout::Both;
+        }
+    }
+    *target = layout;
     Ok(())
 }
 

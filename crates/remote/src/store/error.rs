@@ -18,6 +18,28 @@ pub enum Error {
         /// Repository and tag.
         place: String,
     },
+    /// Only bundles refer to images.
+    #[error("what refers to {image} is a bundle, and not {media_type}")]
+    NoBundle {
+        /// The image.
+        image: String,
+        /// What was to refer to it.
+        media_type: String,
+    },
+    /// There is no image that a bundle could refer to.
+    #[error("image {image} does not exist, and nothing can refer to it")]
+    NoImage {
+        /// The image.
+        image: String,
+    },
+    /// The registry does not say what the image is, which whatever refers to it must name.
+    #[error(
+        "nothing can refer to image {image}: neither the registry nor its manifest tells its media type"
+    )]
+    NoMediaType {
+        /// The image.
+        image: String,
+    },
     /// Only signatures and attestations are appended to.
     #[error("{place} is no tag of signatures or attestations")]
     Tag {
@@ -58,8 +80,10 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Registry(source) | Self::Unconfirmed { source, .. } => source.blame(),
-            Self::Empty { .. } | Self::Tag { .. } => Blame::Setting,
-            Self::Manifest { .. } => Blame::Artifact,
+            Self::Empty { .. } | Self::Tag { .. } | Self::NoBundle { .. } => Blame::Setting,
+            Self::Manifest { .. } | Self::NoImage { .. } | Self::NoMediaType { .. } => {
+                Blame::Artifact
+            }
             Self::Lost { .. } => Blame::Outside,
         }
     }
@@ -74,6 +98,12 @@ impl Error {
             }),
             Self::Manifest {
                 place,
+                source: manifest::Error::Entries { .. },
+            } => Some(format!(
+                "delete what refers to the image and nobody needs, and its entries at {place}"
+            )),
+            Self::Manifest {
+                place,
                 source: manifest::Error::Layers { .. } | manifest::Error::Size { .. },
             } => Some(format!(
                 "no reader accepts more; remove signatures nobody needs, or delete the tag {place} and sign again"
@@ -85,7 +115,13 @@ impl Error {
                 "another program rewrites this tag all the time; run again when it is done"
                     .to_owned(),
             ),
-            Self::Empty { .. } | Self::Tag { .. } => None,
+            Self::NoImage { .. } => {
+                Some("push the image first: what refers to it is in its repository".to_owned())
+            }
+            Self::Empty { .. }
+            | Self::Tag { .. }
+            | Self::NoBundle { .. }
+            | Self::NoMediaType { .. } => None,
         }
     }
 }

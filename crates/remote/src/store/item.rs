@@ -1,16 +1,17 @@
-//! What is appended to a tag: a layer in memory, or one in a file.
+//! What is stored: a layer or a bundle in memory, or one in a file.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tekseal_core::{Digest, Signed, cosign};
+use tekseal_core::{Digest, Signed, bundle, cosign};
 
 use crate::FileBlob;
 use crate::body::Content;
 
-/// An attestation whose envelope is in a file, because it is too large for memory.
+/// An attestation whose envelope or bundle is in a file, because it is too large for memory.
 #[derive(Clone, Debug)]
 pub struct SignedFile {
+    media_type: &'static str,
     blob: FileBlob,
     annotations: BTreeMap<String, String>,
 }
@@ -20,9 +21,26 @@ impl SignedFile {
     #[must_use]
     pub fn attestation(envelope: FileBlob, predicate_type: &str) -> Self {
         Self {
+            media_type: cosign::DSSE_MEDIA_TYPE,
             blob: envelope,
             annotations: cosign::attestation_annotations(predicate_type),
         }
+    }
+
+    /// A bundle around a Statement of this predicate type.
+    #[must_use]
+    pub fn bundle(bundle: FileBlob, predicate_type: &str) -> Self {
+        Self {
+            media_type: bundle::MEDIA_TYPE_V03,
+            blob: bundle,
+            annotations: bundle::annotations(predicate_type),
+        }
+    }
+
+    /// Whether it is a bundle.
+    #[must_use]
+    pub fn is_bundle(&self) -> bool {
+        bundle::is_media_type(self.media_type)
     }
 }
 
@@ -37,7 +55,7 @@ impl Item {
     pub(super) fn media_type(&self) -> &str {
         match self {
             Self::Held(signed) => signed.media_type(),
-            Self::File(_) => cosign::DSSE_MEDIA_TYPE,
+            Self::File(file) => file.media_type,
         }
     }
 

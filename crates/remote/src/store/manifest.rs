@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
-use tekseal_core::{Digest, Signed, cosign, gojson};
+use tekseal_core::{Digest, Signed, cosign, gojson, strict_json};
 
 use super::item::Item;
 use crate::registry::Manifest;
@@ -60,6 +60,29 @@ pub enum Error {
     Layers {
         /// How many there are.
         count: usize,
+    },
+    /// Something else stands where the index of referrers is kept.
+    #[error("{media_type:?} is not the media type of an image index")]
+    NoIndex {
+        /// What it calls itself, or what the registry calls it.
+        media_type: String,
+    },
+    /// An index that two readers may read differently.
+    #[error("the index is no well-formed image index")]
+    Ambiguous(#[source] strict_json::Error),
+    /// More entries than are kept in memory.
+    #[error("the index has {count} entries, more than 10000")]
+    Entries {
+        /// How many there are.
+        count: usize,
+    },
+    /// A descriptor in an index is malformed.
+    #[error("entry {position} of the index is malformed")]
+    Entry {
+        /// Counted from 0.
+        position: usize,
+        /// What is wrong with it.
+        source: serde_json::Error,
     },
     /// A layer's descriptor is malformed.
     #[error("the descriptor of layer {position} is malformed")]

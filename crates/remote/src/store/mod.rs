@@ -1,9 +1,12 @@
 //! Knows cosign's layout in a registry: appends signatures and attestations, reads them back, lists what hangs on an image.
 //!
 //! ```text
-//!            ┌ append ─▶ merge ─▶ manifest        what is there + what is new = what is written
-//!  [Signed] ─┤  item, └▶ pace                     when to look again, how long to wait
-//!            │                   ┌──────────────▶ Stored { tag, manifest_digest, outcomes }
+//!            ┌ append ─▶ merge ─▶ manifest        layers under a tag: what is there + what is new = what is written
+//!            │      └─┬▶ blobs                    uploads
+//!            │        ├▶ register ─▶ pace         a tag with several writers: when to look again, how long to wait
+//!  [Signed] ─┤      ┌─┴▶ index                    what a registry without the list of referrers has under a tag
+//!            ├ refer ─▶ referrer                  a bundle, in a manifest that names the image as its subject
+//!            │                   ┌──────────────▶ Stored { tag, manifest_digest, outcomes } · Referred { manifests, index }
 //!            └ fetch ◀─ manifest ┴ tree ────────▶ Tree
 //! ```
 //!
@@ -12,19 +15,25 @@
 use tekseal_core::{Digest, cosign};
 
 mod append;
+mod blobs;
 mod concurrent;
 mod error;
 pub mod fetch;
+mod index;
 mod item;
 pub mod manifest;
 mod merge;
 mod pace;
+mod refer;
+mod referrer;
+mod register;
 pub mod tree;
 
 pub use append::{append, append_early, append_file, append_within};
 pub use error::Error;
 pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
+pub use refer::{Referred, refer, refer_early, refer_file, refer_within};
 pub use tree::{Tree, tree};
 
 /// What a registry was seen to hold in the end.

@@ -21,6 +21,10 @@ struct State {
     manifests: HashMap<String, (String, Vec<u8>)>,
     tags: HashMap<String, String>,
     referrers: Option<Vec<u8>>,
+    /// Whether what refers to a manifest is listed.
+    lists_referrers: bool,
+    /// Whether a manifest with a subject is answered so that it seems to be.
+    says_subject: bool,
     uploads: usize,
     forgets_tags: bool,
 }
@@ -149,6 +153,29 @@ impl Double {
     /// What the referrers API answers; without this there is none.
     pub(crate) fn list_referrers(&self, index: &[u8]) {
         self.state().referrers = Some(index.to_vec());
+    }
+
+    /// The referrers API lists what is put from now on, and says so.
+    pub(crate) fn have_referrers(&self) {
+        self.state().lists_referrers = true;
+        self.state().says_subject = true;
+    }
+
+    /// It is only said that manifests with a subject are listed.
+    pub(crate) fn say_subject(&self) {
+        self.state().says_subject = true;
+    }
+
+    /// Forgets a manifest, but no list that names it.
+    pub(crate) fn remove_manifest(&self, digest: &str) {
+        self.state().manifests.remove(digest);
+    }
+
+    pub(crate) fn tags(&self) -> Vec<String> {
+        let mut tags: Vec<_> = self.state().tags.keys().cloned().collect();
+        tags.retain(|tag| !tag.starts_with("sha256:"));
+        tags.sort();
+        tags
     }
 
     /// From now on every tag is gone as soon as it is written.
@@ -360,20 +387,20 @@ impl Inside {
             }
             ("PUT", path) if path.starts_with("/manifests/") => state.put(last, request),
             ("GET" | "HEAD", path) if path.starts_with("/manifests/") => state.get(last),
-            ("GET", path) if path.starts_with("/blobs/") => match state.blobs.get(last) {
+            ("GET" | "HEAD", path) if path.starts_with("/blobs/") => match state.blobs.get(last) {
                 Some(bytes) => Answer {
                     body: bytes.clone(),
                     ..Answer::status(200)
                 },
                 None => Answer::status(404),
             },
-            ("GET", path) if path.starts_with("/referrers/") => match &state.referrers {
+            ("GET", path) if path.starts_with("/referrers/") => match state.referrers_of(last) {
                 Some(index) => Answer {
                     headers: vec![(
                         "Content-Type",
                         "application/vnd.oci.image.index.v1+json".to_owned(),
                     )],
-                    body: index.clone(),
+                    body: index,
                     ..Answer::status(200)
                 },
                 None => Answer::status(404),
@@ -398,6 +425,25 @@ impl State {
             headers,
             body: bytes.clone(),
         }
+    }
+
+    /// What the referrers API answers, if there is one.
+    fn referrers_of(&self, subject: &str) -> Option<Vec<u8>> {
+        if !self.lists_referrers {
+            return self.referrers.clone();
+        }
+        let entries = self.manifests.iter().filter_map(|(digest, (kind, bytes))| {
+            let manifest: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+            (manifest["subject"]["digest"] == subject).then(|| {
+                serde_json::json!({
+                    "mediaType": kind, "size": bytes.len(), "digest": digest,
+                    "artifactType": manifest["artifactType"], "annotations": manifest["annotations"],
+                })
+            })
+        });
+        let entries: Vec<_> = entries.collect();
+        let index = serde_json::json!({"schemaVersion": 2, "manifests": entries});
+        Some(index.to_string().into_bytes())
     }
 
     /// As registries do: what the manifest names must be there.
@@ -426,6 +472,13 @@ impl State {
         if !self.forgets_tags {
             self.tags.insert(reference.to_owned(), digest);
         }
-        Answer::status(201)
+        let subject = manifest["subject"]["digest"].as_str();
+        match subject.filter(|_| self.says_subject) {
+            Some(subject) => Answer {
+                headers: vec![("OCI-Subject", subject.to_owned())],
+                ..Answer::status(201)
+            },
+            None => Answer::status(201),
+        }
     }
 }

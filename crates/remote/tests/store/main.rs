@@ -7,6 +7,7 @@ mod golden;
 mod interleave;
 mod read;
 mod real;
+mod refer;
 mod referring;
 
 use tekseal_core::{DigestRef, Envelope, Repository, Signed, dsse};
@@ -44,6 +45,13 @@ fn attestation(payload: &str, random: &str) -> Signed {
         random.as_bytes(),
     );
     Signed::attestation(&envelope, TYPE)
+}
+
+/// A bundle around this payload.
+fn bundle(payload: &str) -> Signed {
+    let kind = dsse::IN_TOTO_PAYLOAD_TYPE;
+    let envelope = Envelope::new(kind, payload.as_bytes(), "", b"sig");
+    Signed::bundle_of_key(&envelope, b"key", TYPE)
 }
 
 fn never(_: &Signed, _: &Signed) -> bool {

@@ -1,6 +1,6 @@
 mod witnesses;
 
-use tekseal_core::{DigestRef, Payload, Repository};
+use tekseal_core::{DigestRef, Layout, Payload, Repository};
 
 use super::*;
 use crate::signer::Signer;
@@ -500,4 +500,35 @@ fn the_same_statement_under_the_same_key_is_recognised_whatever_the_envelope_loo
         "no envelope"
     );
     assert!(!same_signer(&good_image(), &new, &ours), "no attestation");
+}
+
+#[test]
+fn a_bundle_is_there_already_if_it_is_the_same_and_its_key_signed_it() {
+    let signer = Signer::generate(&mut crate::random::system);
+    let signer = signer.unwrap_or_else(|e| panic!("randomness: {e}"));
+    let ours = signer.public_key().clone();
+    let made = |payload: &str| {
+        let payload = Payload::statement("t", "urn:t", payload.into(), Vec::new());
+        let made = signer.sign_for(&payload, Layout::Bundle).expect("sound");
+        made.into_iter().next().expect("one form")
+    };
+    let bundle = made("{}");
+    assert!(same_signer(&bundle, &bundle, &ours));
+    assert!(!same_signer(&bundle, &bundle, &key(A)), "another key");
+    assert!(
+        !same_signer(&made("{ }"), &bundle, &ours),
+        "another payload"
+    );
+    let text = String::from_utf8(bundle.layer().to_vec()).expect("JSON");
+    for (old, new) in [
+        ("\"sig\":\"ME", "\"sig\":\"MA"),
+        ("\"payload\":\"e30=", "\"payload\":\"e31="),
+        ("vnd.in-toto+json", "vnd.in-toto+jsom"),
+        ("dsseEnvelope", "messageSignature"),
+    ] {
+        let bad = text.replace(old, new);
+        assert_ne!(bad, text);
+        let bad = Signed::bundle_of_bytes(bad.into_bytes(), "urn:t");
+        assert!(!same_signer(&bad, &bad, &ours), "{old} is {new}");
+    }
 }

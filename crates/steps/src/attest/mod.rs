@@ -10,14 +10,15 @@ mod predicate;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_attest::{Item, Stored};
-use tekseal_core::Payload;
+use tekseal_attest::Stored;
+use tekseal_core::{Layout, Payload, PayloadKind};
 use tekseal_remote::Registry;
 use tekseal_signing::Signer;
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
+use crate::layout_args::LayoutArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs};
 use crate::results::ResultsArgs;
@@ -45,6 +46,8 @@ pub struct Args {
     #[command(flatten)]
     key: SigningKeyArgs,
     #[command(flatten)]
+    layout: LayoutArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
@@ -55,16 +58,25 @@ pub struct Args {
 /// Nothing is stored unless everything was made and signed.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let results = args.results.open()?;
-    let stored = match &args.run {
+    let attested = match &args.run {
         Some(run) => attest_run(args, run)?,
         None => predicate::run(args)?,
     };
-    upload::something_stored(&stored)?;
-    upload::write_results(&stored, results)
+    upload::something_stored(&attested.stored)?;
+    let kind = |item: usize| &attested.kinds[item];
+    upload::write_results(&attested.stored, kind, results)
+}
+
+/// What was stored, and what each item was.
+#[derive(Default)]
+struct Attested {
+    stored: Vec<Stored>,
+    kinds: Vec<PayloadKind>,
 }
 
 /// What a run made, and how.
-fn attest_run(args: &Args, run: &Path) -> Result<Vec<Stored>, Failure> {
+fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
+    let layout = args.layout.layout(args.context.config_path())?;
     let payloads = args.context.payloads(run, &args.cluster)?;
     if payloads.is_empty() {
         return Err(Failure::no(anyhow!("nothing is to be signed"))
@@ -72,7 +84,7 @@ fn attest_run(args: &Args, run: &Path) -> Result<Vec<Stored>, Failure> {
     }
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
-    crate::block_on(sign_and_store(&registry, signer, &payloads))
+    crate::block_on(sign_and_store(&registry, signer, &payloads, layout))
 }
 
 /// Signs what is in memory, and stores it beside every image that it speaks of. What was stored is said.
@@ -80,23 +92,20 @@ async fn sign_and_store(
     registry: &Registry,
     signer: Signer,
     payloads: &[Payload],
-) -> Result<Vec<Stored>, Failure> {
-    let signed =
-        tekseal_attest::sign(&signer, payloads).map_err(|e| Failure::no(e).context("signing"))?;
+    layout: Layout,
+) -> Result<Attested, Failure> {
+    let items = tekseal_attest::sign(&signer, payloads, layout)
+        .map_err(|e| Failure::no(e).context("signing"))?;
     let key = signer.public_key().clone();
     log::info(
         "signed",
-        &[("payloads", &signed.len()), ("key", &key.fingerprint())],
+        &[("payloads", &payloads.len()), ("key", &key.fingerprint())],
     );
     drop(signer);
-    let items = signed
-        .into_iter()
-        .zip(payloads)
-        .map(|(signed, payload)| Item::new(signed, payload))
-        .collect();
+    let kinds = items.iter().map(|item| item.kind.clone()).collect();
     let stored = tekseal_attest::store(registry, items, key)
         .await
         .map_err(|f| upload::store_failed(*f))?;
     upload::report(&stored);
-    Ok(stored)
+    Ok(Attested { stored, kinds })
 }

@@ -4,22 +4,23 @@
 //! and neither is ever in memory as a whole.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_attest::{Stored, large};
+use tekseal_attest::Stored;
+use tekseal_attest::large::{self, LargeStatement};
 use tekseal_core::gojson::stream;
 use tekseal_core::predicate::{self, PredicateType, STATEMENT_END};
-use tekseal_core::{DigestRef, ImageRef, Payload, Subject};
+use tekseal_core::{Digest, DigestRef, ImageRef, Layout, Payload, PayloadKind, Subject};
 use tekseal_remote::registry::Reference;
 use tekseal_remote::store::SignedFile;
 use tekseal_remote::{FileBlob, Registry};
 use tekseal_signing::Signer;
 use tekseal_signing::verifier::LARGEST_LAYER;
 
-use super::Args;
+use super::{Args, Attested};
 use crate::registry_args::Access;
 use crate::spool::{self, Spool, Spooled, StoredBytes};
 use crate::{Failure, files, log, upload, verify};
@@ -61,7 +62,7 @@ pub(super) struct PredicateArgs {
 }
 
 /// Wraps, signs and stores.
-pub(super) fn run(args: &Args) -> Result<Vec<Stored>, Failure> {
+pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
     let given = &args.predicate;
     let (Some(file), Some(name)) = (&given.predicate, &given.predicate_type) else {
         return Err(Failure::misuse(anyhow!(
@@ -74,6 +75,7 @@ pub(super) fn run(args: &Args) -> Result<Vec<Stored>, Failure> {
         ))
         .hint("names: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex")
     })?;
+    let layout = args.layout.layout(None)?;
     let now = now(given.source_date_epoch)?;
     let images = given
         .images
@@ -88,7 +90,9 @@ pub(super) fn run(args: &Args) -> Result<Vec<Stored>, Failure> {
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
-    crate::block_on(attest(&registry, signer, name, &kind, images, spooled))
+    crate::block_on(attest(
+        &registry, signer, name, &kind, images, spooled, layout,
+    ))
 }
 
 /// Signs and stores what was read, of each image once.
@@ -99,7 +103,8 @@ async fn attest(
     kind: &PredicateType,
     images: Vec<ImageRef>,
     predicate: Spooled,
-) -> Result<Vec<Stored>, Failure> {
+    layout: Layout,
+) -> Result<Attested, Failure> {
     let mut found: Vec<DigestRef> = Vec::new();
     for image in images {
         let image = resolve(registry, image).await?;
@@ -113,19 +118,28 @@ async fn attest(
                 .iter()
                 .map(|image| payload(name, kind, image, &predicate));
             let payloads: Vec<Payload> = payloads.collect();
-            return super::sign_and_store(registry, signer, &payloads).await;
+            return super::sign_and_store(registry, signer, &payloads, layout).await;
         }
         Spooled::InFile(predicate) => predicate,
     };
-    let mut all = Vec::with_capacity(found.len());
+    let mut all = Attested::default();
     for image in &found {
-        let signed = sign_large(&signer, kind, image, &predicate)
+        let signed = sign_large(&signer, kind, image, &predicate, layout)
             .map_err(|f| f.context(format!("attesting {image}")))?;
-        let stored = large::store_file(registry, image, signed)
-            .await
-            .map_err(|f| upload::store_failed(*f))?;
-        upload::report(std::slice::from_ref(&stored));
-        all.push(stored);
+        for signed in signed {
+            let stored = large::store_file(registry, image, signed)
+                .await
+                .map_err(|f| upload::store_failed(*f))?;
+            upload::report(std::slice::from_ref(&stored));
+            all.stored.push(Stored {
+                item: all.kinds.len(),
+                ..stored
+            });
+            all.kinds.push(PayloadKind::Statement {
+                format: name.to_owned(),
+                predicate_type: kind.uri().to_owned(),
+            });
+        }
     }
     Ok(all)
 }
@@ -209,13 +223,14 @@ fn payload(name: &str, kind: &PredicateType, image: &DigestRef, predicate: &[u8]
     Payload::statement(name, kind.uri(), bytes, vec![Subject::of_image(image)])
 }
 
-/// Signs the Statement about one image, into an envelope in a file.
+/// Signs the Statement about one image, into an envelope in a file, or a bundle in one, or both.
 fn sign_large(
     signer: &Signer,
     kind: &PredicateType,
     image: &DigestRef,
     predicate: &StoredBytes,
-) -> Result<SignedFile, Failure> {
+    layout: Layout,
+) -> Result<Vec<SignedFile>, Failure> {
     let start = kind.statement_start(image);
     let length = start.len() as u64 + predicate.length() + STATEMENT_END.len() as u64;
     let open = || -> Box<dyn Read + '_> {
@@ -226,14 +241,22 @@ fn sign_large(
                 .chain(STATEMENT_END),
         )
     };
-    let file = spool::nameless_file().map_err(|e| no_room(&e))?;
-    let mut out = BufWriter::with_capacity(1 << 20, &file);
-    let signed = large::sign_statement(signer, length, &open, &mut out);
-    let (digest, size) = signed.map_err(|error| match error {
+    let failed = |error| match error {
         large::Error::Io(error) => no_room(&error),
         large::Error::Faulty(error) => Failure::no(error).context("signing"),
-    })?;
-    drop(out);
+    };
+    let statement = LargeStatement::sign(signer, length, &open).map_err(failed)?;
+    let mut signed = Vec::with_capacity(2);
+    if layout.has_tags() {
+        let blob = in_file(|out| statement.write_envelope(out).map_err(failed))?;
+        signed.push((blob.size(), SignedFile::attestation(blob, kind.uri())));
+    }
+    if layout.has_bundles() {
+        let blob = in_file(|out| statement.write_bundle(out).map_err(failed))?;
+        signed.push((blob.size(), SignedFile::bundle(blob, kind.uri())));
+    }
+    let size = signed.iter().map(|(size, _)| *size).max();
+    let size = size.unwrap_or_default();
     log::info(
         "signed",
         &[
@@ -248,8 +271,18 @@ fn sign_large(
             &[("bytes", &size)],
         );
     }
-    let envelope = FileBlob::new(file, digest, size);
-    Ok(SignedFile::attestation(envelope, kind.uri()))
+    Ok(signed.into_iter().map(|(_, file)| file).collect())
+}
+
+/// What `write` writes, in a file that has no name.
+fn in_file(
+    write: impl FnOnce(&mut dyn Write) -> Result<(Digest, u64), Failure>,
+) -> Result<FileBlob, Failure> {
+    let file = spool::nameless_file().map_err(|e| no_room(&e))?;
+    let mut out = BufWriter::with_capacity(1 << 20, &file);
+    let (digest, size) = write(&mut out)?;
+    drop(out);
+    Ok(FileBlob::new(file, digest, size))
 }
 
 /// The time of a predicate that tells one.

@@ -606,7 +606,7 @@ fn signing(item: &Item, keys: &Keys<'_>) -> Signing {
         is_all_beside_images: item
             .places
             .iter()
-            .all(|place| matches!(place, Place::Tag { .. })),
+            .all(|place| matches!(place, Place::Tag { .. } | Place::Referrer(_))),
     }
 }
 

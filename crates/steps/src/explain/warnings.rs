@@ -89,7 +89,14 @@ pub(super) fn of_config(config: &Config, items: &[Signing], is_of_controller: bo
         && items.iter().all(|item| item.is_all_beside_images);
     if !beside_image && !is_of_controller {
         list.push(
-            "places are the configuration's, as Tekton Chains takes it; tekseal-upload and tekseal-attest store under tags beside the image all the same"
+            "places are the configuration's, as Tekton Chains takes it; tekseal-upload and tekseal-attest store beside the image all the same"
+                .to_owned(),
+        );
+    }
+    let oci = &config.storages().oci;
+    if oci.layout.has_bundles() && !oci.repository.is_empty() {
+        list.push(
+            "storage.oci.repository is for tags; bundles are in the repository of the image, as with Tekton Chains"
                 .to_owned(),
         );
     }

@@ -13,12 +13,11 @@ use super::{At, LayerError, Layers, MOST_MANIFEST_BYTES, MOST_REFERRERS, Place, 
 use crate::store::concurrent::concurrently;
 use crate::store::error::Error;
 use crate::store::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
+use crate::store::referrer::EMPTY_CONFIG;
 use crate::store::tree::{self, Referrer};
 
 /// Manifests of referrers that have more are read one by one.
 const SMALL_MANIFEST: u64 = 64 << 10;
-/// Media type of the configuration of what has none, as the image specification has it.
-const EMPTY_CONFIG: &str = "application/vnd.oci.empty.v1+json";
 
 impl<'a> Layers<'a> {
     /// Reads the manifests that name `image` as their subject, as far as they may hold signatures or bundles; what they say they are decides nothing
