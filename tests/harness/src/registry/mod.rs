@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -326,17 +328,24 @@ impl Registry {
         })
     }
 
-    /// Reads a manifest by tag or digest; `None` when it is absent.
+    /// Reads a manifest by tag or digest; `None` when it is absent. docker-registry answers 500 to whoever reads a tag in the moment in which it
+    /// is written, so that is asked again, as clients do.
     ///
     /// # Panics
     ///
     /// When the registry answers anything but 200 and 404.
     #[must_use]
     pub fn manifest(&self, repository: &str, reference: &str) -> Option<Manifest> {
-        let answer = self.send(
-            &Request::new("GET", &format!("/v2/{repository}/manifests/{reference}"))
-                .header("Accept", MANIFEST_TYPES),
-        );
+        let get = Request::new("GET", &format!("/v2/{repository}/manifests/{reference}"))
+            .header("Accept", MANIFEST_TYPES);
+        let mut answer = self.send(&get);
+        for _ in 0..3 {
+            if answer.status != 500 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(50));
+            answer = self.send(&get);
+        }
         if answer.status == 404 {
             return None;
         }
