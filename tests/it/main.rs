@@ -20,6 +20,7 @@ mod lifecycle;
 mod node;
 mod on_cluster;
 mod predicate;
+mod recursive;
 mod results;
 mod signers;
 mod sigstore;

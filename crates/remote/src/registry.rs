@@ -44,7 +44,12 @@ pub struct Registry {
     large: Arc<Semaphore>,
     /// Leave to read a manifest only to know its digest.
     unread: Arc<Semaphore>,
+    /// Leave to hold so many MiB of layers.
+    layers: Arc<Semaphore>,
 }
+
+/// How many MiB of layers are held at once, by all that read some side by side, unless a single one has more. A layer alone may have 128.
+const MOST_LAYER_MIB: u32 = 160;
 
 /// How many large manifests are in work at once: each is there several times, as bytes, as layers, and as what is written next.
 const MOST_LARGE: usize = 2;
@@ -121,6 +126,7 @@ impl Registry {
             exchange: Arc::new(exchange),
             large: Arc::new(Semaphore::new(MOST_LARGE)),
             unread: Arc::new(Semaphore::new(MOST_LARGE)),
+            layers: Arc::new(Semaphore::new(MOST_LAYER_MIB as usize)),
         })
     }
 
@@ -138,12 +144,20 @@ impl Registry {
             }),
             large: Arc::clone(&self.large),
             unread: Arc::clone(&self.unread),
+            layers: Arc::clone(&self.layers),
         }
     }
 
     /// Waits for its turn with a large manifest. Whoever has one must not ask for another.
     pub(crate) async fn large(&self) -> SemaphorePermit<'_> {
         let permit = self.large.acquire().await;
+        permit.expect("the semaphore is never closed")
+    }
+
+    /// Waits for its turn to hold so many bytes of layers. Whoever holds some must not ask for more before they are given back.
+    pub(crate) async fn layers(&self, bytes: u64) -> SemaphorePermit<'_> {
+        let mib = u32::try_from(bytes.div_ceil(1 << 20)).unwrap_or(u32::MAX);
+        let permit = self.layers.acquire_many(mib.clamp(1, MOST_LAYER_MIB)).await;
         permit.expect("the semaphore is never closed")
     }
 

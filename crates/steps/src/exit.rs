@@ -141,6 +141,13 @@ impl From<store::Error> for Failure {
     }
 }
 
+impl From<store::walk::Error> for Failure {
+    fn from(error: store::walk::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
 impl From<tekseal_cluster::Error> for Failure {
     fn from(error: tekseal_cluster::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());

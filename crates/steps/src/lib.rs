@@ -24,6 +24,7 @@ pub mod log;
 mod parameters;
 mod pretty;
 pub mod provenance;
+pub mod recursive;
 pub mod registry_args;
 pub mod resign;
 pub mod results;

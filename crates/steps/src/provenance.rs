@@ -1,4 +1,6 @@
 //! `tekseal-provenance`: a completed run becomes the payloads to sign, in a folder.
+//!
+//! With `--recursive` it asks the registry which images an index lists, so that whoever has the key need not: `tekseal-sign` talks to nobody.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use crate::files::{self, Mode};
 use crate::handover::{self, PayloadEntry};
 use crate::log;
 use crate::pretty;
+use crate::recursive::{Recursive, RecursiveArgs};
+use crate::registry_args::{Access, RegistryArgs};
 use crate::source_args::SourceArgs;
 
 /// Make the payloads to sign from a completed TaskRun or PipelineRun.
@@ -26,11 +30,15 @@ pub struct Args {
     /// Also print each payload to stdout for people, indented and with base64 content decoded; the files keep the exact bytes
     #[arg(long)]
     pretty: bool,
+    #[command(flatten)]
+    recursive: RecursiveArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 /// Reads the run, prints if asked to, and writes the folder; `payloads.json` last.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let payloads = args.source.payloads(&args.cluster)?;
+    let payloads = args.payloads()?;
     if args.pretty {
         print(&payloads)?;
     }
@@ -48,6 +56,19 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         &[("payloads", &entries.len()), ("out", &args.out.display())],
     );
     Ok(())
+}
+
+impl Args {
+    fn payloads(&self) -> Result<Vec<Payload>, Failure> {
+        let payloads = self.source.payloads(&self.cluster)?;
+        match self.recursive.recursive {
+            Recursive::Itself => Ok(payloads),
+            recursive => {
+                let registry = self.registry.open(Access::Pull)?;
+                crate::block_on(recursive.expand(&registry, payloads))
+            }
+        }
+    }
 }
 
 /// One document after the other, as `jq` reads them.

@@ -120,6 +120,45 @@ fn large_manifests_take_no_room_from_a_small_one_that_is_good() {
     by_key(&[]).arg(image).ok();
 }
 
+#[test]
+fn an_index_whose_images_have_large_tags_costs_little_more_than_one_image() {
+    let registry = Registry::start();
+    let proxy = Proxy::start(registry.address());
+    let tell = |name: String, kind: &str, bytes: &[u8]| {
+        let path = format!("/manifests/{name}");
+        let is_it = move |seen: &Seen| seen.path.ends_with(&path);
+        proxy
+            .when(is_it)
+            .answer(200, &[("Content-Type", kind)], bytes);
+    };
+    let mut entries = Vec::new();
+    for at in 0..8 {
+        let child =
+            json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"at": at}, "layers": []})
+                .to_string();
+        let own = digest(child.as_bytes());
+        tell(own.clone(), MANIFEST, child.as_bytes());
+        // Without the annotation the contents are not asked for, which would take long.
+        let large = String::from_utf8(large(at * 1000)).expect("JSON");
+        let large = large.replace(SIGNATURE, "unsigned");
+        for suffix in [".sig", ".att"] {
+            let tag = own.replace(':', "-") + suffix;
+            tell(tag, MANIFEST, large.as_bytes());
+        }
+        entries.push(json!({"mediaType": MANIFEST, "digest": own, "size": child.len()}));
+    }
+    let index = list(&entries);
+    tell(digest(&index), INDEX, &index);
+    let image = format!("{}/team/app@{}", proxy.address(), digest(&index));
+    let key = super::file("a.pub");
+    let (said, peak) = measured(super::verify(&["--key", &key, "--recursive", "all"]).arg(image));
+    assert_eq!(said.code(), Some(1), "{said:?}");
+    assert!(said.stderr.contains("layer has no annotation"), "{said:?}");
+    assert_eq!(said.stderr.matches("not verified").count(), 8, "{said:?}");
+    // Both tags of four images may have been read and wait for their turn.
+    assert!(peak < LIMIT_MIB + 16.0, "{peak} MiB");
+}
+
 /// Layers that are as large as they may be in the time of a test, and what their contents cost besides their bytes.
 #[test]
 fn a_large_layer_costs_little_more_than_its_bytes() {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign, digest};
+use tokio::sync::SemaphorePermit;
 
 use crate::Registry;
 use crate::registry::{self, Blame, Reference};
@@ -32,6 +33,8 @@ pub const MOST_MANIFEST_BYTES: u64 = 8 << 20;
 const LONGEST_DIGEST: usize = 135;
 /// How many layers are read side by side.
 const WIDTH: usize = 10;
+/// Of manifests under tags that have more, few are in work at once.
+const SMALL_MANIFEST: usize = 64 << 10;
 /// How much is read ahead of who consumes [`Layers`], unless a single layer is larger.
 const AHEAD_BYTES: u64 = 16 << 20;
 
@@ -151,6 +154,10 @@ pub struct Layers<'a> {
     ready: VecDeque<Fetched>,
     waiting: VecDeque<Wanted>,
     left: u64,
+    /// Leave to hold what is ready.
+    turn: Option<SemaphorePermit<'a>>,
+    /// Leave to have a large manifest in work, given back at the end.
+    _large: Option<SemaphorePermit<'a>>,
 }
 
 /// A blob and the layers that consist of it: two keys over one payload are one blob.
@@ -217,11 +224,16 @@ impl<'a> Layers<'a> {
         else {
             return Ok(layers);
         };
+        // Its layers have thrice its bytes, for as long as they are read.
+        if found.bytes.len() > SMALL_MANIFEST {
+            layers._large = Some(registry.large().await);
+        }
         let manifest = ImageManifest::parse(&found).map_err(|source| Error::Manifest {
             place: place(image, tag),
             source,
         })?;
         layers.manifest_digest = Some(found.digest);
+        drop(found.bytes);
         let place = Place::Tag(name.into());
         layers.sort(
             manifest
@@ -246,6 +258,8 @@ impl<'a> Layers<'a> {
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
             left: MOST_BYTES,
+            turn: None,
+            _large: None,
         }
     }
 
@@ -316,13 +330,19 @@ impl<'a> Layers<'a> {
     }
 
     async fn read_ahead(&mut self) {
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        // What was ready is with its consumer, who asks for the next when done with it.
+        drop(self.turn.take());
+        let (mut batch, mut bytes) = (Vec::new(), 0_u64);
         while let Some(wanted) = self.waiting.front()
             && (batch.is_empty() || (batch.len() < WIDTH && bytes + wanted.held() <= AHEAD_BYTES))
         {
-            bytes += wanted.held();
+            bytes = bytes.saturating_add(wanted.held());
             batch.extend(self.waiting.pop_front());
         }
+        if batch.is_empty() {
+            return;
+        }
+        self.turn = Some(self.registry.layers(bytes).await);
         let reads = batch.iter().map(|wanted| {
             self.registry
                 .get_blob(&self.image.repository, &wanted.digest, wanted.size)

@@ -8,6 +8,7 @@
 //!            ├ refer ─▶ referrer                  a bundle, in a manifest that names the image as its subject
 //!            │                   ┌──────────────▶ Stored { tag, manifest_digest, outcomes } · Referred { manifests, index }
 //!            └ fetch ◀─ manifest ┴ tree ────────▶ Tree
+//!   index ── walk ─────────────────────────────▶ Walked { itself, listed }
 //! ```
 //!
 //! Nothing that comes from here is verified; that is the work of `tekseal-signing`.
@@ -28,6 +29,7 @@ mod refer;
 mod referrer;
 mod register;
 pub mod tree;
+pub mod walk;
 
 pub use append::{append, append_early, append_file, append_within};
 pub use error::Error;
@@ -35,6 +37,7 @@ pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
 pub use refer::{Referred, refer, refer_early, refer_file, refer_within};
 pub use tree::{Tree, tree};
+pub use walk::{Kind, Member, Walked, walk};
 
 /// What a registry was seen to hold in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]

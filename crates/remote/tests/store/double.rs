@@ -171,6 +171,13 @@ impl Double {
         self.state().manifests.remove(digest);
     }
 
+    /// Hands out something else for this digest.
+    pub(crate) fn replace_manifest(&self, digest: &str, bytes: &[u8]) {
+        if let Some((_, own)) = self.state().manifests.get_mut(digest) {
+            *own = bytes.to_vec();
+        }
+    }
+
     pub(crate) fn tags(&self) -> Vec<String> {
         let mut tags: Vec<_> = self.state().tags.keys().cloned().collect();
         tags.retain(|tag| !tag.starts_with("sha256:"));

@@ -9,6 +9,7 @@ mod read;
 mod real;
 mod refer;
 mod referring;
+mod walk;
 
 use tekseal_core::{DigestRef, Envelope, Repository, Signed, dsse};
 

@@ -4,6 +4,10 @@
 //!   --run RUN            ─▶ payloads of the run ────┐
 //!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ store
 //! ```
+//!
+//! `--recursive` follows an index to what it lists. Of a run that is more images to sign, and no other provenance: a run that made an index need not have
+//! made what the index lists, and says by its results what it did make. A predicate is about the images for which it is given, so there it is as if
+//! those of the index had been named too.
 
 mod predicate;
 
@@ -20,6 +24,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
 use crate::layout_args::LayoutArgs;
 use crate::log;
+use crate::recursive::RecursiveArgs;
 use crate::registry_args::{Access, RegistryArgs};
 use crate::results::ResultsArgs;
 use crate::source_args::ContextArgs;
@@ -47,6 +52,8 @@ pub struct Args {
     key: SigningKeyArgs,
     #[command(flatten)]
     layout: LayoutArgs,
+    #[command(flatten)]
+    recursive: RecursiveArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -84,7 +91,11 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
     }
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
-    crate::block_on(sign_and_store(&registry, signer, &payloads, layout))
+    crate::block_on(async {
+        let recursive = args.recursive.recursive;
+        let payloads = recursive.expand(&registry, payloads).await?;
+        sign_and_store(&registry, signer, &payloads, layout).await
+    })
 }
 
 /// Signs what is in memory, and stores it beside every image that it speaks of. What was stored is said.

@@ -21,6 +21,7 @@ use tekseal_signing::Signer;
 use tekseal_signing::verifier::LARGEST_LAYER;
 
 use super::{Args, Attested};
+use crate::recursive::{self, Recursive};
 use crate::registry_args::Access;
 use crate::spool::{self, Spool, Spooled, StoredBytes};
 use crate::{Failure, files, log, upload, verify};
@@ -90,28 +91,47 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
-    crate::block_on(attest(
-        &registry, signer, name, &kind, images, spooled, layout,
-    ))
+    crate::block_on(async {
+        let found = find(&registry, args.recursive.recursive, images).await?;
+        attest(&registry, signer, name, &kind, found, spooled, layout).await
+    })
 }
 
-/// Signs and stores what was read, of each image once.
+/// The images that the predicate is about, each once: all are there.
+async fn find(
+    registry: &Registry,
+    recursive: Recursive,
+    images: Vec<ImageRef>,
+) -> Result<Vec<DigestRef>, Failure> {
+    let mut found: Vec<DigestRef> = Vec::new();
+    for image in images {
+        let selected = match recursive {
+            Recursive::Itself => vec![resolve(registry, image).await?],
+            recursive => {
+                let image = verify::resolve(registry, image).await?;
+                recursive.images(registry, &image).await?
+            }
+        };
+        for image in selected {
+            if !found.contains(&image) {
+                found.push(image);
+            }
+        }
+        recursive::check_count(found.len())?;
+    }
+    Ok(found)
+}
+
+/// Signs and stores what was read, of each image.
 async fn attest(
     registry: &Registry,
     signer: Signer,
     name: &str,
     kind: &PredicateType,
-    images: Vec<ImageRef>,
+    found: Vec<DigestRef>,
     predicate: Spooled,
     layout: Layout,
 ) -> Result<Attested, Failure> {
-    let mut found: Vec<DigestRef> = Vec::new();
-    for image in images {
-        let image = resolve(registry, image).await?;
-        if !found.contains(&image) {
-            found.push(image);
-        }
-    }
     let predicate = match predicate {
         Spooled::Held(predicate) => {
             let payloads = found

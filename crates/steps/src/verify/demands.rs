@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use tekseal_core::{DigestRef, Signed, bundle, cosign};
@@ -61,8 +62,9 @@ pub enum Only {
 }
 
 /// What is asked of every image.
+#[derive(Clone)]
 pub(crate) struct Demands {
-    verifier: Verifier,
+    verifier: Arc<Verifier>,
     /// Where what is asked for lies in cosign's layout.
     tags: &'static [cosign::Tag],
     types: Vec<String>,
@@ -126,7 +128,7 @@ impl DemandArgs {
         let (verifier, checked) = self.verifier(key, hash, trust)?;
         Ok(Demands {
             why_none_is_valid,
-            verifier,
+            verifier: Arc::new(verifier),
             tags: self.tags(),
             types: types.collect::<Result<_, _>>()?,
             annotations: annotations.collect::<Result<_, Failure>>()?,
@@ -214,6 +216,16 @@ impl Demands {
             self.tags = &[cosign::Tag::Attestations];
         }
         self
+    }
+
+    /// What is asked of what has no attestations: the signature, if that is asked for.
+    pub(super) fn of_signatures(&self) -> Option<Self> {
+        let asks_for_it = self.tags.contains(&cosign::Tag::Signatures);
+        asks_for_it.then(|| Self {
+            tags: &[cosign::Tag::Signatures],
+            types: Vec::new(),
+            ..self.clone()
+        })
     }
 
     fn types(&self) -> Types<'_> {
@@ -408,6 +420,8 @@ impl Demands {
         }
         Ok(Report {
             image: image.to_string(),
+            index: None,
+            platform: None,
             signatures: signatures.good,
             attestations: attestations.good,
             checked: self.checked,

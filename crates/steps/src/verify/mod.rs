@@ -1,7 +1,8 @@
 //! `tekseal-verify`: checks the signature and the attestations of images against a key or an identity, and prints only what it verified.
 //!
 //! Flags have cosign's names where they have cosign's meaning. Every image is asked for by digest; a tag is resolved once, first. What cosign's
-//! tags and the referrers hold is one: a good signature is one wherever it lies.
+//! tags and the referrers hold is one: a good signature is one wherever it lies. With `--recursive` an index stands for what it lists, and each of that
+//! must pass by itself: a signature of the index is none of its images, as with cosign.
 
 mod demands;
 mod judged;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use tekseal_core::{Digest, DigestRef, ImageRef, Signed, bundle};
 use tekseal_remote::Registry;
@@ -21,14 +23,15 @@ use tekseal_remote::registry::Reference;
 use tekseal_remote::store::fetch::MOST_LAYER_BYTES;
 use tekseal_remote::store::{Fetched, Place};
 
+use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::files;
 use crate::key_args;
 use crate::log;
 use crate::parameters;
+use crate::recursive::{self, Recursive, RecursiveArgs, Selected};
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
-use crate::{Failure, exit};
 
 pub(crate) use demands::Demands;
 pub use demands::{DemandArgs, Only};
@@ -36,6 +39,9 @@ pub(crate) use report::{Report, print};
 pub use trust_args::TrustArgs;
 
 use verdicts::Verdicts;
+
+/// How many manifests of an index are checked side by side.
+const WIDTH: usize = 4;
 
 /// Verify the signature and the attestations of images.
 #[derive(Debug, clap::Args)]
@@ -63,7 +69,9 @@ pub struct Args {
         value_name = "FORM"
     )]
     output: Output,
-    /// How long to check one image: seconds, or 90s, 5m, 1h, up to a day
+    #[command(flatten)]
+    recursive: RecursiveArgs,
+    /// How long to check one image, with all that --recursive adds to it: seconds, or 90s, 5m, 1h, up to a day
     #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "DURATION", default_value = "300", value_parser = seconds)]
     timeout: u64,
     #[command(flatten)]
@@ -95,6 +103,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|text| parse_image(text))
         .collect::<Result<Vec<_>, _>>()?;
     let bundles = args.read_bundles()?;
+    if !bundles.is_empty() && args.recursive.recursive != Recursive::Itself {
+        return Err(
+            Failure::misuse(anyhow!("--bundle and --recursive are both given"))
+                .hint("what an index lists is in its registry, and with --bundle none is asked"),
+        );
+    }
     let mut results = args.results.open()?;
     let verdicts = if bundles.is_empty() {
         let registry = args.registry.open(Access::Pull)?;
@@ -141,25 +155,73 @@ impl Args {
         let mut verdicts = Verdicts::default();
         for image in images {
             match self.check(registry, demands, image).await {
-                Ok(report) => verdicts.reports.push(report),
-                Err(failure) if failure.code() == exit::NO => verdicts.refusals.push(failure),
-                Err(failure) if verdicts.refusals.is_empty() => return Err(failure),
-                Err(failure) => log::warn("not checked", &[("reason", &failure.message())]),
+                Ok((image, judged)) => verdicts.take(&image, judged)?,
+                Err(failure) => verdicts.take_failure(failure)?,
             }
         }
         Ok(verdicts)
     }
 
+    /// Checks one image, or all manifests that it stands for, each whatever became of the others.
     async fn check(
         &self,
         registry: &Registry,
         demands: &Demands,
         image: ImageRef,
-    ) -> Result<Report, Failure> {
+    ) -> Result<(DigestRef, Vec<Result<Report, Failure>>), Failure> {
         let image = resolve(registry, image).await?;
-        let report = within(self.timeout, demands.check(registry, &image)).await;
-        report.map_err(|f| f.context(format!("image {image}")))
+        let checked = within(self.timeout, async {
+            let selected = self.recursive.recursive.select(registry, &image).await;
+            Ok(match selected {
+                Ok(selected) => check_selected(registry, demands, &image, &selected).await,
+                Err(failure) => Err(failure),
+            })
+        });
+        let checked = checked
+            .await
+            .map_err(|failure| failure.context(format!("image {image}")))?;
+        Ok((image, checked?))
     }
+}
+
+/// Checks all manifests that `image` stands for, some side by side.
+async fn check_selected(
+    registry: &Registry,
+    demands: &Demands,
+    image: &DigestRef,
+    selected: &[Selected],
+) -> Result<Vec<Result<Report, Failure>>, Failure> {
+    let of_signatures = demands.of_signatures();
+    let mut asked = Vec::with_capacity(selected.len());
+    for one in selected {
+        let demands = match one.is_attestable() {
+            true => Some(demands),
+            false => of_signatures.as_ref(),
+        };
+        match demands {
+            Some(demands) => asked.push((one, demands)),
+            None => log::info(
+                "not checked: nothing is attested of attestations",
+                &[("image", &one.image)],
+            ),
+        }
+    }
+    if asked.is_empty() {
+        return Err(recursive::nothing_attestable(image));
+    }
+    let checks = asked.into_iter().map(|(one, demands)| async move {
+        let platform = one.platform();
+        let place = match &platform {
+            Some(platform) => format!("image {} ({platform})", one.image),
+            None => format!("image {}", one.image),
+        };
+        let report = demands.check(registry, &one.image).await;
+        let mut report = report.map_err(|failure| failure.context(place))?;
+        report.platform = platform;
+        report.index = (one.image != *image).then(|| image.to_string());
+        Ok(report)
+    });
+    Ok(stream::iter(checks).buffered(WIDTH).collect().await)
 }
 
 /// Checks all images by the same bundles.
@@ -174,13 +236,10 @@ fn judge_bundles(
             Failure::misuse(e)
                 .hint("with --bundle no registry is asked which image a tag is: give it by digest")
         })?;
-        match demands.check_bundles(bundles, &image) {
-            Ok(report) => verdicts.reports.push(report),
-            Err(failure) => {
-                let failure = failure.context(format!("image {image}"));
-                verdicts.refusals.push(failure);
-            }
-        }
+        let report = demands
+            .check_bundles(bundles, &image)
+            .map_err(|failure| failure.context(format!("image {image}")));
+        verdicts.take(&image, vec![report])?;
     }
     Ok(verdicts)
 }

@@ -16,6 +16,12 @@ use crate::log::quoted;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
     pub(super) image: String,
+    /// The index that was asked for, where the image is one of those that it lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<String>,
+    /// For which platform the index lists it, by the index's own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) platform: Option<String>,
     pub(super) signatures: Vec<SignatureReport>,
     pub(super) attestations: Vec<AttestationReport>,
     pub(super) checked: Checked,
@@ -239,10 +245,14 @@ pub(crate) fn print(reports: &[Report], output: Output) -> Result<(), Failure> {
 
 fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
     use std::io::Write as _;
+    let platform = report
+        .platform
+        .as_deref()
+        .map_or_else(String::new, |text| format!(" platform={}", quoted(text)));
     for one in &report.signatures {
         writeln!(
             out,
-            "verified signature image={} key={}{}",
+            "verified signature image={}{platform} key={}{}",
             report.image,
             one.found.key,
             one.who.text()
@@ -255,7 +265,7 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
             .map_or_else(String::new, |id| format!(" builder={}", quoted(id)));
         writeln!(
             out,
-            "verified attestation image={} type={}{builder} key={}{}",
+            "verified attestation image={}{platform} type={}{builder} key={}{}",
             report.image,
             quoted(&one.predicate_type),
             one.found.key,

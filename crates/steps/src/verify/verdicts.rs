@@ -9,10 +9,11 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tekseal_core::DigestRef;
 
 use super::Report;
 use crate::results::Results;
-use crate::{Failure, log};
+use crate::{Failure, exit, log};
 
 /// How long the note may be, in bytes before it is escaped: so TEST_OUTPUT stays below 1 KiB.
 const MOST_NOTE: usize = 400;
@@ -20,6 +21,8 @@ const MOST_NOTE: usize = 400;
 /// The verdicts on all images.
 #[derive(Default)]
 pub(super) struct Verdicts {
+    /// The first image by digest, once that is known.
+    first: Option<DigestRef>,
     /// What was verified.
     pub(super) reports: Vec<Report>,
     /// Why others are not: the answer is no.
@@ -40,19 +43,69 @@ struct TestOutput<'a> {
 }
 
 impl Verdicts {
+    /// Takes the verdicts on one image, or on all manifests that it stands for.
+    ///
+    /// # Errors
+    /// The first that is no answer, unless the answer is no already.
+    pub(super) fn take(
+        &mut self,
+        image: &DigestRef,
+        judged: Vec<Result<Report, Failure>>,
+    ) -> Result<(), Failure> {
+        self.first.get_or_insert_with(|| image.clone());
+        let mut unchecked = Vec::new();
+        for verdict in judged {
+            match verdict {
+                Ok(report) => self.reports.push(report),
+                Err(failure) if failure.code() == exit::NO => self.refusals.push(failure),
+                Err(failure) => unchecked.push(failure),
+            }
+        }
+        let mut unchecked = unchecked.into_iter().peekable();
+        let first = unchecked.next_if(|_| self.refusals.is_empty());
+        for failure in unchecked {
+            log::warn("not checked", &[("reason", &failure.message())]);
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Takes the reason why an image could not even be looked at.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub(super) fn take_failure(&mut self, failure: Failure) -> Result<(), Failure> {
+        if failure.code() == exit::NO {
+            self.refusals.push(failure);
+            return Ok(());
+        }
+        if self.refusals.is_empty() {
+            return Err(failure);
+        }
+        log::warn("not checked", &[("reason", &failure.message())]);
+        Ok(())
+    }
+
     /// Sets the results. An error of the outside has none: what is not known is neither verified nor not.
     pub(super) fn tell(&self, results: &mut Results, now: Timestamp) {
         let is_verified = self.refusals.is_empty();
         results.set("VERIFIED", if is_verified { "true" } else { "false" });
-        let image = self.reports.first().filter(|_| is_verified);
-        results.set("IMAGE_REF", image.map_or("", |report| &report.image));
+        let image = self.first.as_ref().filter(|_| is_verified);
+        let image = image.map_or_else(String::new, ToString::to_string);
+        results.set("IMAGE_REF", image);
         results.set("TEST_OUTPUT", self.test_output(now));
     }
 
-    /// The first refusal, with the others told before; nothing where all images are verified.
+    /// The first refusal, with the others told before, and which passed; nothing where all images are verified.
     pub(super) fn refusal(self) -> Option<Failure> {
         let mut refusals = self.refusals.into_iter();
         let first = refusals.next();
+        for passed in self.reports.iter().filter(|_| first.is_some()) {
+            let platform = passed.platform.as_deref().unwrap_or_default();
+            let pairs: [(&str, &dyn std::fmt::Display); 2] =
+                [("image", &passed.image), ("platform", &platform)];
+            let known = if platform.is_empty() { 1 } else { 2 };
+            log::info("passed", &pairs[..known]);
+        }
         for other in refusals {
             log::warn("not verified", &[("reason", &other.message())]);
         }
@@ -92,6 +145,7 @@ mod tests {
 
     fn output(refusals: &[&str]) -> String {
         let verdicts = Verdicts {
+            first: None,
             reports: Vec::new(),
             refusals: refusals
                 .iter()
