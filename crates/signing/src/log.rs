@@ -25,8 +25,10 @@ use tekseal_core::digest::hex;
 use tekseal_core::evidence::{InclusionProof, LogEntry};
 use tekseal_core::trusted_root::Validity;
 
+pub(crate) use crate::log::body::key_details;
 use crate::log::body::{Body, LARGEST};
 use crate::log::checkpoint::Checkpoint;
+pub(crate) use crate::log::merkle::leaf;
 use crate::pem;
 use crate::public_key::{HashAlgorithm, PublicKey};
 use crate::trust::{Log, Trust};
