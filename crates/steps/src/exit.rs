@@ -11,6 +11,7 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use tekseal_attest::witness::WitnessFailure;
 use tekseal_core::is_invisible;
 use tekseal_remote::registry::{self, Blame};
 use tekseal_remote::store;
@@ -138,6 +139,20 @@ impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
         Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<tekseal_remote::log::Error> for Failure {
+    fn from(error: tekseal_remote::log::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<Box<WitnessFailure>> for Failure {
+    fn from(failure: Box<WitnessFailure>) -> Self {
+        let (blame, hint) = (failure.blame(), failure.hint());
+        Self::blamed(blame, *failure).hints(hint)
     }
 }
 

@@ -32,9 +32,11 @@ pub mod source_args;
 mod spool;
 mod target;
 pub mod tree;
+mod trusted_root;
 pub mod upload;
 pub mod verify;
 pub mod wait;
+pub mod witness_args;
 
 use std::env;
 use std::future::Future;

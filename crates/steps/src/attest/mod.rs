@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   --run RUN            ─▶ payloads of the run ────┐
-//!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ store
+//!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ logs, timestamps ─▶ store
 //! ```
 
 mod predicate;
@@ -10,7 +10,7 @@ mod predicate;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_attest::Stored;
+use tekseal_attest::{Stored, Witnesses};
 use tekseal_core::{Layout, Payload, PayloadKind};
 use tekseal_remote::Registry;
 use tekseal_signing::Signer;
@@ -24,6 +24,7 @@ use crate::registry_args::{Access, RegistryArgs};
 use crate::results::ResultsArgs;
 use crate::source_args::ContextArgs;
 use crate::upload;
+use crate::witness_args::{self, WitnessArgs};
 
 use predicate::PredicateArgs;
 
@@ -47,6 +48,8 @@ pub struct Args {
     key: SigningKeyArgs,
     #[command(flatten)]
     layout: LayoutArgs,
+    #[command(flatten)]
+    witness: WitnessArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -76,23 +79,34 @@ struct Attested {
 
 /// What a run made, and how.
 fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
-    let layout = args.layout.layout(args.context.config_path())?;
-    let payloads = args.context.payloads(run, &args.cluster)?;
+    let config = args.context.config_path();
+    let layout = args.layout.layout(config)?;
+    let (payloads, wish) = args.context.payloads(run, &args.cluster)?;
+    let witnesses = args
+        .witness
+        .witnesses(layout, config, wish, &args.registry)?;
     if payloads.is_empty() {
         return Err(Failure::no(anyhow!("nothing is to be signed"))
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
     }
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
-    crate::block_on(sign_and_store(&registry, signer, &payloads, layout))
+    crate::block_on(sign_and_store(
+        &registry,
+        signer,
+        &payloads,
+        layout,
+        witnesses.as_ref(),
+    ))
 }
 
-/// Signs what is in memory, and stores it beside every image that it speaks of. What was stored is said.
+/// Signs what is in memory, has it witnessed, and stores it beside every image that it speaks of. What was stored is said.
 async fn sign_and_store(
     registry: &Registry,
     signer: Signer,
     payloads: &[Payload],
     layout: Layout,
+    witnesses: Option<&Witnesses>,
 ) -> Result<Attested, Failure> {
     let items = tekseal_attest::sign(&signer, payloads, layout)
         .map_err(|e| Failure::no(e).context("signing"))?;
@@ -102,7 +116,15 @@ async fn sign_and_store(
         &[("payloads", &payloads.len()), ("key", &key.fingerprint())],
     );
     drop(signer);
-    let kinds = items.iter().map(|item| item.kind.clone()).collect();
+    let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();
+    let items = match witnesses {
+        Some(witnesses) => {
+            let (items, traces) = witnesses.witness(registry, items, &key).await?;
+            witness_args::report(&traces, |item| &kinds[item]);
+            items
+        }
+        None => items,
+    };
     let stored = tekseal_attest::store(registry, items, key)
         .await
         .map_err(|f| upload::store_failed(*f))?;
