@@ -237,8 +237,10 @@ impl Witnesses {
         let mut waiting = questions.into_iter().enumerate();
         let mut running = JoinSet::new();
         let mut answers = BTreeMap::new();
+        let mut failure = None;
         loop {
             while running.len() < WIDTH
+                && failure.is_none()
                 && let Some((at, question)) = waiting.next()
             {
                 let (all, shared) = (Arc::clone(&self.0), Arc::clone(shared));
@@ -247,16 +249,26 @@ impl Witnesses {
                     (at, all.answer(question, items, key).await)
                 });
             }
+            // What is under way is heard to its end, also after a failure: a log of the second version that is hung up on drops the whole batch, with
+            // what others have sent it.
             let Some(done) = running.join_next().await else {
                 break;
             };
-            // What is still under way ends with the set.
-            let (at, answer) = done.expect(
-                "no task is aborted before this, and one that panics must not look witnessed",
-            );
-            answers.insert(at, answer?);
+            let (at, answer) =
+                done.expect("no task is aborted, and one that panics must not look witnessed");
+            match answer {
+                Ok(answer) => {
+                    answers.insert(at, answer);
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
         }
-        Ok(answers.into_values().collect())
+        match failure {
+            None => Ok(answers.into_values().collect()),
+            Some(failure) => Err(failure),
+        }
     }
 }
 

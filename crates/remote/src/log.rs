@@ -91,7 +91,10 @@ impl Rekor {
             LogVersion::V2 => "api/v2/log/entries",
         };
         let url = self.service.url(path);
-        let ask = Ask::post(url, JSON, proposed, JSON, LARGEST_ADDED).answers(&[409]);
+        // A log v2 gives up a whole batch (499) when somebody else in it hangs up.
+        let ask = Ask::post(url, JSON, proposed, JSON, LARGEST_ADDED)
+            .answers(&[409])
+            .passing(&[499]);
         let failed = |source| Error::Add {
             url: self.url(),
             source: Box::new(source),

@@ -43,7 +43,7 @@ pub struct WitnessArgs {
     /// Address of a timestamp authority (RFC 3161) that signs the time of every signature; may be repeated where bundles alone are stored
     #[arg(
         long,
-        env = "TEKSEAL_TIMESTAMP_URL",
+        env = "TEKSEAL_TIMESTAMP_URLS",
         value_name = "URL",
         value_delimiter = ','
     )]

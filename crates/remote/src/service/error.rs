@@ -164,7 +164,7 @@ impl Failed {
             Self::Answer { .. } => Blame::Outside,
             Self::Request(cause) => match cause.status() {
                 Some(404) => Blame::Artifact,
-                Some(408 | 429) => Blame::Outside,
+                Some(408 | 429 | 499) => Blame::Outside,
                 Some(400..=499) => Blame::Setting,
                 Some(_) => Blame::Outside,
                 None => match cause.blame() {
