@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tekseal_harness::{Layout, Output, Proxy, RekorV2, Run, Services, TimestampAuthority, cosign};
+use tekseal_harness::{
+    Answer, Layout, Moment, Output, Proxy, RekorV2, Run, Seen, Services, TimestampAuthority, cosign,
+};
 
 use super::artifacts::{Artifact, Log, Recipe, Signer, Signery, Timestamp, VERSIONS};
 use crate::workshop::{PASSWORD, Workshop};
@@ -220,6 +223,59 @@ fn what_is_stored_with_its_entry_is_neither_logged_nor_stored_again() {
     assert_eq!(said.stderr.matches("\nalready stored ").count(), 2);
 }
 
+/// The log behind a proxy that also hands out its static files, as a server beside it would.
+fn with_files(log: &RekorV2) -> Proxy {
+    let proxy = Proxy::start(log.address());
+    let storage = log.storage();
+    let asked = Arc::new(Mutex::new(String::new()));
+    let noting = Arc::clone(&asked);
+    let is_file = move |seen: &Seen| {
+        let is_file = seen.is("GET", "/checkpoint") || seen.is("GET", "/tile/");
+        // They are asked for one after the other.
+        if is_file {
+            *noting.lock().expect("no test panicked") = seen.path.clone();
+        }
+        is_file
+    };
+    proxy.when(is_file).edit(move |answer| {
+        let path = asked.lock().expect("no test panicked").clone();
+        let file = fs::read(storage.join(path.trim_start_matches('/')));
+        let (status, bytes) = file.map_or((404, Vec::new()), |bytes| (200, bytes));
+        *answer = Answer::new(
+            status,
+            &[("Content-Type", "application/octet-stream")],
+            &bytes,
+        );
+    });
+    proxy
+}
+
+#[test]
+fn what_a_log_has_already_is_read_out_of_its_files() {
+    let Some(signery) = Signery::basic() else {
+        return;
+    };
+    let log = with_files(shared_log());
+    // The log has the first, and the answer is lost: then it is asked again, and says that it has it.
+    log.on("POST", "/log/entries").nth(1).lose_answer();
+    let case = Case {
+        layout: "bundle",
+        log: Log::RekorV2,
+        timestamp: Timestamp::None,
+    };
+    // The same image elsewhere has the same signature, and the provenance speaks of another name.
+    for existing in [1, 1] {
+        let shop = Workshop::new();
+        let said = attesting(&shop, &signery, "bundle")
+            .args(["--tlog", "v2", "--rekor-url"])
+            .arg(format!("http://{}", log.address()))
+            .ok();
+        let found = said.stderr.matches("\nalready logged of=").count();
+        assert_eq!(found, existing, "{said:?}");
+        accepted(&signery, &shop, case);
+    }
+}
+
 #[test]
 fn what_was_logged_and_not_stored_is_told() {
     let Some(signery) = Signery::basic() else {
@@ -405,8 +461,8 @@ fn the_entry_of_another_signature_is_none_of_this_one() {
     let first = Proxy::start(shared_log().address());
     let log = |proxy: &Proxy| format!("http://{}", proxy.address());
     let shop = Workshop::new();
-    let answers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let kept = std::sync::Arc::clone(&answers);
+    let answers = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&answers);
     first.on("POST", "/log/entries").edit(move |answer| {
         kept.lock()
             .expect("no test panicked")
@@ -479,7 +535,7 @@ fn a_log_that_fails_is_told_and_nothing_is_stored() {
     let log = Proxy::start(shared_log().address());
     let gate = log
         .on("POST", "/log/entries")
-        .hold(tekseal_harness::Moment::BeforeForwarding);
+        .hold(Moment::BeforeForwarding);
     let said = attesting(&shop, &signery, "bundle")
         .args(["--tlog", "v2", "--witness-timeout", "1", "--rekor-url"])
         .arg(format!("http://{}", log.address()))
@@ -499,9 +555,9 @@ fn the_timestamp_of_another_request_is_none_of_this_one() {
     let path = path.strip_prefix(&format!("http://{}", authority.address()));
     let path = path.expect("its address is in its URL").to_owned();
     let proxy = Proxy::start(authority.address());
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keeping = std::sync::Arc::clone(&kept);
-    let keep = move |answer: &mut tekseal_harness::Answer| {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeping = Arc::clone(&kept);
+    let keep = move |answer: &mut Answer| {
         keeping
             .lock()
             .expect("no test panicked")
