@@ -433,3 +433,6 @@ fn read<'a>(item: &'a Item, key: &'a PublicKey) -> Result<Unwitnessed<'a>, Box<W
 fn failed(items: &[Item], of: &[usize], cause: Cause) -> Box<WitnessFailure> {
     WitnessFailure::of(&items[of[0]], cause)
 }
+
+#[cfg(test)]
+mod tests;
