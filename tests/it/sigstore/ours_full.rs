@@ -23,13 +23,11 @@ fn entries_of_rekor_v1_are_accepted_in_every_layout() {
                 timestamp,
             };
             let (shop, said) = written_and_accepted(&signery, case);
-            // The attestation is one entry, in whichever layouts it lies; the signature in a bundle is over another document.
+            // The attestation is one entry, in whichever layouts it lies; the signature in a bundle is over another document, which is the same
+            // wherever the image lies: the log has it already the second time.
             let wanted = if layout == "both" { 4 } else { 2 };
-            assert_eq!(
-                said.stderr.matches("\nlogged of=").count(),
-                wanted,
-                "{said:?}"
-            );
+            let found = said.stderr.matches("logged of=").count();
+            assert_eq!(found, wanted, "{said:?}");
             if layout == "bundle" {
                 continue;
             }
