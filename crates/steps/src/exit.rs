@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use tekseal_core::is_invisible;
 use tekseal_remote::registry::{self, Blame};
-use tekseal_remote::store;
+use tekseal_remote::{service, store};
 
 /// The tool did its work and the answer is no.
 pub const NO: u8 = 1;
@@ -136,6 +136,13 @@ impl From<registry::Error> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
         Self::blamed(blame, error).hints(hint)
     }

@@ -34,6 +34,7 @@ pub(crate) use demands::Demands;
 pub use demands::{DemandArgs, Only};
 pub(crate) use report::{Report, print};
 pub use trust_args::TrustArgs;
+pub(crate) use trust_args::read_trusted_root;
 
 use verdicts::Verdicts;
 

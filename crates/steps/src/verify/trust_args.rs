@@ -110,8 +110,7 @@ impl TrustArgs {
             }
             return Ok(None);
         };
-        let trust =
-            read(path).map_err(|f| f.context(format!("reading the trusted root {path}")))?;
+        let trust = read_trusted_root(path)?;
         Ok(Some(Trusted {
             trust: Arc::new(trust),
             needs: Needs {
@@ -122,6 +121,11 @@ impl TrustArgs {
             },
         }))
     }
+}
+
+/// Reads a trusted root from a file.
+pub(crate) fn read_trusted_root(path: &str) -> Result<Trust, Failure> {
+    read(path).map_err(|f| f.context(format!("reading the trusted root {path}")))
 }
 
 fn read(path: &str) -> Result<Trust, Failure> {
