@@ -24,5 +24,6 @@ mod results;
 mod signers;
 mod sigstore;
 mod tasks;
+mod transparency;
 mod verify;
 mod workshop;

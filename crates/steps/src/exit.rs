@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use tekseal_attest::witness::WitnessFailure;
 use tekseal_core::is_invisible;
 use tekseal_remote::registry::{self, Blame};
-use tekseal_remote::store;
+use tekseal_remote::{service, store};
 
 /// The tool did its work and the answer is no.
 pub const NO: u8 = 1;
@@ -142,8 +142,8 @@ impl From<store::Error> for Failure {
     }
 }
 
-impl From<tekseal_remote::log::Error> for Failure {
-    fn from(error: tekseal_remote::log::Error) -> Self {
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
         Self::blamed(blame, error).hints(hint)
     }

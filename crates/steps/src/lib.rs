@@ -31,6 +31,7 @@ pub mod sign;
 pub mod source_args;
 mod spool;
 mod target;
+pub mod transparency;
 pub mod tree;
 mod trusted_root;
 pub mod upload;

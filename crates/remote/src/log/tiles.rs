@@ -4,10 +4,8 @@
 //! has them, or below the URL itself, where a static server has them. Which tiles are needed, and what they prove, is for
 //! `tekseal-signing` to say.
 
-use reqwest::Url;
-
 use super::{Error, Failed, LogVersion, Rekor};
-use crate::service::{Ask, Service};
+use crate::service::Ask;
 
 /// As much as is read of a checkpoint later.
 const LARGEST_CHECKPOINT: u64 = 64 << 10;
@@ -119,7 +117,7 @@ impl Tiles {
     ) -> Result<Vec<u8>, Error> {
         let whole = format!("{}{folder}/{}", self.prefix, digits(index));
         let what = || format!("the file {folder}/{index}");
-        let url = |path: &str| -> Url { Service::url(&self.log.service, path) };
+        let url = |path: &str| self.log.service.url(path);
         if width < WHOLE {
             let ask = Ask::get(url(&format!("{whole}.p/{width}")), BYTES, limit).answers(&[404]);
             let answer = self.log.read(ask, what).await?;
