@@ -29,6 +29,7 @@ pub struct LogArgs {
     log_version: Version,
     /// Certificate authorities of the log beside the system's: a PEM file or a folder of them; may be repeated
     #[arg(
+        id = "rekor_ca",
         long = "rekor-ca",
         env = "TEKSEAL_REKOR_CA",
         value_name = "PATH",
