@@ -25,5 +25,6 @@ mod results;
 mod signers;
 mod sigstore;
 mod tasks;
+mod transparency;
 mod verify;
 mod workshop;

@@ -1,7 +1,7 @@
 //! The chain itself: format, sign, store one completed run, in order.
 //!
 //! ```text
-//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Item] ─ store ─▶ [Stored]
+//!   CompletedRun ─ payloads ─▶ [Payload] ─ sign ─▶ [Item] ─ Witnesses::witness ─▶ [Item] ─ store ─▶ [Stored]
 //!                       large: a reader ─ LargeStatement ─▶ SignedFile ─ store_file ─▶ Stored
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 pub mod large;
 mod look_back;
+pub mod witness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use look_back::{LookBack, Looked, Lost};
+pub use witness::Witnesses;
 
 /// How many tags are written side by side. More only makes a registry queue.
 const WIDTH: usize = 8;

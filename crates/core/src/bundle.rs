@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 pub(crate) use read::chain_of;
-pub use write::{NoKind, key_hint, write_of_key};
+pub use write::{NoKind, envelope_bytes, key_hint, write_of_key};
 
 use std::collections::BTreeMap;
 

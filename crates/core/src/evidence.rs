@@ -17,6 +17,7 @@ mod written;
 pub use annotations::Error;
 pub use log_entry::EntryError;
 pub(crate) use log_entry::{LARGEST_SIGNATURE, entry_names, read_entry};
+pub(crate) use written::timestamp_annotation;
 
 /// One entry of a transparency log (Rekor v1 or v2), as it was handed out with a signature.
 ///

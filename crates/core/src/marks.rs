@@ -21,6 +21,8 @@ pub const SIGNED: &str = "chains.tekton.dev/signed";
 pub const RETRIES: &str = "chains.tekton.dev/retries";
 /// Chains' URL of the log entry.
 pub const TRANSPARENCY: &str = "chains.tekton.dev/transparency";
+/// The wish that what is signed of a run is told to a log, where the configuration leaves that to each run: `true`. No mark: people write it.
+pub const TRANSPARENCY_UPLOAD: &str = "chains.tekton.dev/transparency-upload";
 /// Beginning of what is ours alone.
 pub(crate) const PREFIX: &str = "tekseal.dev/";
 /// What was done, signed.
@@ -277,7 +279,7 @@ mod tests {
     #[test]
     fn starting_over_leaves_what_users_ask_for() {
         assert!(is_mark("chains.tekton.dev/payload-taskrun-u") && is_mark(SIGNED));
-        assert!(!is_mark("chains.tekton.dev/transparency-upload"));
+        assert!(!is_mark(TRANSPARENCY_UPLOAD));
         assert!(!is_mark("chains.tekton.dev/mine"));
     }
 }

@@ -298,6 +298,14 @@ impl<'a> CompletedRun<'a> {
             .any(|(key, value)| key == LOCAL_RECORD_ANNOTATION && value == "true")
     }
 
+    /// Whether the run asks for a log to be told of what is signed of it: with `"true"` and nothing else, as in Chains.
+    #[must_use]
+    pub fn asks_for_log(&self) -> bool {
+        self.run
+            .annotations()
+            .any(|(key, value)| key == marks::TRANSPARENCY_UPLOAD && value == "true")
+    }
+
     /// The children of one task of the Pipeline, in the PipelineRun's order.
     pub(crate) fn children_of(&self, task: &str) -> impl Iterator<Item = &Run<'a>> {
         let found = self.by_task.get(task).map_or(&[][..], Vec::as_slice);

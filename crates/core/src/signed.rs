@@ -13,6 +13,7 @@ use crate::bundle::{self, Bundle};
 use crate::cosign;
 use crate::digest::Digest;
 use crate::dsse::Envelope;
+use crate::evidence::{self, LogEntry};
 
 /// One signature or attestation as a layer: media type, exact bytes, annotations; those of a bundle stand on its manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,25 @@ pub struct Signed {
     /// Shared: a Statement may have megabytes, and is stored in several places at once.
     content: Arc<Vec<u8>>,
     annotations: BTreeMap<String, String>,
+}
+
+/// Why evidence cannot be stored with a signature.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// A layer has room for one entry and one timestamp.
+    #[error("a layer has the annotation {0} once, and there are several for it")]
+    Several(String),
+    /// A layer shows a promise, and no proof: Rekor v2 makes none.
+    #[error(
+        "the log entry has no promise, which is all that a layer can show of it; store it in a bundle"
+    )]
+    NoPromise,
+    /// Nobody could read the bundle.
+    #[error("the bundle cannot hold it")]
+    Bundle(#[from] bundle::Error),
+    /// An entry that says nothing of its kind.
+    #[error("the bundle cannot hold it")]
+    Kind(#[from] bundle::NoKind),
 }
 
 impl Signed {
@@ -71,6 +91,61 @@ impl Signed {
         Self::bundle_of_bytes(bytes, predicate_type)
     }
 
+    /// The same with what logs and timestamp authorities answered, as cosign writes it: in annotations of a layer, or in the bundle itself. Evidence
+    /// that it has already stays where it is. `timestamps` are DER TimeStampResp.
+    ///
+    /// # Errors
+    /// For more than a layer can have, for an entry that proves nothing in a layer, and for a bundle that is none.
+    pub fn with_evidence(
+        &self,
+        entries: &[LogEntry],
+        timestamps: &[Vec<u8>],
+    ) -> Result<Self, EvidenceError> {
+        if self.is_bundle() {
+            return self.bundle_with(entries, timestamps);
+        }
+        let mut annotations = self.annotations.clone();
+        let mut annotate = |name: &str, text: String| {
+            let before = annotations.insert(name.to_owned(), text);
+            match before.is_none_or(|before| before.is_empty()) {
+                true => Ok(()),
+                false => Err(EvidenceError::Several(name.to_owned())),
+            }
+        };
+        for entry in entries {
+            let text = entry.to_cosign_annotation();
+            annotate(
+                cosign::BUNDLE_ANNOTATION,
+                text.ok_or(EvidenceError::NoPromise)?,
+            )?;
+        }
+        for timestamp in timestamps {
+            let text = evidence::timestamp_annotation(timestamp);
+            annotate(cosign::TIMESTAMP_ANNOTATION, text)?;
+        }
+        Ok(Self {
+            annotations,
+            ..self.clone()
+        })
+    }
+
+    fn bundle_with(
+        &self,
+        entries: &[LogEntry],
+        timestamps: &[Vec<u8>],
+    ) -> Result<Self, EvidenceError> {
+        let mut bundle = Bundle::parse(&self.content)?;
+        bundle.evidence.entries.extend_from_slice(entries);
+        bundle.evidence.timestamps.extend_from_slice(timestamps);
+        let bytes = bundle.to_bytes()?;
+        // What its own reader does not take, nobody's does: two entries at one place of a log, one without a proof, too many.
+        Bundle::parse(&bytes)?;
+        Ok(Self {
+            content: Arc::new(bytes),
+            ..self.clone()
+        })
+    }
+
     /// What a registry handed out. Nothing of it is verified.
     #[must_use]
     pub fn fetched(
@@ -119,5 +194,81 @@ impl Signed {
     #[must_use]
     pub fn unverified_payload(&self) -> &[u8] {
         &self.content
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Evidence;
+    use crate::samples;
+
+    /// The layers of cosign's that have this annotation, without their evidence, and as they were.
+    fn annotated(name: &str) -> Vec<(String, Signed, BTreeMap<String, String>)> {
+        let layers = samples::layers().into_iter();
+        let layers = layers.filter(|layer| layer.annotations.contains_key(name));
+        let bare = |layer: samples::Layer| {
+            let mut annotations = layer.annotations.clone();
+            annotations.remove(cosign::BUNDLE_ANNOTATION);
+            annotations.remove(cosign::TIMESTAMP_ANNOTATION);
+            let signed = Signed::fetched(layer.media_type, layer.content, annotations);
+            (layer.case, signed, layer.annotations)
+        };
+        layers.map(bare).collect()
+    }
+
+    #[test]
+    fn evidence_is_annotated_in_the_bytes_of_cosign() {
+        for name in [cosign::BUNDLE_ANNOTATION, cosign::TIMESTAMP_ANNOTATION] {
+            let all = annotated(name);
+            assert!(!all.is_empty(), "{name}");
+            for (case, bare, wanted) in all {
+                let evidence = Evidence::of_annotations(&wanted).expect("cosign's");
+                let written = bare.with_evidence(&evidence.entries, &evidence.timestamps);
+                let written = written.expect("there is room");
+                assert_eq!(written.annotations(), &wanted, "{case}");
+                assert_eq!(written.layer(), bare.layer(), "{case}");
+                let again = written.with_evidence(&evidence.entries, &evidence.timestamps);
+                assert!(
+                    matches!(again, Err(EvidenceError::Several(_))),
+                    "{case}: {again:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn evidence_is_put_into_a_bundle_in_the_bytes_of_cosign() {
+        let mut count = 0;
+        for (case, bytes) in samples::bundles() {
+            let mut bundle = Bundle::parse(&bytes).expect("cosign's");
+            let evidence = std::mem::take(&mut bundle.evidence);
+            bundle.evidence.certificate = evidence.certificate;
+            let bare = bundle.to_bytes().expect("it has no entry");
+            let bare = Signed::bundle_of_bytes(bare, "urn:t");
+            let written = bare.with_evidence(&evidence.entries, &evidence.timestamps);
+            let written = written.expect("there is room");
+            assert_eq!(
+                String::from_utf8_lossy(written.layer()),
+                String::from_utf8_lossy(&bytes),
+                "{case}"
+            );
+            assert_eq!(written.annotations(), bare.annotations());
+            count += evidence.entries.len();
+            if !evidence.entries.is_empty() {
+                let twice = written.with_evidence(&evidence.entries, &[]);
+                assert!(matches!(twice, Err(EvidenceError::Bundle(_))), "{case}");
+            }
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn an_entry_without_a_promise_is_in_no_layer() {
+        let bundle = Bundle::parse(&samples::bundle("sign-v3-bundle-rekor2-tsa"));
+        let evidence = bundle.expect("cosign's").evidence;
+        let layer = Signed::image_signature(b"{}".to_vec(), b"sig");
+        let refused = layer.with_evidence(&evidence.entries, &[]);
+        assert!(matches!(refused, Err(EvidenceError::NoPromise)));
     }
 }

@@ -4,6 +4,8 @@
 
 mod read;
 
+pub(crate) use read::read_validity;
+
 use crate::excerpt::Excerpt;
 use crate::protojson;
 

@@ -29,6 +29,12 @@ struct RefusalError {
     message: Option<String>,
 }
 
+/// What logs say, of both versions: `{"code": 400, "message": "…"}`.
+#[derive(Deserialize)]
+struct ServiceRefusal {
+    message: String,
+}
+
 /// What a server was told of us, and must not come back in what is printed.
 #[derive(Default)]
 pub(crate) struct Sent {
@@ -120,6 +126,20 @@ impl Detail {
         }
         Self {
             codes: codes.into(),
+            text: text.into(),
+        }
+    }
+
+    /// Reads the body of a refusal by a log; anything else than its JSON, such as an error page, is not shown at all.
+    pub(crate) fn of_service(body: &[u8]) -> Self {
+        let message = serde_json::from_slice::<ServiceRefusal>(body);
+        let message = message.map(|refusal| printable(&refusal.message, 200, &Sent::default()));
+        let text = match message {
+            Ok(message) if !message.is_empty() => format!(": {message}"),
+            _ => String::new(),
+        };
+        Self {
+            codes: Box::default(),
             text: text.into(),
         }
     }

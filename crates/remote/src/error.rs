@@ -359,7 +359,7 @@ impl Error {
 }
 
 impl Cause {
-    fn blame(&self) -> Blame {
+    pub(crate) fn blame(&self) -> Blame {
         match self {
             Self::Absent { .. } | Self::TooLarge { .. } | Self::Size { .. } => Blame::Artifact,
             Self::Content { source } => source.blame(),
@@ -389,7 +389,7 @@ impl Cause {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Certificate { .. } => {
                 "give the certificate authority of the registry as a CA file, or add it to SSL_CERT_DIR"

@@ -4,11 +4,13 @@
 //!  store ─▶ registry ─▶ exchange ─┬▶ auth ─▶ token, challenge   (401: who are we?)
 //!             (one call each)     ├▶ retry                      (5xx: when again?)
 //!                                 ├▶ body                       (what is sent, also what does not fit into memory)
-//!                                 └▶ http ─▶ guard, tls         (one request: may it go there?)
+//!                                 ├▶ http ─▶ guard, tls         (one request: may it go there?)
+//!  log, timestamp ─▶ service ──────┘                               (transparency logs, timestamp authorities)
 //! ```
 //!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
-//! `store` knows cosign's layout and appends to it without losing what others wrote.
+//! `store` knows cosign's layout and appends to it without losing what others wrote. `log` and `timestamp` speak to the services that
+//! witness signatures; what they answer is verified elsewhere.
 //! No Kubernetes and no private key: credentials come in as data.
 
 mod auth;
@@ -20,15 +22,20 @@ mod error;
 mod exchange;
 pub mod guard;
 mod http;
+pub mod log;
 mod options;
 mod referrers;
 pub mod registry;
 mod retry;
+pub mod service;
 pub mod store;
+pub mod timestamp;
 pub mod tls;
 mod token;
 mod upload;
 
 pub use body::FileBlob;
 pub use guard::Guard;
+pub use log::{LogVersion, Rekor};
 pub use registry::{Options, Registry};
+pub use timestamp::TimestampAuthority;

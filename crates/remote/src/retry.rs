@@ -18,7 +18,16 @@ pub(crate) struct Patience {
     notice: Notice,
 }
 
+/// How often one request may still be sent, where attempts are counted and not their time.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    left: u32,
+    next: Duration,
+    notice: Notice,
+}
+
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+const FIRST_WAIT_OF_TRIES: Duration = Duration::from_millis(500);
 const WORTH_A_NOTICE: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -58,6 +67,38 @@ impl Patience {
         tokio::time::sleep(wait).await;
         self.next = (self.next * 2).min(LONGEST_WAIT);
         Ok(())
+    }
+}
+
+impl Tries {
+    /// `most` attempts in all.
+    pub(crate) fn new(most: u32, notice: Notice) -> Self {
+        Self {
+            left: most.saturating_sub(1),
+            next: FIRST_WAIT_OF_TRIES,
+            notice,
+        }
+    }
+
+    /// Waits after `error` if there may be another attempt, and as long as the server `asked` for if that is not too long; says
+    /// whether there may be one.
+    pub(crate) async fn wait(
+        &mut self,
+        error: &(dyn std::error::Error + Sync),
+        asked: Option<Duration>,
+    ) -> bool {
+        let Some(left) = self.left.checked_sub(1) else {
+            return false;
+        };
+        self.left = left;
+        let wait = jittered(self.next).max(asked.unwrap_or_default());
+        let wait = wait.min(LONGEST_WAIT);
+        if wait >= WORTH_A_NOTICE {
+            (self.notice)(error, wait);
+        }
+        tokio::time::sleep(wait).await;
+        self.next = (self.next * 2).min(LONGEST_WAIT);
+        true
     }
 }
 

@@ -5,6 +5,7 @@
 //!  cosign.pub ─ PublicKey::from_pem ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
 //!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
 //!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
+//!  Signed ─ Unwitnessed ─▶ what a log and a timestamp authority are asked, and whether they answered that
 //! ```
 //!
 //! This is the only crate in which the bytes of a private key exist, and the only way to a [`Verified`] value. It reads
@@ -28,6 +29,7 @@ pub mod signer;
 pub mod timestamp;
 pub mod trust;
 pub mod verifier;
+pub mod witness;
 
 pub use certificate::Certificate;
 pub use identity::IdentityRule;
@@ -41,5 +43,6 @@ pub use trust::Trust;
 pub use verifier::{
     Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
 };
+pub use witness::Unwitnessed;
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

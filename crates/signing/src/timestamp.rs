@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  TimeStampResp ─ token ─▶ TSTInfo { imprint, time } ◀── messageDigest ─ signed attributes ◀── signature ─ certificate ◀── authority of the trusted root
+//!  Request ─ the same bytes, and a number ──▶ the authority ──▶ TimeStampResp
 //! ```
 //!
 //! Every arrow is a check. Specification: RFC 3161, <https://www.rfc-editor.org/rfc/rfc3161>, over RFC 5652 (CMS) and RFC 5816 (ESSCertIDv2); what
@@ -9,6 +10,7 @@
 
 mod attributes;
 mod error;
+mod request;
 mod token;
 
 use tekseal_core::trusted_root::Authority;
@@ -21,6 +23,7 @@ use crate::trust::Trust;
 use token::{Scheme, Token};
 
 pub use error::Error;
+pub use request::{AnswerError, Request};
 
 /// Largest response that is read.
 pub const LARGEST: usize = 64 * 1024;

@@ -79,6 +79,22 @@ impl Trust {
         })
     }
 
+    /// Believes one log alone, of Rekor v1, whose key this is said to be. Where only the log itself says so, that proves that it is consistent, and
+    /// not whose it is.
+    #[must_use]
+    pub fn of_log(key: PublicKey) -> Self {
+        let log = Log {
+            host: String::new(),
+            key_id: spki_id(&key).to_vec(),
+            key,
+            valid: Validity::default(),
+        };
+        Self {
+            logs: vec![log],
+            ..Self::default()
+        }
+    }
+
     /// Whether any transparency log is trusted.
     #[must_use]
     pub fn has_logs(&self) -> bool {

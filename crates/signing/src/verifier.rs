@@ -413,7 +413,7 @@ pub fn same_signer(existing: &Signed, new: &Signed, key: &PublicKey) -> bool {
 }
 
 /// The bytes of the layer, if they are not too many.
-fn layer(signed: &Signed) -> Result<&[u8], Rejection> {
+pub(crate) fn layer(signed: &Signed) -> Result<&[u8], Rejection> {
     let layer = signed.unverified_payload();
     if layer.len() > LARGEST_LAYER {
         return Err(Rejection::LayerTooLarge(layer.len()));
@@ -422,7 +422,7 @@ fn layer(signed: &Signed) -> Result<&[u8], Rejection> {
 }
 
 /// The signature in the annotation of an image signature.
-fn annotated_signature(signed: &Signed) -> Result<Vec<u8>, Rejection> {
+pub(crate) fn annotated_signature(signed: &Signed) -> Result<Vec<u8>, Rejection> {
     let text = signed
         .annotations()
         .get(cosign::SIGNATURE_ANNOTATION)
@@ -432,7 +432,7 @@ fn annotated_signature(signed: &Signed) -> Result<Vec<u8>, Rejection> {
 
 /// The envelope, after its signatures have been counted: so many small ones fit into a layer that reading them all
 /// would take gigabytes.
-fn read_envelope(layer: &[u8]) -> Result<Envelope, Rejection> {
+pub(crate) fn read_envelope(layer: &[u8]) -> Result<Envelope, Rejection> {
     let malformed = |source| Rejection::NotAnEnvelope(dsse::Error::Json(source));
     let shape: EnvelopeShape = serde_json::from_slice(layer).map_err(malformed)?;
     if shape.signatures() > MOST_SIGNATURES {

@@ -7,7 +7,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     Failure, attest, buildah_push, explain, git_clone, image_index, keygen, provenance, resign,
-    sign, tree, upload, verify, wait,
+    sign, transparency, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -44,6 +44,8 @@ enum Tool {
     Keygen(keygen::Args),
     /// Draw what hangs on an image
     Tree(tree::Args),
+    /// Search a transparency log, show entries of it, and verify that it has them
+    Log(Box<transparency::Args>),
     /// Explain what of a run would be signed, and why not
     Explain(explain::Args),
     /// Print the completions of a shell, for example: source <(tekseal completions bash)
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Tool::Resign(args) => crate::run("tekseal-resign", || resign::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
+        Tool::Log(args) => crate::run("tekseal-log", || transparency::run(&args)),
         Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),
         Tool::Completions { shell } => {
             let mut script = Vec::new();

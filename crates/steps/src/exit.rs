@@ -11,9 +11,10 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use tekseal_attest::witness::WitnessFailure;
 use tekseal_core::is_invisible;
 use tekseal_remote::registry::{self, Blame};
-use tekseal_remote::store;
+use tekseal_remote::{service, store};
 
 /// The tool did its work and the answer is no.
 pub const NO: u8 = 1;
@@ -145,6 +146,20 @@ impl From<store::walk::Error> for Failure {
     fn from(error: store::walk::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
         Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
+    }
+}
+
+impl From<Box<WitnessFailure>> for Failure {
+    fn from(failure: Box<WitnessFailure>) -> Self {
+        let (blame, hint) = (failure.blame(), failure.hint());
+        Self::blamed(blame, *failure).hints(hint)
     }
 }
 

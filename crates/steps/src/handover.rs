@@ -120,6 +120,25 @@ pub struct StoredEntry {
     /// Why it was put nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The entries of transparency logs that are stored with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logged: Vec<LoggedEntry>,
+    /// The times of timestamp authorities that are stored with it, RFC 3339.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timestamps: Vec<String>,
+}
+
+/// The entry of a transparency log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedEntry {
+    /// Address of the log.
+    pub log: String,
+    /// Position in the log.
+    pub log_index: u64,
+    /// When the log took it in, RFC 3339; logs of the second version do not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
 }
 
 /// Where something was put.

@@ -32,10 +32,13 @@ pub mod sign;
 pub mod source_args;
 mod spool;
 mod target;
+pub mod transparency;
 pub mod tree;
+mod trusted_root;
 pub mod upload;
 pub mod verify;
 pub mod wait;
+pub mod witness_args;
 
 use std::env;
 use std::future::Future;

@@ -152,7 +152,7 @@ impl RegistryArgs {
     }
 }
 
-fn told_to_wait(error: &dyn std::error::Error, wait: Duration) {
+pub(crate) fn told_to_wait(error: &dyn std::error::Error, wait: Duration) {
     log::warn(
         "trying again",
         &[

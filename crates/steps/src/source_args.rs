@@ -23,6 +23,7 @@ use crate::documents::{Documents, RunSource, Wanted, refused};
 use crate::handover;
 use crate::log;
 use crate::registry_args::given;
+use crate::witness_args::LogWish;
 
 /// Which run, and how it is formatted.
 #[derive(Debug, clap::Args)]
@@ -99,24 +100,26 @@ impl SourceArgs {
             ))
             .hint("RUN is k8s://NAMESPACE/taskrun/NAME, k8s://NAMESPACE/pipelinerun/NAME, or k8s://NAMESPACE/pipelinerun/NAME/TASK"));
         }
-        self.context.payloads(&self.run, cluster)
+        Ok(self.context.payloads(&self.run, cluster)?.0)
     }
 }
 
 impl ContextArgs {
-    /// The payloads of a run, or of several: see [`SourceArgs::payloads`].
+    /// The payloads of a run, or of several: see [`SourceArgs::payloads`]. And whether they ask for a log.
     pub(crate) fn payloads(
         &self,
         run: &Path,
         cluster: &ClusterArgs,
-    ) -> Result<Vec<Payload>, Failure> {
+    ) -> Result<(Vec<Payload>, LogWish), Failure> {
         let flags = self.flags()?;
         let config = self.config()?;
         let mut payloads = Vec::new();
+        let mut wish = LogWish::Unknown;
         for (source, documents) in self.read_all(run, cluster)? {
             let run = flags
                 .completed(&documents)
                 .map_err(|e| refused(e, &source))?;
+            wish = wish.and(run.asks_for_log());
             for payload in payloads_of(&run, &flags, &config)? {
                 // Two of them may name the same image; one signature is enough.
                 let is_signature = *payload.kind() == PayloadKind::SimpleSigning;
@@ -125,7 +128,7 @@ impl ContextArgs {
                 }
             }
         }
-        Ok(payloads)
+        Ok((payloads, wish))
     }
 
     fn read_all(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tekseal_attest::witness::Trace;
 use tekseal_attest::{Item, Place, StoreFailure, Stored};
 use tekseal_core::bundle::{Bundle, Content};
 use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed};
@@ -12,12 +13,13 @@ use tekseal_signing::{PublicKey, same_signer};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
-use crate::handover::{self, SignedEntry, StoredEntry};
+use crate::handover::{self, LoggedEntry, SignedEntry, StoredEntry};
 use crate::key_args;
 use crate::layout_args::LayoutArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::{Results, ResultsArgs};
+use crate::witness_args::{self, LogWish, WitnessArgs, moment};
 
 /// How long a list of references may be as a result: with the other one it fits.
 const MOST_REFERENCES: usize = 1400;
@@ -33,9 +35,11 @@ pub struct Args {
     key: Option<String>,
     #[command(flatten)]
     layout: LayoutArgs,
-    /// Data of Tekton Chains' chains-config map, of which storage.oci.encoding-format says how to store: a JSON file or a mounted folder
+    /// Data of Tekton Chains' chains-config map, of which storage.oci.encoding-format says how to store, and transparency.enabled and transparency.url whether and where to log: a JSON file or a mounted folder
     #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
     config: Option<String>,
+    #[command(flatten)]
+    witness: WitnessArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -66,6 +70,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let config = given(&args.config).next().map(Path::new);
     let layout = args.layout.layout(config)?;
+    let witnesses = args
+        .witness
+        .witnesses(layout, config, LogWish::Unknown, &args.registry)?;
     let (mut items, mut of_item) = (Vec::new(), Vec::new());
     for entry in &entries {
         for item in load(args, entry, &key, layout)? {
@@ -77,15 +84,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     handover::invalidate(folder, &[handover::STORED])?;
     let registry = args.registry.open(Access::PullPush)?;
     let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();
-    let stored = crate::block_on(async {
-        tekseal_attest::store(&registry, items, key)
+    let (stored, traces) = crate::block_on(async {
+        let (items, traces) = match &witnesses {
+            Some(witnesses) => witnesses.witness(&registry, items, &key).await?,
+            None => (items, Vec::new()),
+        };
+        witness_args::report(&traces, |item| &kinds[item]);
+        let stored = tekseal_attest::store(&registry, items, key)
             .await
-            .map_err(|f| store_failed(*f))
+            .map_err(|f| store_failed(*f))?;
+        Ok((stored, traces))
     })?;
     report(&stored);
     let index: Vec<_> = stored
         .iter()
-        .map(|s| entry_of(s, of_item[s.item]))
+        .map(|s| {
+            let trace = traces.iter().find(|trace| trace.item == s.item);
+            entry_of(s, of_item[s.item], trace)
+        })
         .collect();
     handover::write_index(folder, handover::STORED, &index)?;
     something_stored(&stored)?;
@@ -165,7 +181,9 @@ fn bundle_of(payload: &Payload, bytes: Vec<u8>, key: &PublicKey) -> Option<Signe
     (exact.layer() == bytes).then_some(exact)
 }
 
-fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
+fn entry_of(stored: &Stored, entry: &SignedEntry, trace: Option<&Trace>) -> StoredEntry {
+    let logged = trace.iter().flat_map(|trace| &trace.entries);
+    let timestamps = trace.iter().flat_map(|trace| &trace.timestamps);
     let mut line = StoredEntry {
         file: entry.payload.file.clone(),
         kind: entry.payload.kind,
@@ -175,6 +193,14 @@ fn entry_of(stored: &Stored, entry: &SignedEntry) -> StoredEntry {
         digest: None,
         added: None,
         reason: None,
+        logged: logged
+            .map(|entry| LoggedEntry {
+                log: entry.url.clone(),
+                log_index: entry.logged.log_index,
+                time: entry.logged.integrated_time.map(moment),
+            })
+            .collect(),
+        timestamps: timestamps.map(|stamp| moment(stamp.time)).collect(),
     };
     match &stored.place {
         Place::Tag {

@@ -1,5 +1,9 @@
-//! With services of Sigstore: what cosign makes with transparency logs, timestamps and certificates, and whether it accepts that itself.
+//! With services of Sigstore: what cosign makes with transparency logs, timestamps and certificates, and whether it accepts that itself; and what
+//! ours writes there.
 
-mod artifacts;
+pub(crate) mod artifacts;
 mod basic;
 mod full;
+mod lying;
+mod ours;
+mod ours_full;

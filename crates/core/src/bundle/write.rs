@@ -86,6 +86,12 @@ impl Bundle {
     }
 }
 
+/// An envelope in the spelling that it has in a bundle: what cosign 3 has logged of one.
+#[must_use]
+pub fn envelope_bytes(envelope: &Envelope) -> Vec<u8> {
+    gojson::to_vec_protojson(&EnvelopeWritten::of(envelope))
+}
+
 /// How bundles name a key: the SHA-256 of its SubjectPublicKeyInfo, DER, in base64.
 #[must_use]
 pub fn key_hint(spki: &[u8]) -> String {
@@ -236,6 +242,23 @@ mod tests {
             assert_eq!(
                 String::from_utf8_lossy(&written),
                 String::from_utf8_lossy(&bytes),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_envelope_that_cosign_has_logged_is_the_one_in_the_bundle() {
+        for case in ["sign-v3-bundle-rekor1", "attest-v3-bundle-rekor1"] {
+            let bundle = Bundle::parse(&samples::bundle(case)).expect("cosign's");
+            let Content::Envelope(envelope) = &bundle.content else {
+                panic!("an envelope")
+            };
+            let body = &bundle.evidence.entries[0].body;
+            let body: serde_json::Value = serde_json::from_slice(body).expect("JSON");
+            assert_eq!(
+                body["spec"]["envelopeHash"]["value"],
+                Digest::of(&envelope_bytes(envelope)).hex(),
                 "{case}"
             );
         }

@@ -52,6 +52,16 @@ impl LogEntry {
     }
 }
 
+/// The text of the annotation `dev.sigstore.cosign/rfc3161timestamp`, in the bytes of cosign, for a DER TimeStampResp.
+#[must_use]
+pub(crate) fn timestamp_annotation(response: &[u8]) -> String {
+    // Base64 needs no escapes.
+    format!(
+        r#"{{"SignedRFC3161Timestamp":"{}"}}"#,
+        STANDARD.encode(response)
+    )
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {

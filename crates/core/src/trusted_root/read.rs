@@ -3,7 +3,7 @@
 use super::{Authority, Error, LogKey, MOST_OF_A_KIND, TrustedRoot, Validity};
 use crate::bundle::chain_of;
 use crate::excerpt::Excerpt;
-use crate::protojson::{Node, Object};
+use crate::protojson::{self, Node, Object};
 use crate::strict_json::{self, Step};
 
 /// How many values a trusted root may have: full lists with chains of 16 have some 7000.
@@ -72,13 +72,13 @@ fn read_log(log: &Object<'_>) -> Result<LogKey, Error> {
         base_url: name_of(log, "baseUrl")?,
         public_key: key.need("rawBytes", key.bytes("rawBytes", LARGEST_KEY)?)?,
         key_id: id.need("keyId", id.bytes("keyId", LARGEST_LOG_ID)?)?,
-        valid: read_validity(&valid)?,
+        valid: validity(&valid)?,
     })
 }
 
 fn read_authority(authority: &Object<'_>) -> Result<Authority, Error> {
     let chain = authority.need("certChain", authority.object("certChain")?)?;
-    let valid = authority.object("validFor")?.as_ref().map(read_validity);
+    let valid = authority.object("validFor")?.as_ref().map(validity);
     Ok(Authority {
         uri: name_of(authority, "uri")?,
         chain: chain_of(&chain)?,
@@ -91,8 +91,12 @@ fn name_of(object: &Object<'_>, name: &str) -> Result<String, Error> {
     Ok(text.unwrap_or_default().to_owned())
 }
 
-/// Only whole seconds that are in the range.
-fn read_validity(range: &Object<'_>) -> Result<Validity, Error> {
+fn validity(range: &Object<'_>) -> Result<Validity, Error> {
+    read_validity(range)?.ok_or_else(|| Error::Backwards(range.place().to_owned()))
+}
+
+/// Only whole seconds that are in the range; nothing if it ends before it starts.
+pub(crate) fn read_validity(range: &Object<'_>) -> Result<Option<Validity>, protojson::Error> {
     let valid = Validity {
         start: range.time("start")?.map(|time| time.second_after()),
         end: range.time("end")?.map(|time| time.second_before()),
@@ -100,9 +104,9 @@ fn read_validity(range: &Object<'_>) -> Result<Validity, Error> {
     if let (Some(start), Some(end)) = (valid.start, valid.end)
         && end < start
     {
-        return Err(Error::Backwards(range.place().to_owned()));
+        return Ok(None);
     }
-    Ok(valid)
+    Ok(Some(valid))
 }
 
 fn known_names(place: &[Step]) -> &'static [&'static str] {

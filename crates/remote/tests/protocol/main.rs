@@ -1,11 +1,14 @@
-//! What the registry client asks and how it takes the answers, against a scripted server on loopback.
+//! What the clients of registries, logs and timestamp authorities ask and how they take the answers, against a scripted server on
+//! loopback.
 
 mod authentication;
 mod copying;
 mod guard;
+mod log;
 mod patience;
 mod reading;
 mod scripted;
+mod timestamp;
 mod tls;
 mod writing;
 

@@ -38,6 +38,8 @@ enum Ending {
     Cut,
     /// Not even a status line.
     Silent,
+    /// The same, and the connection stays open.
+    Never,
 }
 
 #[derive(Clone)]
@@ -95,6 +97,14 @@ impl Reply {
     pub(crate) fn silence() -> Self {
         Self {
             ending: Ending::Silent,
+            ..Self::new(0)
+        }
+    }
+
+    /// No answer ever comes.
+    pub(crate) fn never() -> Self {
+        Self {
+            ending: Ending::Never,
             ..Self::new(0)
         }
     }
@@ -230,8 +240,10 @@ impl Shared {
                 before
             };
             let reply = (self.answer)(&seen, before);
-            if reply.ending == Ending::Silent {
-                return None;
+            match reply.ending {
+                Ending::Silent => return None,
+                Ending::Never => std::future::pending().await,
+                Ending::Whole | Ending::Cut => {}
             }
             let mut head = format!("HTTP/1.1 {} Scripted\r\n", reply.status);
             let has_length = reply

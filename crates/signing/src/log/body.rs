@@ -12,7 +12,7 @@ use tekseal_core::digest::hex;
 use crate::log::document::{Document, Place};
 use crate::log::{Claim, Enveloped, Error, Signer};
 use crate::pem;
-use crate::public_key::{HashAlgorithm, KeyAlgorithm};
+use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 use crate::rejection::shortened;
 use crate::verifier::MOST_SIGNATURES;
 
@@ -42,6 +42,12 @@ impl Kind {
         Self::InToto2,
         Self::HashedRekord2,
     ];
+
+    /// The kind with these names.
+    pub(super) fn named(kind: &str, version: &str) -> Option<Self> {
+        let mut known = Self::ALL.into_iter();
+        known.find(|known| known.names() == (kind, version))
+    }
 
     /// Its kind and its version.
     pub(super) fn names(self) -> (&'static str, &'static str) {
@@ -91,10 +97,7 @@ impl<'a> Body<'a> {
                 beside: shortened(&format!("{wanted_kind} {wanted_version}")),
             });
         }
-        let mut known = Kind::ALL.into_iter();
-        let kind = known
-            .find(|known| known.names() == (kind, version))
-            .ok_or_else(unknown)?;
+        let kind = Kind::named(kind, version).ok_or_else(unknown)?;
         Ok(Self {
             bytes,
             document,
@@ -223,6 +226,14 @@ const KEY_DETAILS: &[(&str, KeyAlgorithm, HashAlgorithm)] = {
     ]
 };
 
+/// What a key that signs over SHA-256 is called; nothing for one that cannot be in a log of Rekor v2.
+pub(crate) fn key_details(key: &PublicKey) -> Option<&'static str> {
+    let found = KEY_DETAILS.iter().find(|(_, algorithm, hash)| {
+        *algorithm == key.algorithm() && *hash == HashAlgorithm::Sha256
+    });
+    found.map(|(name, ..)| *name)
+}
+
 /// The hash that goes with this name, if it is a name for the signer's key. The key in a certificate is not read here:
 /// who verified the signature knows it, and a name that is wrong gives a hash that is.
 fn hash_of_key_details(name: &str, signer: Signer<'_>) -> Option<HashAlgorithm> {
@@ -308,7 +319,6 @@ fn same_payload(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::public_key::PublicKey;
 
     #[test]
     fn each_key_has_its_own_names() {
@@ -336,6 +346,12 @@ mod tests {
             [("PKIX_RSA_PKCS1V15_2048_SHA256", Sha256)]
         );
         assert_eq!(of_key(include_bytes!("../testdata/ed.pub")), []);
+        let details = |pem: &[u8]| key_details(&PublicKey::from_pem(pem).expect("a key"));
+        assert_eq!(
+            details(include_bytes!("../testdata/p384.pub")),
+            Some("PKIX_ECDSA_P384_SHA_256")
+        );
+        assert_eq!(details(include_bytes!("../testdata/ed.pub")), None);
         assert_eq!(names(Signer::Certificate(b"")).len(), KEY_DETAILS.len());
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn leaf(content: &[u8]) -> Hash {
 }
 
 /// The hash of a node over these two.
-fn node(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([1]);
     hasher.update(left);

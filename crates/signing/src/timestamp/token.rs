@@ -39,6 +39,8 @@ pub(super) struct Token<'a> {
     imprint: &'a [u8],
     /// Seconds since 1970.
     pub(super) time: i64,
+    /// The number that the request had, as it stands.
+    pub(super) nonce: Option<&'a [u8]>,
     /// DER of the certificates it brings.
     pub(super) certificates: Vec<&'a [u8]>,
     pub(super) signer_id: SignerId<'a>,
@@ -84,6 +86,7 @@ impl<'a> Token<'a> {
             imprint_algorithm: info.algorithm,
             imprint: info.imprint,
             time: info.time,
+            nonce: info.nonce,
             certificates,
             signer_id: signer.id,
             digest_algorithm: signer.digest_algorithm,
@@ -210,6 +213,7 @@ struct Info<'a> {
     algorithm: HashAlgorithm,
     imprint: &'a [u8],
     time: i64,
+    nonce: Option<&'a [u8]>,
 }
 
 /// TSTInfo ::= SEQUENCE { version, policy, messageImprint, serialNumber, genTime, accuracy, ordering, nonce, [0] tsa, [1] extensions }
@@ -228,7 +232,7 @@ fn info(content: &[u8]) -> Result<Info<'_>, Error> {
     let time = reader.time_with_fraction().map_err(malformed)?;
     reader.optional(tag::SEQUENCE).map_err(malformed)?;
     reader.flag().map_err(malformed)?;
-    reader.optional(tag::INTEGER).map_err(malformed)?;
+    let nonce = reader.optional(tag::INTEGER).map_err(malformed)?;
     reader.optional(tag::CONTEXT_0).map_err(malformed)?;
     let extensions = reader.open_optional(tag::CONTEXT_1).map_err(malformed)?;
     reader.end().map_err(malformed)?;
@@ -245,6 +249,7 @@ fn info(content: &[u8]) -> Result<Info<'_>, Error> {
         algorithm,
         imprint: hash,
         time,
+        nonce,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   --run RUN            ─▶ payloads of the run ────┐
-//!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ store
+//!   --predicate FILE     ─▶ a Statement an image ───┴▶ sign ─▶ logs, timestamps ─▶ store
 //! ```
 //!
 //! `--recursive` follows an index to what it lists. Of a run that is more images to sign, and no other provenance: a run that made an index need not have
@@ -14,7 +14,7 @@ mod predicate;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_attest::Stored;
+use tekseal_attest::{Stored, Witnesses};
 use tekseal_core::{Layout, Payload, PayloadKind};
 use tekseal_remote::Registry;
 use tekseal_signing::Signer;
@@ -29,6 +29,7 @@ use crate::registry_args::{Access, RegistryArgs};
 use crate::results::ResultsArgs;
 use crate::source_args::ContextArgs;
 use crate::upload;
+use crate::witness_args::{self, WitnessArgs};
 
 use predicate::PredicateArgs;
 
@@ -54,6 +55,8 @@ pub struct Args {
     layout: LayoutArgs,
     #[command(flatten)]
     recursive: RecursiveArgs,
+    #[command(flatten)]
+    witness: WitnessArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -83,8 +86,12 @@ struct Attested {
 
 /// What a run made, and how.
 fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
-    let layout = args.layout.layout(args.context.config_path())?;
-    let payloads = args.context.payloads(run, &args.cluster)?;
+    let config = args.context.config_path();
+    let layout = args.layout.layout(config)?;
+    let (payloads, wish) = args.context.payloads(run, &args.cluster)?;
+    let witnesses = args
+        .witness
+        .witnesses(layout, config, wish, &args.registry)?;
     if payloads.is_empty() {
         return Err(Failure::no(anyhow!("nothing is to be signed"))
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
@@ -94,16 +101,18 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
     crate::block_on(async {
         let recursive = args.recursive.recursive;
         let payloads = recursive.expand(&registry, payloads).await?;
-        sign_and_store(&registry, signer, &payloads, layout).await
+        let witnesses = witnesses.as_ref();
+        sign_and_store(&registry, signer, &payloads, layout, witnesses).await
     })
 }
 
-/// Signs what is in memory, and stores it beside every image that it speaks of. What was stored is said.
+/// Signs what is in memory, has it witnessed, and stores it beside every image that it speaks of. What was stored is said.
 async fn sign_and_store(
     registry: &Registry,
     signer: Signer,
     payloads: &[Payload],
     layout: Layout,
+    witnesses: Option<&Witnesses>,
 ) -> Result<Attested, Failure> {
     let items = tekseal_attest::sign(&signer, payloads, layout)
         .map_err(|e| Failure::no(e).context("signing"))?;
@@ -113,7 +122,15 @@ async fn sign_and_store(
         &[("payloads", &payloads.len()), ("key", &key.fingerprint())],
     );
     drop(signer);
-    let kinds = items.iter().map(|item| item.kind.clone()).collect();
+    let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();
+    let items = match witnesses {
+        Some(witnesses) => {
+            let (items, traces) = witnesses.witness(registry, items, &key).await?;
+            witness_args::report(&traces, |item| &kinds[item]);
+            items
+        }
+        None => items,
+    };
     let stored = tekseal_attest::store(registry, items, key)
         .await
         .map_err(|f| upload::store_failed(*f))?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_attest::Stored;
 use tekseal_attest::large::{self, LargeStatement};
+use tekseal_attest::{Stored, Witnesses};
 use tekseal_core::gojson::stream;
 use tekseal_core::predicate::{self, PredicateType, STATEMENT_END};
 use tekseal_core::{Digest, DigestRef, ImageRef, Layout, Payload, PayloadKind, Subject};
@@ -24,6 +24,7 @@ use super::{Args, Attested};
 use crate::recursive::{self, Recursive};
 use crate::registry_args::Access;
 use crate::spool::{self, Spool, Spooled, StoredBytes};
+use crate::witness_args::LogWish;
 use crate::{Failure, files, log, upload, verify};
 
 /// What to attest, of which images.
@@ -77,6 +78,9 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
         .hint("names: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex")
     })?;
     let layout = args.layout.layout(None)?;
+    let witnesses = args
+        .witness
+        .witnesses(layout, None, LogWish::Unknown, &args.registry)?;
     let now = now(given.source_date_epoch)?;
     let images = given
         .images
@@ -91,9 +95,15 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
     let registry = args.registry.open(Access::PullPush)?;
     let signer = args.key.open(&args.cluster)?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
+    if let (Spooled::InFile(predicate), Some(_)) = (&spooled, &witnesses) {
+        return Err(too_large_to_log(predicate.length()));
+    }
     crate::block_on(async {
         let found = find(&registry, args.recursive.recursive, images).await?;
-        attest(&registry, signer, name, &kind, found, spooled, layout).await
+        attest(
+            &registry, signer, name, &kind, found, spooled, layout, witnesses,
+        )
+        .await
     })
 }
 
@@ -122,7 +132,19 @@ async fn find(
     Ok(found)
 }
 
+/// A log v1 is sent the whole envelope, and what does not fit into memory is never sent as a whole.
+fn too_large_to_log(bytes: u64) -> Failure {
+    Failure::misuse(anyhow!(
+        "a predicate of {bytes} bytes is too large for a transparency log or a timestamp: at most 8 MiB are told to one"
+    ))
+    .hint("attest it without --tlog, --timestamp-url and --signing-config, or attest a smaller document that has its digest")
+}
+
 /// Signs and stores what was read, of each image.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one thing that flags or files have said"
+)]
 async fn attest(
     registry: &Registry,
     signer: Signer,
@@ -131,6 +153,7 @@ async fn attest(
     found: Vec<DigestRef>,
     predicate: Spooled,
     layout: Layout,
+    witnesses: Option<Witnesses>,
 ) -> Result<Attested, Failure> {
     let predicate = match predicate {
         Spooled::Held(predicate) => {
@@ -138,7 +161,8 @@ async fn attest(
                 .iter()
                 .map(|image| payload(name, kind, image, &predicate));
             let payloads: Vec<Payload> = payloads.collect();
-            return super::sign_and_store(registry, signer, &payloads, layout).await;
+            let witnesses = witnesses.as_ref();
+            return super::sign_and_store(registry, signer, &payloads, layout, witnesses).await;
         }
         Spooled::InFile(predicate) => predicate,
     };

@@ -1,18 +1,14 @@
 //! Who must have signed, where that is not a key, and what is trusted to say so.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_core::TrustedRoot;
 use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
 
+use crate::Failure;
 use crate::registry_args::given;
-use crate::{Failure, files};
-
-/// No trusted root comes near this size.
-const MOST_BYTES: u64 = 4 << 20;
+use crate::trusted_root::read_trusted_root;
 
 /// Who must have signed, and what is trusted.
 #[derive(Debug, clap::Args)]
@@ -110,8 +106,7 @@ impl TrustArgs {
             }
             return Ok(None);
         };
-        let trust =
-            read(path).map_err(|f| f.context(format!("reading the trusted root {path}")))?;
+        let trust = read_trusted_root(path)?;
         Ok(Some(Trusted {
             trust: Arc::new(trust),
             needs: Needs {
@@ -122,14 +117,4 @@ impl TrustArgs {
             },
         }))
     }
-}
-
-fn read(path: &str) -> Result<Trust, Failure> {
-    let bytes = files::read(Path::new(path), MOST_BYTES, "trusted root")?;
-    let root = TrustedRoot::parse(&bytes).map_err(|e| {
-        Failure::misuse(e).hint(
-            "wanted is Sigstore's trusted_root.json, as `cosign trusted-root create` writes it",
-        )
-    })?;
-    Trust::new(&root).map_err(Failure::misuse)
 }

@@ -1,0 +1,438 @@
+//! What is signed leaves traces before it is stored: entries in transparency logs, and timestamps.
+//!
+//! ```text
+//!   [Item] ─┬─▶ earlier: is a bundle of the same signature there, with all of it? ─▶ that one
+//!           └─▶ size ─▶ log, authority ─▶ answer, judged (signing) ─▶ [Item] with evidence · [Trace]
+//! ```
+//!
+//! Everything is asked side by side, and nothing is handed on unless all of it was answered and every answer holds: then nothing is stored either.
+//! What a log has taken in stays there; asked again, it says so, which is as good. One signature is one entry, also where it is stored in both
+//! layouts: then the log is shown the envelope of the layer, for whose readers the entry must be of its exact bytes.
+
+mod again;
+mod earlier;
+mod error;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tekseal_core::Digest;
+use tekseal_core::evidence::LogEntry;
+use tekseal_remote::log::{self, Added};
+use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
+use tekseal_signing::log::Logged;
+use tekseal_signing::timestamp::Timestamp;
+use tekseal_signing::witness::{EnvelopeEntry, Format, Unwitnessed};
+use tekseal_signing::{PublicKey, Trust, random};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+
+use crate::Item;
+
+pub use again::Error as AgainError;
+pub use error::{Cause, NoTrust, WitnessFailure};
+
+/// The most bytes that a log is sent at once. Rekor has no bound of its own, but proxies in front of it have; it keeps hashes, and no attestation of
+/// more than some hundred kilobytes.
+pub const LARGEST_PROPOSAL: usize = 16 << 20;
+
+/// How many requests are under way at a time. A log of the second version answers all that it gets within a second at once.
+const WIDTH: usize = 8;
+
+/// Logs and authorities that are told of every signature, and what they are believed by. Clones share everything: one is enough for any number of
+/// calls side by side.
+#[derive(Clone)]
+pub struct Witnesses(Arc<All>);
+
+struct All {
+    logs: Vec<Log>,
+    authorities: Vec<TimestampAuthority>,
+    trust: Option<Arc<Trust>>,
+}
+
+struct Log {
+    rekor: Rekor,
+    format: Format,
+    /// What it is believed by where there is no trusted root: the key that it told itself, once.
+    told: OnceCell<Arc<Trust>>,
+}
+
+/// What witnesses an item has got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// Which of the items, by position.
+    pub item: usize,
+    /// The entries of logs, verified.
+    pub entries: Vec<Entry>,
+    /// The times of authorities, verified.
+    pub timestamps: Vec<Timestamp>,
+}
+
+/// The entry of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where the log is.
+    pub url: String,
+    /// What it vouches for.
+    pub logged: Logged,
+    /// Whether the log had it before.
+    pub existed: bool,
+}
+
+/// One question, and the items for which its answer is.
+enum Question {
+    Log { log: usize, items: Vec<usize> },
+    Stamp { authority: usize, item: usize },
+}
+
+/// An answer that holds.
+enum Answer {
+    Logged {
+        entry: LogEntry,
+        /// What it vouches for beside each item.
+        of: Vec<(usize, Entry)>,
+    },
+    Stamped {
+        item: usize,
+        response: Vec<u8>,
+        timestamp: Timestamp,
+    },
+}
+
+impl Witnesses {
+    /// These logs, each with the kind of entry that an envelope is in a log of the first version, and these authorities, believed by what is in
+    /// `trust`.
+    ///
+    /// # Errors
+    /// Without `trust` only logs of Rekor v1 can be asked: they tell their own key.
+    pub fn new(
+        logs: Vec<(Rekor, EnvelopeEntry)>,
+        authorities: Vec<TimestampAuthority>,
+        trust: Option<Arc<Trust>>,
+    ) -> Result<Self, NoTrust> {
+        let is_v2 = |(rekor, _): &(Rekor, _)| rekor.version() == LogVersion::V2;
+        if trust.is_none() && logs.iter().any(is_v2) {
+            return Err(NoTrust::Log);
+        }
+        if trust.is_none() && !authorities.is_empty() {
+            return Err(NoTrust::Timestamps);
+        }
+        let logs = logs.into_iter().map(|(rekor, envelopes)| Log {
+            format: match rekor.version() {
+                LogVersion::V1 => Format::V1(envelopes),
+                LogVersion::V2 => Format::V2,
+            },
+            rekor,
+            told: OnceCell::new(),
+        });
+        Ok(Self(Arc::new(All {
+            logs: logs.collect(),
+            authorities,
+            trust,
+        })))
+    }
+
+    /// Has every item that speaks of an image witnessed, all of them signed by `key`, and gives them with the evidence in the form in which it is stored. Where a bundle of
+    /// the same signature refers to an image already, and has all that it would get here, nobody is asked and that bundle is taken.
+    ///
+    /// # Errors
+    /// The first thing that went wrong. Nothing is stored yet, and what is logged by then is found again by the next call.
+    pub async fn witness(
+        &self,
+        registry: &Registry,
+        mut items: Vec<Item>,
+        key: &PublicKey,
+    ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
+        let mut traces = self.earlier(registry, &mut items, key).await?;
+        // What is stored nowhere is shown to nobody.
+        let is_new = |at: &usize| {
+            traces.iter().all(|trace| trace.item != *at)
+                && items[*at].subjects.iter().any(|one| one.image().is_some())
+        };
+        let new: Vec<usize> = (0..items.len()).filter(is_new).collect();
+        let questions = self.questions(&items, &new, key)?;
+        let shared = Arc::new((items, key.clone()));
+        let answers = self.ask(questions, &shared).await?;
+        let mut items = match Arc::try_unwrap(shared) {
+            Ok((items, _)) => items,
+            Err(shared) => shared.0.clone(),
+        };
+        let mut collected: BTreeMap<usize, Collected> = BTreeMap::new();
+        for answer in answers {
+            match answer {
+                Answer::Logged { entry, of } => {
+                    for (item, vouched) in of {
+                        let collected = collected.entry(item).or_default();
+                        collected.entries.push(entry.clone());
+                        collected.vouched.push(vouched);
+                    }
+                }
+                Answer::Stamped {
+                    item,
+                    response,
+                    timestamp,
+                } => {
+                    let collected = collected.entry(item).or_default();
+                    collected.responses.push(response);
+                    collected.timestamps.push(timestamp);
+                }
+            }
+        }
+        for (at, collected) in collected {
+            let signed = items[at]
+                .signed
+                .with_evidence(&collected.entries, &collected.responses)
+                .map_err(|source| WitnessFailure::of(&items[at], Cause::Evidence(source)))?;
+            items[at].signed = signed;
+            traces.push(Trace {
+                item: at,
+                entries: collected.vouched,
+                timestamps: collected.timestamps,
+            });
+        }
+        traces.sort_by_key(|trace| trace.item);
+        Ok((items, traces))
+    }
+
+    /// What is to be asked about the items at these positions. Whatever is too large, or nothing for a log, is told before anything is sent.
+    fn questions(
+        &self,
+        items: &[Item],
+        at: &[usize],
+        key: &PublicKey,
+    ) -> Result<Vec<Question>, Box<WitnessFailure>> {
+        // Those with one signature stand together, in the order of the items.
+        let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
+        for &at in at {
+            let item = &items[at];
+            let unwitnessed = read(item, key)?;
+            let signature = Digest::of(unwitnessed.signature());
+            match groups.iter_mut().find(|(known, _)| *known == signature) {
+                Some((_, group)) => group.push(at),
+                None => groups.push((signature, vec![at])),
+            }
+        }
+        let mut questions = Vec::new();
+        for (log, asked) in self.0.logs.iter().enumerate() {
+            for (_, group) in &groups {
+                let takes = |at: &&usize| asked.takes(&items[**at]);
+                let group: Vec<usize> = group.iter().filter(takes).copied().collect();
+                let Some(&first) = group.first() else {
+                    continue;
+                };
+                asked.proposal(&items[first], key)?;
+                questions.push(Question::Log { log, items: group });
+            }
+        }
+        for authority in 0..self.0.authorities.len() {
+            let stamp = |&item: &usize| Question::Stamp { authority, item };
+            questions.extend(at.iter().map(stamp));
+        }
+        Ok(questions)
+    }
+
+    /// All answers, in the order of the questions; each holds.
+    async fn ask(
+        &self,
+        questions: Vec<Question>,
+        shared: &Arc<(Vec<Item>, PublicKey)>,
+    ) -> Result<Vec<Answer>, Box<WitnessFailure>> {
+        let mut waiting = questions.into_iter().enumerate();
+        let mut running = JoinSet::new();
+        let mut answers = BTreeMap::new();
+        let mut failure = None;
+        loop {
+            while running.len() < WIDTH
+                && failure.is_none()
+                && let Some((at, question)) = waiting.next()
+            {
+                let (all, shared) = (Arc::clone(&self.0), Arc::clone(shared));
+                running.spawn(async move {
+                    let (items, key) = &*shared;
+                    (at, all.answer(question, items, key).await)
+                });
+            }
+            // What is under way is heard to its end, also after a failure: a log of the second version that is hung up on drops the whole batch, with
+            // what others have sent it.
+            let Some(done) = running.join_next().await else {
+                break;
+            };
+            let (at, answer) =
+                done.expect("no task is aborted, and one that panics must not look witnessed");
+            match answer {
+                Ok(answer) => {
+                    answers.insert(at, answer);
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        match failure {
+            None => Ok(answers.into_values().collect()),
+            Some(failure) => Err(failure),
+        }
+    }
+}
+
+/// What came of one item.
+#[derive(Default)]
+struct Collected {
+    entries: Vec<LogEntry>,
+    vouched: Vec<Entry>,
+    responses: Vec<Vec<u8>>,
+    timestamps: Vec<Timestamp>,
+}
+
+impl All {
+    async fn answer(
+        &self,
+        question: Question,
+        items: &[Item],
+        key: &PublicKey,
+    ) -> Result<Answer, Box<WitnessFailure>> {
+        match question {
+            Question::Log { log, items: of } => {
+                let log = &self.logs[log];
+                let trust = log.trust(self.trust.as_ref());
+                let trust = trust.await.map_err(|cause| failed(items, &of, cause))?;
+                log.answer(items, of, key, &trust).await
+            }
+            Question::Stamp { authority, item } => {
+                let stamped = self.stamp(&self.authorities[authority], &items[item], key);
+                let (response, timestamp) = stamped.await?;
+                Ok(Answer::Stamped {
+                    item,
+                    response,
+                    timestamp,
+                })
+            }
+        }
+    }
+
+    async fn stamp(
+        &self,
+        authority: &TimestampAuthority,
+        item: &Item,
+        key: &PublicKey,
+    ) -> Result<(Vec<u8>, Timestamp), Box<WitnessFailure>> {
+        let failed = |cause| WitnessFailure::of(item, cause);
+        let trust = self.trust.as_ref();
+        let trust = trust.ok_or_else(|| failed(Cause::NoTrust(NoTrust::Timestamps)))?;
+        let unwitnessed = read(item, key)?;
+        let request = unwitnessed.timestamp_request(&mut random::system);
+        let request = request.map_err(|source| failed(Cause::Random(source)))?;
+        let response = authority.timestamp(request.der()).await;
+        let response = response.map_err(|source| failed(Cause::Remote(source)))?;
+        let timestamp = request
+            .judge(trust, &response, unwitnessed.stamped())
+            .map_err(|source| {
+                failed(Cause::Timestamp {
+                    url: authority.url(),
+                    source,
+                })
+            })?;
+        Ok((response, timestamp))
+    }
+}
+
+impl Log {
+    /// Whether it is told of this form of a signature. A layer shows promises alone, which logs of the second version do not make.
+    fn takes(&self, item: &Item) -> bool {
+        match self.format {
+            Format::V1(_) => true,
+            Format::V2 => item.signed.is_bundle(),
+        }
+    }
+
+    /// What it is asked about an item, if it is not too large.
+    fn proposal(&self, item: &Item, key: &PublicKey) -> Result<Vec<u8>, Box<WitnessFailure>> {
+        let proposal = read(item, key)?.proposal(self.format);
+        let proposal =
+            proposal.map_err(|source| WitnessFailure::of(item, Cause::Unloggable(source)))?;
+        if proposal.len() > LARGEST_PROPOSAL {
+            let size = proposal.len();
+            return Err(WitnessFailure::of(item, Cause::TooLarge { size }));
+        }
+        Ok(proposal)
+    }
+
+    /// What the log is believed by: the trusted root, or the key that it tells when it is first needed.
+    async fn trust(&self, root: Option<&Arc<Trust>>) -> Result<Arc<Trust>, Cause> {
+        if let Some(trust) = root {
+            return Ok(Arc::clone(trust));
+        }
+        let told = self.told.get_or_try_init(|| async {
+            let pem = self.rekor.public_key().await.map_err(Cause::Remote)?;
+            let key = PublicKey::from_pem(&pem).map_err(|source| Cause::LogKey {
+                url: self.rekor.url(),
+                source,
+            })?;
+            Ok(Arc::new(Trust::of_log(key)))
+        });
+        told.await.cloned()
+    }
+
+    async fn answer(
+        &self,
+        items: &[Item],
+        of: Vec<usize>,
+        key: &PublicKey,
+        trust: &Trust,
+    ) -> Result<Answer, Box<WitnessFailure>> {
+        let url = self.rekor.url();
+        let first = &items[of[0]];
+        let proposal = self.proposal(first, key)?;
+        let added = self.rekor.add(&proposal).await;
+        drop(proposal);
+        let wrong = |item: &Item, source| {
+            let url = url.clone();
+            WitnessFailure::of(item, Cause::Answer { url, source })
+        };
+        let (judged, existed) = match added {
+            Ok(Added { answer, existed }) => {
+                let judged = read(first, key)?.judge_entry(self.format, trust, &answer);
+                (judged, existed)
+            }
+            Err(log::Error::AlreadyLogged {
+                index: Some(index), ..
+            }) => {
+                let entry = again::read(&self.rekor, index, trust).await;
+                let entry = entry.map_err(|source| {
+                    let url = url.clone();
+                    WitnessFailure::of(first, Cause::Again { url, index, source })
+                })?;
+                let judged = read(first, key)?.judge_as(self.format, trust, &entry);
+                (judged.map(|logged| (entry, logged)), true)
+            }
+            Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
+        };
+        let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
+        let vouched = |logged| Entry {
+            url: url.clone(),
+            logged,
+            existed,
+        };
+        let mut vouch = vec![(of[0], vouched(logged))];
+        for &at in &of[1..] {
+            let judged = read(&items[at], key)?.judge(trust, &entry);
+            let logged = judged.map_err(|source| wrong(&items[at], source))?;
+            vouch.push((at, vouched(logged)));
+        }
+        Ok(Answer::Logged { entry, of: vouch })
+    }
+}
+
+/// The signature of an item, which must be by `key`.
+fn read<'a>(item: &'a Item, key: &'a PublicKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
+    Unwitnessed::read(&item.signed, key)
+        .map_err(|source| WitnessFailure::of(item, Cause::Unsigned(source)))
+}
+
+/// The failure of a question about these items.
+fn failed(items: &[Item], of: &[usize], cause: Cause) -> Box<WitnessFailure> {
+    WitnessFailure::of(&items[of[0]], cause)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Looks whether a bundle is stored already, with everything that the witnesses would add: the same signature is not logged twice, and not stored
+//! twice because a log proves an entry anew each time it is asked.
+
+use tekseal_core::{Bundle, DigestRef, Signed, Subject};
+use tekseal_remote::Registry;
+use tekseal_remote::store::Layers;
+use tekseal_signing::{PublicKey, Trust, Unwitnessed, timestamp};
+
+use super::{Cause, Entry, Trace, WitnessFailure, Witnesses};
+use crate::Item;
+
+impl Witnesses {
+    /// Puts what is there in the place of each bundle that it makes superfluous, and says what it has.
+    pub(super) async fn earlier(
+        &self,
+        registry: &Registry,
+        items: &mut [Item],
+        key: &PublicKey,
+    ) -> Result<Vec<Trace>, Box<WitnessFailure>> {
+        let mut traces: Vec<Trace> = Vec::new();
+        let bundles: Vec<usize> = (0..items.len())
+            .filter(|&at| items[at].signed.is_bundle())
+            .collect();
+        let mut images: Vec<DigestRef> = bundles
+            .iter()
+            .flat_map(|&at| items[at].subjects.iter().filter_map(Subject::image))
+            .collect();
+        images.sort();
+        images.dedup();
+        for image in &images {
+            let of_image = |at: &usize| {
+                let mut subjects = items[*at].subjects.iter().filter_map(Subject::image);
+                subjects.any(|subject| subject == *image)
+            };
+            let wanted: Vec<usize> = bundles.iter().copied().filter(of_image).collect();
+            let failed = |source| WitnessFailure::of(&items[wanted[0]], Cause::Earlier(source));
+            let mut layers = Layers::referring(registry, image).await.map_err(failed)?;
+            while let Some(fetched) = layers.next().await {
+                // What cannot be read makes nothing superfluous.
+                let Ok(found) = fetched.signed else {
+                    continue;
+                };
+                for &at in &wanted {
+                    if traces.iter().any(|trace| trace.item == at) {
+                        continue;
+                    }
+                    let found_here = self.has_all(&found, &items[at], at, key).await;
+                    if let Some(trace) = found_here {
+                        items[at].signed = Signed::bundle_of_bytes(
+                            found.layer().to_vec(),
+                            predicate_type(&items[at]),
+                        );
+                        traces.push(trace);
+                    }
+                }
+            }
+        }
+        Ok(traces)
+    }
+
+    /// What `found` has, if it is of the same signature as the item and has as much as these witnesses give, all of it good.
+    async fn has_all(
+        &self,
+        found: &Signed,
+        item: &Item,
+        at: usize,
+        key: &PublicKey,
+    ) -> Option<Trace> {
+        if !found.is_bundle() {
+            return None;
+        }
+        let stored = Unwitnessed::read(found, key).ok()?;
+        if stored.signature() != Unwitnessed::read(&item.signed, key).ok()?.signature() {
+            return None;
+        }
+        let evidence = Bundle::parse(found.layer()).ok()?.evidence;
+        let mut trace = Trace {
+            item: at,
+            entries: Vec::new(),
+            timestamps: Vec::new(),
+        };
+        for log in &self.0.logs {
+            let trust = log.trust(self.0.trust.as_ref()).await.ok()?;
+            let mut entries = evidence.entries.iter();
+            let logged = entries.find_map(|entry| {
+                let logged = stored.judge_as(log.format, &trust, entry).ok()?;
+                let is_new = trace.entries.iter().all(|known| known.logged != logged);
+                is_new.then_some(logged)
+            })?;
+            trace.entries.push(Entry {
+                url: log.rekor.url(),
+                logged,
+                existed: true,
+            });
+        }
+        let no_trust = Trust::default();
+        let trust = self.0.trust.as_deref().unwrap_or(&no_trust);
+        for response in &evidence.timestamps {
+            let verified = timestamp::verify(trust, response, stored.stamped()).ok()?;
+            trace.timestamps.extend(verified);
+        }
+        (trace.timestamps.len() >= self.0.authorities.len()).then_some(trace)
+    }
+}
+
+fn predicate_type(item: &Item) -> &str {
+    let annotations = item.signed.annotations();
+    let known = annotations.get(tekseal_core::bundle::PREDICATE_TYPE_ANNOTATION);
+    known.map_or("", String::as_str)
+}

@@ -1,0 +1,127 @@
+//! Asks an authority for a timestamp, and judges whether what came back is the answer to that.
+//!
+//! Specification: RFC 3161 section 2.4.1.
+
+use sha2::{Digest as _, Sha256};
+
+use super::token::{Token, oid};
+use super::{Error, LARGEST, Timestamp, verify};
+use crate::der::{self, tag};
+use crate::random::{self, Random};
+use crate::trust::Trust;
+
+/// A TimeStampReq: over the SHA-256 of some bytes, with a number that nobody can foresee, and with the wish for the authority's certificate.
+#[derive(Debug)]
+pub struct Request {
+    der: Vec<u8>,
+    /// The content of the INTEGER.
+    nonce: [u8; NONCE_LENGTH],
+}
+
+/// Why an answer is none to the request.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum AnswerError {
+    /// It is no timestamp of these bytes, or not to be believed.
+    #[error(transparent)]
+    Timestamp(#[from] Error),
+    /// Nobody who is trusted signed it.
+    #[error("the timestamp is by no authority of the trusted root")]
+    Foreign,
+    /// An answer to another request: an old one, perhaps.
+    #[error("the timestamp has not the number (nonce) of the request: it answers another one")]
+    Nonce,
+}
+
+const NONCE_LENGTH: usize = 16;
+
+impl Request {
+    /// Asks for a timestamp of `message`.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub fn new(message: &[u8], random: Random<'_>) -> Result<Self, random::Error> {
+        let mut nonce = [0; NONCE_LENGTH];
+        random(&mut nonce)?;
+        // So that it is positive, and as long as it is, in any reader's eyes.
+        nonce[0] = nonce[0] & 0x3f | 0x40;
+        let null = der::encode(tag::NULL, &[]);
+        let algorithm = [der::encode(tag::OID, oid::SHA256), null].concat();
+        let imprint = [
+            der::encode(tag::SEQUENCE, &algorithm),
+            der::encode(tag::OCTET_STRING, &Sha256::digest(message)),
+        ];
+        let content = [
+            der::encode(tag::INTEGER, &[VERSION]),
+            der::encode(tag::SEQUENCE, &imprint.concat()),
+            der::encode(tag::INTEGER, &nonce),
+            der::encode(tag::BOOLEAN, &[0xff]),
+        ];
+        Ok(Self {
+            der: der::encode(tag::SEQUENCE, &content.concat()),
+            nonce,
+        })
+    }
+
+    /// The exact bytes, an `application/timestamp-query`.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Judges an answer: that it is a timestamp of `message`, made for this request, by an authority of the trusted root.
+    ///
+    /// # Errors
+    /// If it is anything else.
+    pub fn judge(
+        &self,
+        trust: &Trust,
+        response: &[u8],
+        message: &[u8],
+    ) -> Result<Timestamp, AnswerError> {
+        if response.len() > LARGEST {
+            return Err(Error::TooLarge(response.len()).into());
+        }
+        if Token::read(response)?.nonce != Some(&self.nonce) {
+            return Err(AnswerError::Nonce);
+        }
+        verify(trust, response, message)?.ok_or(AnswerError::Foreign)
+    }
+}
+
+const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::der::Reader;
+
+    fn foreseeable(bytes: &mut [u8]) -> Result<(), random::Error> {
+        bytes.fill(0xff);
+        Ok(())
+    }
+
+    #[test]
+    fn a_request_has_its_bytes() {
+        let request = Request::new(b"hello", &mut foreseeable).expect("it is foreseeable");
+        let hash = Sha256::digest(b"hello");
+        // openssl ts -query -sha256 -cert makes the same, but for the nonce.
+        let head = [
+            0x30, 0x4b, 2, 1, 1, 0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2,
+            1, 5, 0, 4, 0x20,
+        ];
+        let mut nonce = vec![2, 16, 0x7f];
+        nonce.extend([0xff; 15]);
+        let wanted = [&head[..], &hash[..], &nonce, &[1, 1, 0xff]].concat();
+        assert_eq!(request.der(), wanted);
+        let mut reader = Reader::new(request.der());
+        assert!(reader.open(tag::SEQUENCE).is_ok());
+    }
+
+    #[test]
+    fn two_requests_have_two_numbers() {
+        let request = || Request::new(b"hello", &mut random::system).expect("randomness");
+        let (one, other) = (request(), request());
+        assert_ne!(one.nonce, other.nonce);
+        assert_eq!(one.der.len(), other.der.len());
+    }
+}

@@ -1,0 +1,157 @@
+//! `tekseal-log search`: which entries a log's index has for a digest, an image, a key or an address.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::anyhow;
+use serde_json::json;
+use tekseal_core::{Digest, cosign};
+use tekseal_remote::log::Query;
+use tekseal_remote::store;
+use tekseal_signing::PublicKey;
+
+use super::log_args::LogArgs;
+use super::print;
+use crate::registry_args::{Access, RegistryArgs, given};
+use crate::verify::{self, Output};
+use crate::{Failure, files, log};
+
+/// Which entries to look for: those that have one of these.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Digest, sha256:… or its digits: of an image (finds attestations), of a signed payload, of an envelope
+    #[arg(long, env = "TEKSEAL_SHA", value_name = "DIGEST")]
+    sha: Option<String>,
+    /// Image, by tag or digest: finds its attestations by its digest, and its signatures by their payloads, which the registry has
+    #[arg(long, env = "IMAGE", value_name = "IMAGE")]
+    image: Option<String>,
+    /// File with the public key of the signer, PEM
+    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "FILE")]
+    key: Option<String>,
+    /// E-mail address of the signer, as the certificate has it
+    #[arg(long, env = "TEKSEAL_EMAIL", value_name = "ADDRESS")]
+    email: Option<String>,
+    /// How to print: UUIDs one a line, or {"UUIDs": […]}
+    #[arg(
+        long,
+        short = 'o',
+        env = "TEKSEAL_OUTPUT",
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
+    output: Output,
+    #[command(flatten)]
+    log: LogArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+const MOST_KEY_BYTES: u64 = 64 << 10;
+/// For so many signatures of one image an index is asked.
+const MOST_PAYLOADS: usize = 64;
+/// After how many seconds a registry is not waited for any longer.
+const LONGEST: u64 = 300;
+
+/// Exit 1 where the index knows of none.
+pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+    let first = Query {
+        hash: given(&args.sha).next().map(digest).transpose()?,
+        email: given(&args.email).next().map(str::to_owned),
+        public_key: given(&args.key).next().map(public_key).transpose()?,
+    };
+    let mut queries = Vec::new();
+    if first != Query::default() {
+        queries.push(first);
+    }
+    let rekor = args.log.open()?;
+    if let Some(image) = given(&args.image).next() {
+        let digests = digests_of(image, &args.registry).await?;
+        queries.extend(digests.into_iter().map(|hash| Query {
+            hash: Some(hash),
+            ..Query::default()
+        }));
+    }
+    if queries.is_empty() {
+        return Err(Failure::misuse(anyhow!("nothing to look for is given"))
+            .hint("give --sha, --image, --key or --email"));
+    }
+    let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
+    for query in &queries {
+        for uuid in rekor.search(query).await? {
+            if seen.insert(uuid.clone()) {
+                found.push(uuid.to_string());
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(none_found(args));
+    }
+    print::to_stdout(&match args.output {
+        Output::Text => found.join("\n") + "\n",
+        Output::Json => format!("{}\n", json!({ "UUIDs": found })),
+    })
+}
+
+fn none_found(args: &Args) -> Failure {
+    let failure = Failure::no(anyhow!("no matching entries found"));
+    if given(&args.image).next().is_some() {
+        return failure.hint("its signatures and attestations may have been made without this log: tekseal-tree draws what there is");
+    }
+    if given(&args.sha).next().is_some() {
+        return failure.hint("the digest of an image finds attestations only; the entry of an image signature has the digest of its payload: --image IMAGE looks for both");
+    }
+    failure
+}
+
+/// A SHA-256 with its algorithm in front.
+fn digest(text: &str) -> Result<String, Failure> {
+    let text = text.trim();
+    let with_algorithm = match text.contains(':') {
+        true => text.to_owned(),
+        false => format!("sha256:{text}"),
+    };
+    with_algorithm
+        .to_ascii_lowercase()
+        .parse()
+        .map(|digest: Digest| digest.to_string())
+        .map_err(|e| Failure::misuse(e).context("--sha"))
+}
+
+/// The text of a public key. Nothing else leaves this machine, least of all a private key that was named by mistake.
+fn public_key(path: &str) -> Result<String, Failure> {
+    let bytes = files::read(Path::new(path), MOST_KEY_BYTES, "public key")?;
+    let key = PublicKey::from_pem(&bytes)
+        .map_err(|e| Failure::misuse(e).context(format!("reading the public key {path}")))?;
+    Ok(key.to_pem())
+}
+
+/// The digest of an image, and those of the payloads of its signatures, as its registry has them.
+async fn digests_of(image: &str, registry: &RegistryArgs) -> Result<Vec<String>, Failure> {
+    let image = verify::parse_image(image)?;
+    let registry = registry.open(Access::Pull)?;
+    let image = verify::resolve(&registry, image).await?;
+    let list = async { Ok(store::tree(&registry, &image).await?) };
+    let tree = verify::within(LONGEST, list).await?;
+    let mut digests = vec![image.digest.to_string()];
+    let signatures = tree
+        .tags
+        .iter()
+        .filter(|attached| attached.kind == cosign::Tag::Signatures);
+    for attached in signatures {
+        let layers = attached.layers.as_deref().map_err(|e| {
+            Failure::outside(anyhow!("{e}")).context(format!("reading the tag {}", attached.tag))
+        })?;
+        let payloads = layers.iter().map(|layer| layer.digest.clone());
+        digests.extend(payloads.filter(|digest| digest.parse::<Digest>().is_ok()));
+    }
+    if digests.len() > MOST_PAYLOADS {
+        log::warn(
+            "the image has more signatures than are looked for",
+            &[("looked for", &MOST_PAYLOADS), ("there", &digests.len())],
+        );
+        digests.truncate(MOST_PAYLOADS);
+    }
+    Ok(digests)
+}
