@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
-//! `store` knows cosign's layout and appends to it without losing what others wrote.
+//! `store` knows cosign's layout and appends to it without losing what others wrote; `oci_layout` reads the same from a folder.
 //! No Kubernetes and no private key: credentials come in as data.
 
 mod auth;
@@ -20,6 +20,8 @@ mod error;
 mod exchange;
 pub mod guard;
 mod http;
+pub mod mirror;
+pub mod oci_layout;
 mod options;
 mod referrers;
 pub mod registry;
@@ -31,4 +33,6 @@ mod upload;
 
 pub use body::FileBlob;
 pub use guard::Guard;
+pub use mirror::Mirror;
+pub use oci_layout::OciLayout;
 pub use registry::{Options, Registry};

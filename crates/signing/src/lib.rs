@@ -5,6 +5,7 @@
 //!  cosign.pub ─ PublicKey::from_pem ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
 //!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
 //!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
+//!  root.json, documents of a mirror ─ tuf ─▶ which trusted root is the current one
 //! ```
 //!
 //! This is the only crate in which the bytes of a private key exist, and the only way to a [`Verified`] value. It reads
@@ -27,6 +28,7 @@ mod scrypt;
 pub mod signer;
 pub mod timestamp;
 pub mod trust;
+pub mod tuf;
 pub mod verifier;
 
 pub use certificate::Certificate;

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign, digest};
 
 use crate::Registry;
-use crate::registry::{self, Blame, Reference};
+use crate::registry::Blame;
 
 use super::concurrent::concurrently;
 use super::error::Error;
 use super::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
-use super::place;
+use super::source::{Source, Unread};
 
 /// The largest layer that is read, as in cosign.
 pub const MOST_LAYER_BYTES: u64 = 128 << 20;
@@ -87,9 +87,9 @@ pub enum LayerError {
     /// With this layer, all together are too large.
     #[error("layer was not read: all layers together have more than {MOST_BYTES} bytes")]
     Total,
-    /// The registry did not hand it out, or something else in its place.
+    /// It was not handed out, or something else in its place.
     #[error("it cannot be read")]
-    Registry(#[source] Arc<registry::Error>),
+    Unread(#[source] Unread),
     /// The list of referrers names a manifest that is not there.
     #[error("the manifest that the list of referrers names is not there")]
     Absent,
@@ -127,7 +127,7 @@ impl LayerError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Registry(source) => source.blame(),
+            Self::Unread(source) => source.blame(),
             Self::Digest(_)
             | Self::NoSignature
             | Self::Size { .. }
@@ -145,8 +145,7 @@ impl LayerError {
 /// The layers of one tag, or of all referrers, read as they are asked for: at most 16 MiB (or one layer) are held at a time.
 #[derive(Debug)]
 pub struct Layers<'a> {
-    registry: &'a Registry,
-    image: &'a DigestRef,
+    source: Source<'a>,
     manifest_digest: Option<Digest>,
     ready: VecDeque<Fetched>,
     waiting: VecDeque<Wanted>,
@@ -209,39 +208,41 @@ impl<'a> Layers<'a> {
         image: &'a DigestRef,
         tag: cosign::Tag,
     ) -> Result<Self, Error> {
-        let mut layers = Self::none(registry, image);
-        let name = tag.of(&image.digest);
-        let Some(found) = registry
-            .get_manifest(&image.repository, Reference::Tag(&name))
-            .await?
-        else {
-            return Ok(layers);
-        };
-        let manifest = ImageManifest::parse(&found).map_err(|source| Error::Manifest {
-            place: place(image, tag),
-            source,
-        })?;
-        layers.manifest_digest = Some(found.digest);
-        let place = Place::Tag(name.into());
-        layers.sort(
-            manifest
-                .layers()
-                .iter()
-                .cloned()
-                .enumerate()
-                .map(|(position, layer)| At {
-                    place: place.clone(),
-                    position,
-                    layer,
-                }),
-        );
+        Self::open_in(Source::of(registry, image), &image.digest, tag).await
+    }
+
+    /// The same where the image need not be in a registry. A layout may have several manifests under one tag, whose layers then follow each other.
+    ///
+    /// # Errors
+    /// As [`signatures`].
+    pub async fn open_in(
+        source: Source<'a>,
+        image: &Digest,
+        tag: cosign::Tag,
+    ) -> Result<Self, Error> {
+        let mut layers = Self::none(source);
+        let mut all = Vec::new();
+        for (name, found) in source.tagged(image, tag).await? {
+            let manifest = ImageManifest::parse(&found).map_err(|error| Error::Manifest {
+                place: source.place(&name),
+                source: error,
+            })?;
+            layers.manifest_digest = Some(found.digest);
+            let place = Place::Tag(name.into());
+            let at = |(position, layer)| At {
+                place: place.clone(),
+                position,
+                layer,
+            };
+            all.extend(manifest.layers().iter().cloned().enumerate().map(at));
+        }
+        layers.sort(all);
         Ok(layers)
     }
 
-    fn none(registry: &'a Registry, image: &'a DigestRef) -> Self {
+    fn none(source: Source<'a>) -> Self {
         Self {
-            registry,
-            image,
+            source,
             manifest_digest: None,
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
@@ -323,13 +324,12 @@ impl<'a> Layers<'a> {
             bytes += wanted.held();
             batch.extend(self.waiting.pop_front());
         }
-        let reads = batch.iter().map(|wanted| {
-            self.registry
-                .get_blob(&self.image.repository, &wanted.digest, wanted.size)
-        });
+        let source = self.source;
+        let reads = batch
+            .iter()
+            .map(|wanted| source.blob(&wanted.digest, wanted.size));
         let contents = concurrently(WIDTH, reads).await;
         for (wanted, content) in batch.into_iter().zip(contents) {
-            let content = content.map_err(Arc::new);
             self.ready
                 .extend(wanted.layers.into_iter().map(|at| Fetched {
                     place: at.place,
@@ -341,7 +341,7 @@ impl<'a> Layers<'a> {
                             content.clone(),
                             at.layer.annotations().clone(),
                         )),
-                        Err(error) => Err(LayerError::Registry(error.clone())),
+                        Err(error) => Err(LayerError::Unread(error.clone())),
                     },
                 }));
         }

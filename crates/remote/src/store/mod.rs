@@ -27,6 +27,7 @@ mod pace;
 mod refer;
 mod referrer;
 mod register;
+mod source;
 pub mod tree;
 
 pub use append::{append, append_early, append_file, append_within};
@@ -34,6 +35,7 @@ pub use error::Error;
 pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
 pub use refer::{Referred, refer, refer_early, refer_file, refer_within};
+pub use source::{Source, Unread};
 pub use tree::{Tree, tree};
 
 /// What a registry was seen to hold in the end.
