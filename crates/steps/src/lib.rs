@@ -32,6 +32,7 @@ pub mod source_args;
 mod spool;
 mod target;
 pub mod tree;
+pub mod tuf;
 pub mod upload;
 pub mod verify;
 pub mod wait;

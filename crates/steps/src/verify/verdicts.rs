@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::Report;
 use crate::results::Results;
-use crate::{Failure, log};
+use crate::{Failure, exit, log};
 
 /// How long the note may be, in bytes before it is escaped: so TEST_OUTPUT stays below 1 KiB.
 const MOST_NOTE: usize = 400;
@@ -40,6 +40,17 @@ struct TestOutput<'a> {
 }
 
 impl Verdicts {
+    /// Takes what came of one image. What failed otherwise than by a no is an error, unless the answer is no already.
+    pub(super) fn take(&mut self, checked: Result<Report, Failure>) -> Result<(), Failure> {
+        match checked {
+            Ok(report) => self.reports.push(report),
+            Err(failure) if failure.code() == exit::NO => self.refusals.push(failure),
+            Err(failure) if self.refusals.is_empty() => return Err(failure),
+            Err(failure) => log::warn("not checked", &[("reason", &failure.message())]),
+        }
+        Ok(())
+    }
+
     /// Sets the results. An error of the outside has none: what is not known is neither verified nor not.
     pub(super) fn tell(&self, results: &mut Results, now: Timestamp) {
         let is_verified = self.refusals.is_empty();
