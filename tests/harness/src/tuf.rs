@@ -94,12 +94,12 @@ impl TufKey {
             true => Run::new("openssl").args(["pkeyutl", "-sign", "-rawin", "-inkey"]),
             false => Run::new("openssl").args(["dgst", "-sha256", "-sign"]),
         };
-        let run = run.arg(&private);
+        let run = run.arg(&private).arg("-out").arg(&signature);
         let run = match self.is_ed25519 {
-            true => run.arg("-in").arg(&message),
-            false => run.arg(&message),
+            true => run.arg("-in"),
+            false => run,
         };
-        run.arg("-out").arg(&signature).ok();
+        run.arg(&message).ok();
         hex(&fs::read(&signature).expect("openssl wrote it"))
     }
 }

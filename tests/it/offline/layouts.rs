@@ -157,7 +157,7 @@ fn words_that_mean_nothing_together_are_refused() {
     let bundle = super::bundle("sign-v3-bundle-notlog").display().to_string();
     #[rustfmt::skip]
     let cases: &[(&[&str], &str)] = &[
-        (&[&image, "registry.invalid/a@sha256:00"], "some images are in folders and some in registries"),
+        (&[&image, "registry.invalid/app@sha256:00"], "some images are in folders and some in registries"),
         (&["--bundle", &bundle, &image], "--bundle is given for an image in a folder"),
         (&["oci:/nowhere"], "cannot open the folder"),
         (&["oci:"], "is not of the form oci:PATH"),

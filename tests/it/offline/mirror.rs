@@ -44,7 +44,7 @@ impl Stand {
         .args(["--tuf-mirror", url, "--tuf-root", &root])
         .arg("--tuf-cache")
         .arg(self.cache())
-        .arg(format!("registry.invalid/a@{IMAGE}"))
+        .arg(format!("registry.invalid/app@{IMAGE}"))
     }
 
     fn cache(&self) -> PathBuf {
@@ -264,11 +264,11 @@ fn the_root_of_the_public_instance_is_part_of_the_program() {
         "--trusted-root",
         "public-good",
     ]);
-    let run = run.arg(format!("registry.invalid/a@{IMAGE}"));
+    let run = run.arg(format!("registry.invalid/app@{IMAGE}"));
     // The recordings are of other logs.
     refused(run, 1, "no valid signature");
     let root = file("trusted_root.json");
-    let nowhere = format!("registry.invalid/a@{IMAGE}");
+    let nowhere = format!("registry.invalid/app@{IMAGE}");
     #[rustfmt::skip]
     let cases: &[(&[&str], &str)] = &[
         (&["--trusted-root", "./public-good"], "reading the trusted root ./public-good"),

@@ -20,7 +20,7 @@ fn bundles_and_folders_are_verified_where_nothing_can_be_reached() {
     let (key, root) = (file("a.pub"), file("trusted_root.json"));
     let flags = ["--offline", "--only", "signature", "--key", &key];
     let trusted = ["--trusted-root", root.as_str(), "--use-signed-timestamps"];
-    let nowhere = format!("registry.invalid/a@{IMAGE}");
+    let nowhere = format!("registry.invalid/app@{IMAGE}");
     let case = "sign-v3-bundle-rekor2-tsa";
     let run = alone()
         .args(flags)
