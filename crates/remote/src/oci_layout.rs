@@ -10,6 +10,7 @@
 mod error;
 mod files;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -30,6 +31,8 @@ const KIND_ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
 const MOST_ENTRIES: usize = 10_000;
 /// The most manifests under one of cosign's tags; a layout may name the same tag of several repositories.
 const MOST_OF_A_TAG: usize = 16;
+/// Of how many entries it is looked at whether they name a subject.
+const MOST_CANDIDATES: usize = 64;
 /// How many images an error lists.
 const MOST_LISTED: usize = 5;
 /// The longest name that is taken for one.
@@ -197,16 +200,19 @@ impl OciLayout {
         if !images.is_empty() {
             return Ok(images);
         }
-        let mut images = Vec::new();
-        for entry in self
-            .entries
-            .iter()
-            .filter(|entry| !entry.hangs_on_something())
-        {
-            let is_alone = self.entries.len() == 1;
-            if is_alone || self.about(entry)?.subject.is_none() {
-                images.push(entry);
+        let mut known = HashSet::new();
+        let others = self.entries.iter();
+        let others = others.filter(|e| !e.hangs_on_something() && known.insert(&e.digest));
+        let mut images: Vec<&Entry> = others.collect();
+        // More are not read only to say that they are too many.
+        if (2..=MOST_CANDIDATES).contains(&images.len()) {
+            let mut alone = Vec::new();
+            for entry in images {
+                if self.about(entry)?.subject.is_none() {
+                    alone.push(entry);
+                }
             }
+            images = alone;
         }
         Ok(images)
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use tekseal_harness::{Proxy, Run, TufKey, TufRepository, cosign, signed};
 use tempfile::TempDir;
 
-use super::{IMAGE, bundle, file, refused, verify, write};
+use super::{IMAGE, ISSUER, bundle, file, refused, verify, write};
 
 /// A repository that has the trusted root of the recordings, and what a client of it has.
 struct Stand {
@@ -184,15 +184,12 @@ fn what_a_mirror_must_not_say_is_refused_by_name() {
     let stand = Stand::new();
     let root = &stand.repository;
     let thief = [&TufKey::ed25519(), &TufKey::p256()];
-    let mut expired = root.root(2);
-    expired["expires"] = json!("2026-01-01T00:00:00Z");
     let by = root.roots.each_ref();
     let long = vec![b' '; 600 << 10];
     #[rustfmt::skip]
     let cases: &[(&str, Vec<u8>, &str)] = &[
         ("2.root.json", signed(&root.root(2), &thief), "root.json has valid signatures of 0 keys of the root.json before it, wanted 2"),
         ("2.root.json", signed(&root.root(3), &by), "root.json has version 3, wanted 2"),
-        ("2.root.json", signed(&expired, &by), "root.json of version 2 expired on 2026-01-01"),
         ("2.root.json", long.clone(), "2.root.json is larger than 524288 bytes"),
         ("timestamp.json", b"<html>".to_vec(), "timestamp.json is not JSON that every reader understands alike"),
         ("timestamp.json", long.clone(), "timestamp.json is larger than 16384 bytes"),
@@ -221,6 +218,17 @@ fn what_a_mirror_must_not_say_is_refused_by_name() {
             &format!("the mirror has no {path}"),
         );
     }
+    // A root that has expired is one still: the next may follow from it.
+    let mut expired = root.root(2);
+    expired["expires"] = json!("2026-01-01T00:00:00Z");
+    let mut served = root.files.clone();
+    served.insert("2.root.json".to_owned(), signed(&expired, &by));
+    let mirror = serve(served.clone());
+    let wanted = "root.json of version 2 expired on 2026-01-01";
+    refused(stand.client(&url(&mirror)), 3, wanted);
+    assert!(stand.cached("2.root.json").is_file());
+    served.insert("3.root.json".to_owned(), signed(&root.root(3), &by));
+    stand.client(&url(&serve(served))).ok();
     let circle = Proxy::start("127.0.0.1:1");
     circle
         .on("GET", "/")
@@ -290,6 +298,33 @@ fn the_root_of_the_public_instance_is_part_of_the_program() {
         let said = refused(stand.client(mirror), 2, wanted);
         assert!(!said.stderr.contains("secret"), "{said:?}");
     }
+}
+
+/// `public.sigstore.json` is `pkg/cosign/testdata/oci-attestation.sigstore.json` of cosign 3.1.3 (Apache-2.0): Sigstore's public Fulcio and Rekor
+/// wrote it in February 2025.
+#[test]
+fn what_the_public_instance_vouched_for_is_verified_by_the_root_of_the_program() {
+    let bundle = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/it/offline/public.sigstore.json"
+    );
+    let digest = "sha256:732112270d7e59418a8c080b134b24cabd67d250d0d0147a97ed95ba5c280aa4";
+    let check = |root: &str, issuer: &str| {
+        let run = Run::tool("tekseal-verify").args(["--offline", "--only", "attestation"]);
+        let run = run.args(["--trusted-root", root, "--bundle", bundle]);
+        let run = run.args(["--certificate-identity-regexp", "^[^@]+@soyland\\.com$"]);
+        let run = run.args(["--certificate-oidc-issuer", issuer]);
+        run.arg(format!("registry.invalid/app@{digest}"))
+    };
+    let issuer = "https://github.com/login/oauth";
+    let said = check("public-good", issuer).ok();
+    assert!(said.stdout.contains("log-index=175508996"), "{said:?}");
+    refused(check("public-good", ISSUER), 1, "no valid attestation");
+    refused(
+        check(&file("trusted_root.json"), issuer),
+        1,
+        "no valid attestation",
+    );
 }
 
 #[test]

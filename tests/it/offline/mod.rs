@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 /// The image that all recordings are of.
 const IMAGE: &str = "sha256:3cefb2529ade9fec1ec2fd816e268e7651fb46b63c50899b2c3f08d1ae9528e8";
+/// Who vouched for the identity in the recordings without a key.
+const ISSUER: &str = "http://127.0.0.1:3059";
 
 fn samples() -> PathBuf {
     fixtures().join("cosign-samples")

@@ -2,7 +2,7 @@
 
 use tekseal_harness::{Proxy, Registry, Run, TufRepository, program};
 
-use super::{IMAGE, bundle, file, layout_of, oci, samples, verify, write};
+use super::{IMAGE, ISSUER, bundle, file, layout_of, oci, samples, verify, write};
 
 /// The program in a network namespace of its own, with nothing in it but a loopback that is down.
 fn alone() -> Run {
@@ -40,7 +40,7 @@ fn bundles_and_folders_are_verified_where_nothing_can_be_reached() {
     let identity = "https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/chains-set1";
     let run = alone().args(["--offline", "--only", "signature", "--trusted-root", &root]);
     let run = run.args(["--certificate-identity", identity]);
-    let run = run.args(["--certificate-oidc-issuer", "http://127.0.0.1:3059"]);
+    let run = run.args(["--certificate-oidc-issuer", ISSUER]);
     run.arg(oci(&keyless, ":img")).ok();
     // The namespace is one: a registry is not reached.
     let registry = Registry::start();

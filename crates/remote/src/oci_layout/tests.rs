@@ -109,6 +109,12 @@ fn the_image_is_the_only_one_that_hangs_on_nothing() {
     let absent = Digest::of(b"");
     let said = made.resolve(&Wanted::Digest(absent.clone()));
     assert_eq!(said, Err(format!("there is no blob {absent}")));
+    let mut many = Made::new();
+    for number in 0..65 {
+        many.entry(&manifest(&number.to_string()), "");
+    }
+    let said = many.resolve(&Wanted::Only).expect_err("65");
+    assert!(said.starts_with("there are 65 images: "), "{said}");
     // The name of two.
     made.entry(&manifest("third"), &named("1"));
     assert!(made.resolve(&Wanted::Tag("1".to_owned())).is_err());
