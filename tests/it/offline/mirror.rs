@@ -195,7 +195,9 @@ fn what_a_mirror_must_not_say_is_refused_by_name() {
         ("timestamp.json", long.clone(), "timestamp.json is larger than 16384 bytes"),
         ("timestamp.json", signed(&json!({}), &by), "timestamp.json is not of the form that TUF gives it"),
         ("1.snapshot.json", long.clone(), "1.snapshot.json is larger than"),
-        ("1.targets.json", root.file("1.snapshot.json").to_vec(), "targets.json has"),
+        ("1.targets.json", b"{}".to_vec(), "targets.json has 2 bytes, and snapshot.json names "),
+        ("1.targets.json", vec![b' '; root.file("1.targets.json").len()], "targets.json has not the sha256 that snapshot.json names"),
+        ("1.targets.json", [root.file("1.targets.json"), b" "].concat(), "1.targets.json is larger than"),
         ("targets/", b"{}".to_vec(), "trusted_root.json has 2 bytes"),
         ("targets/", vec![b' '; trusted_root().len()], "trusted_root.json has not the sha256 that targets.json names"),
     ];
