@@ -18,6 +18,7 @@ mod images;
 mod interop;
 mod lifecycle;
 mod node;
+mod offline;
 mod on_cluster;
 mod predicate;
 mod recursive;

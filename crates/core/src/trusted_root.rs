@@ -12,6 +12,11 @@ use crate::protojson;
 /// The most logs, and the most authorities, of each kind.
 pub const MOST_OF_A_KIND: usize = 64;
 
+/// The trusted root of Sigstore's public-good instance, as a file has it: target `trusted_root.json` of <https://tuf-repo-cdn.sigstore.dev>,
+/// Apache-2.0, as the PyPI package `sigstore` 4.5.1 of October 2026 carries it (SHA-256 6494e21ea73fa7ee769f85f57d5a3e6a08725eae1e38c755fc3517c9e6bc0b66).
+/// Who must know at once of keys that are replaced asks a mirror instead.
+pub const PUBLIC_GOOD: &[u8] = include_bytes!("trusted_root/public_good.json");
+
 /// Everything that is trusted, as it stands in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustedRoot {

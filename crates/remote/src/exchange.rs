@@ -20,7 +20,7 @@ use crate::options::Notice;
 use crate::retry::{Patience, retry_after};
 
 /// How often one request may be sent elsewhere.
-const MOST_REDIRECTS: usize = 5;
+pub(crate) const MOST_REDIRECTS: usize = 5;
 
 /// Of how many registries it is known where they are.
 const MOST_BASES: usize = 4096;

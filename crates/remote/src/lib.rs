@@ -9,8 +9,8 @@
 //! ```
 //!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
-//! `store` knows cosign's layout and appends to it without losing what others wrote. `log` and `timestamp` speak to the services that
-//! witness signatures; what they answer is verified elsewhere.
+//! `store` knows cosign's layout and appends to it without losing what others wrote; `oci_layout` reads the same from a folder. `log` and
+//! `timestamp` speak to the services that witness signatures; what they answer is verified elsewhere.
 //! No Kubernetes and no private key: credentials come in as data.
 
 mod auth;
@@ -23,6 +23,8 @@ mod exchange;
 pub mod guard;
 mod http;
 pub mod log;
+pub mod mirror;
+pub mod oci_layout;
 mod options;
 mod referrers;
 pub mod registry;
@@ -37,5 +39,7 @@ mod upload;
 pub use body::FileBlob;
 pub use guard::Guard;
 pub use log::{LogVersion, Rekor};
+pub use mirror::Mirror;
+pub use oci_layout::OciLayout;
 pub use registry::{Options, Registry};
 pub use timestamp::TimestampAuthority;

@@ -6,6 +6,7 @@
 //!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
 //!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
 //!  Signed ─ Unwitnessed ─▶ what a log and a timestamp authority are asked, and whether they answered that
+//!  root.json, documents of a mirror ─ tuf ─▶ which trusted root is the current one
 //! ```
 //!
 //! This is the only crate in which the bytes of a private key exist, and the only way to a [`Verified`] value. It reads
@@ -28,6 +29,7 @@ mod scrypt;
 pub mod signer;
 pub mod timestamp;
 pub mod trust;
+pub mod tuf;
 pub mod verifier;
 pub mod witness;
 

@@ -35,7 +35,7 @@ enum Tool {
     /// Make, sign and store in one process, or attest a predicate that another tool made
     Attest(Box<attest::Args>),
     /// Verify the signature and the attestations of images
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
     /// Wait until runs or images are signed, and verify them
     Wait(Box<wait::Args>),
     /// Take the marks off runs, so that the controller signs them again

@@ -35,6 +35,7 @@ mod target;
 pub mod transparency;
 pub mod tree;
 mod trusted_root;
+pub mod tuf;
 pub mod upload;
 pub mod verify;
 pub mod wait;

@@ -83,18 +83,24 @@ impl RegistryArgs {
 
     /// Opens the registries.
     pub fn open(&self, access: Access) -> Result<Registry, Failure> {
-        let credentials = self.credentials()?;
         Registry::new(Options {
-            credentials,
+            credentials: self.credentials()?,
             access,
+            ..self.options()
+        })
+        .map_err(|e| Failure::misuse(e).context("preparing the registry client"))
+    }
+
+    /// How servers are reached, without credentials.
+    pub(crate) fn options(&self) -> Options {
+        Options {
             ca: self.ca(),
             cert_dirs: self.cert_dirs(),
             insecure_registries: given(&self.insecure).map(str::to_owned).collect(),
             retry_for: Duration::from_secs(self.retry_for),
             notice: told_to_wait,
             ..Options::default()
-        })
-        .map_err(|e| Failure::misuse(e).context("preparing the registry client"))
+        }
     }
 
     /// Reads the credentials: the file of the flag, then what the environment and the usual places have. A file of a flag must be

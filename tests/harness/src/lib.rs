@@ -25,6 +25,7 @@ mod registry;
 mod run;
 mod sigstore;
 mod tls;
+mod tuf;
 
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
@@ -41,6 +42,7 @@ pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
 pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
 pub use tls::Certificates;
+pub use tuf::{TufKey, TufRepository, signed};
 
 /// SHA-256 of these bytes as registries write it, `sha256:` and 64 hex digits.
 #[must_use]

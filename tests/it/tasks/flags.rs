@@ -89,6 +89,21 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "--bundle",
         "in a cluster the registry is there",
     ),
+    (
+        "tekseal-verify",
+        "--local-image",
+        "in a cluster the registry is there",
+    ),
+    (
+        "tekseal-verify",
+        "--offline",
+        "a Pod begins with an empty cache",
+    ),
+    (
+        "tekseal-verify",
+        "--tuf-cache",
+        "the home of a Pod is as long there",
+    ),
     ("tekseal-tree", "--output", "the placeholder is for people"),
     (
         "tekseal-tree",

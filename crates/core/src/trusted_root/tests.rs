@@ -270,3 +270,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_root_of_the_public_instance_is_read() {
+    let root = TrustedRoot::parse(PUBLIC_GOOD).expect("Sigstore's");
+    let urls: Vec<_> = root.logs.iter().map(|log| log.base_url.as_str()).collect();
+    assert_eq!(
+        urls,
+        [
+            "https://rekor.sigstore.dev",
+            "https://log2025-1.rekor.sigstore.dev"
+        ]
+    );
+    assert_eq!(root.certificate_authorities.len(), 2);
+    assert_eq!(root.certificate_logs.len(), 2);
+    assert_eq!(root.timestamp_authorities.len(), 1);
+    let digest = crate::Digest::of(PUBLIC_GOOD);
+    let wanted = "6494e21ea73fa7ee769f85f57d5a3e6a08725eae1e38c755fc3517c9e6bc0b66";
+    assert_eq!(
+        digest.hex(),
+        wanted,
+        "the documentation says which one it is"
+    );
+}

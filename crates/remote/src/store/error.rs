@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::oci_layout;
 use crate::registry::{self, Blame};
 
 use super::manifest;
@@ -12,6 +13,9 @@ pub enum Error {
     /// The registry refused or failed; its error names the operation.
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    /// The folder in the place of a registry cannot be used.
+    #[error(transparent)]
+    Layout(#[from] oci_layout::Error),
     /// There is nothing to append.
     #[error("nothing to store at {place}")]
     Empty {
@@ -80,6 +84,7 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Registry(source) | Self::Unconfirmed { source, .. } => source.blame(),
+            Self::Layout(source) => source.blame(),
             Self::Empty { .. } | Self::Tag { .. } | Self::NoBundle { .. } => Blame::Setting,
             Self::Manifest { .. } | Self::NoImage { .. } | Self::NoMediaType { .. } => {
                 Blame::Artifact
@@ -93,6 +98,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Registry(source) => source.hint(),
+            Self::Layout(source) => source.hint(),
             Self::Unconfirmed { source, .. } => source.hint().or_else(|| {
                 Some("run it again: what is already there is not written a second time".to_owned())
             }),

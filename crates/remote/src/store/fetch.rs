@@ -14,12 +14,12 @@ use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign, digest};
 use tokio::sync::SemaphorePermit;
 
 use crate::Registry;
-use crate::registry::{self, Blame, Reference};
+use crate::registry::Blame;
 
 use super::concurrent::concurrently;
 use super::error::Error;
 use super::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
-use super::place;
+use super::source::{Source, Unread};
 
 /// The largest layer that is read, as in cosign.
 pub const MOST_LAYER_BYTES: u64 = 128 << 20;
@@ -90,9 +90,9 @@ pub enum LayerError {
     /// With this layer, all together are too large.
     #[error("layer was not read: all layers together have more than {MOST_BYTES} bytes")]
     Total,
-    /// The registry did not hand it out, or something else in its place.
+    /// It was not handed out, or something else in its place.
     #[error("it cannot be read")]
-    Registry(#[source] Arc<registry::Error>),
+    Unread(#[source] Unread),
     /// The list of referrers names a manifest that is not there.
     #[error("the manifest that the list of referrers names is not there")]
     Absent,
@@ -130,7 +130,7 @@ impl LayerError {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Registry(source) => source.blame(),
+            Self::Unread(source) => source.blame(),
             Self::Digest(_)
             | Self::NoSignature
             | Self::Size { .. }
@@ -148,8 +148,7 @@ impl LayerError {
 /// The layers of one tag, or of all referrers, read as they are asked for: at most 16 MiB (or one layer) are held at a time.
 #[derive(Debug)]
 pub struct Layers<'a> {
-    registry: &'a Registry,
-    image: &'a DigestRef,
+    source: Source<'a>,
     manifest_digest: Option<Digest>,
     ready: VecDeque<Fetched>,
     waiting: VecDeque<Wanted>,
@@ -157,7 +156,7 @@ pub struct Layers<'a> {
     /// Leave to hold what is ready.
     turn: Option<SemaphorePermit<'a>>,
     /// Leave to have a large manifest in work, given back at the end.
-    _large: Option<SemaphorePermit<'a>>,
+    large: Option<SemaphorePermit<'a>>,
 }
 
 /// A blob and the layers that consist of it: two keys over one payload are one blob.
@@ -216,50 +215,51 @@ impl<'a> Layers<'a> {
         image: &'a DigestRef,
         tag: cosign::Tag,
     ) -> Result<Self, Error> {
-        let mut layers = Self::none(registry, image);
-        let name = tag.of(&image.digest);
-        let Some(found) = registry
-            .get_manifest(&image.repository, Reference::Tag(&name))
-            .await?
-        else {
-            return Ok(layers);
-        };
-        // Its layers have thrice its bytes, for as long as they are read.
-        if found.bytes.len() > SMALL_MANIFEST {
-            layers._large = Some(registry.large().await);
+        Self::open_in(Source::of(registry, image), &image.digest, tag).await
+    }
+
+    /// The same where the image need not be in a registry. A layout may have several manifests under one tag, whose layers then follow each other.
+    ///
+    /// # Errors
+    /// As [`signatures`].
+    pub async fn open_in(
+        source: Source<'a>,
+        image: &Digest,
+        tag: cosign::Tag,
+    ) -> Result<Self, Error> {
+        let mut layers = Self::none(source);
+        let mut all = Vec::new();
+        for (name, found) in source.tagged(image, tag).await? {
+            // Its layers have thrice its bytes, for as long as they are read.
+            if found.bytes.len() > SMALL_MANIFEST && layers.large.is_none() {
+                layers.large = source.large().await;
+            }
+            let manifest = ImageManifest::parse(&found).map_err(|error| Error::Manifest {
+                place: source.place(&name),
+                source: error,
+            })?;
+            layers.manifest_digest = Some(found.digest);
+            let place = Place::Tag(name.into());
+            let at = |(position, layer)| At {
+                place: place.clone(),
+                position,
+                layer,
+            };
+            all.extend(manifest.layers().iter().cloned().enumerate().map(at));
         }
-        let manifest = ImageManifest::parse(&found).map_err(|source| Error::Manifest {
-            place: place(image, tag),
-            source,
-        })?;
-        layers.manifest_digest = Some(found.digest);
-        drop(found.bytes);
-        let place = Place::Tag(name.into());
-        layers.sort(
-            manifest
-                .layers()
-                .iter()
-                .cloned()
-                .enumerate()
-                .map(|(position, layer)| At {
-                    place: place.clone(),
-                    position,
-                    layer,
-                }),
-        );
+        layers.sort(all);
         Ok(layers)
     }
 
-    fn none(registry: &'a Registry, image: &'a DigestRef) -> Self {
+    fn none(source: Source<'a>) -> Self {
         Self {
-            registry,
-            image,
+            source,
             manifest_digest: None,
             ready: VecDeque::new(),
             waiting: VecDeque::new(),
             left: MOST_BYTES,
             turn: None,
-            _large: None,
+            large: None,
         }
     }
 
@@ -342,14 +342,13 @@ impl<'a> Layers<'a> {
         if batch.is_empty() {
             return;
         }
-        self.turn = Some(self.registry.layers(bytes).await);
-        let reads = batch.iter().map(|wanted| {
-            self.registry
-                .get_blob(&self.image.repository, &wanted.digest, wanted.size)
-        });
+        let source = self.source;
+        self.turn = source.layers(bytes).await;
+        let reads = batch
+            .iter()
+            .map(|wanted| source.blob(&wanted.digest, wanted.size));
         let contents = concurrently(WIDTH, reads).await;
         for (wanted, content) in batch.into_iter().zip(contents) {
-            let content = content.map_err(Arc::new);
             self.ready
                 .extend(wanted.layers.into_iter().map(|at| Fetched {
                     place: at.place,
@@ -361,7 +360,7 @@ impl<'a> Layers<'a> {
                             content.clone(),
                             at.layer.annotations().clone(),
                         )),
-                        Err(error) => Err(LayerError::Registry(error.clone())),
+                        Err(error) => Err(LayerError::Unread(error.clone())),
                     },
                 }));
         }

@@ -445,7 +445,7 @@ impl Layer {
 }
 
 /// Reads an object. Without the check an array with the fields in their order would do as well.
-pub(super) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
+pub(crate) fn object<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_json::Error> {
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(serde::de::Error::custom("expected an object"));
     }
@@ -458,7 +458,7 @@ pub(super) fn is_index(media_type: &str) -> bool {
 }
 
 /// Go writes `null` for empty lists and maps in places.
-pub(super) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,

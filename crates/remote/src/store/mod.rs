@@ -28,6 +28,7 @@ mod pace;
 mod refer;
 mod referrer;
 mod register;
+mod source;
 pub mod tree;
 pub mod walk;
 
@@ -36,6 +37,7 @@ pub use error::Error;
 pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
 pub use refer::{Referred, refer, refer_early, refer_file, refer_within};
+pub use source::{Source, Unread};
 pub use tree::{Tree, tree};
 pub use walk::{Kind, Member, Walked, walk};
 

@@ -122,7 +122,7 @@ async fn a_bad_layer_does_not_hide_the_others() {
                 "good"
             }
             Err(LayerError::NoSignature) => "no signature",
-            Err(LayerError::Registry(_)) => "registry",
+            Err(LayerError::Unread(_)) => "registry",
             Err(LayerError::Digest(_)) => "digest",
             Err(LayerError::Size { .. }) => "size",
             Err(LayerError::Total) => "total",

@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use tekseal_core::{DigestRef, Signed, bundle, cosign};
+use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Blame;
-use tekseal_remote::store::{Fetched, Layers};
-use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, Types, UnverifiedBundle, Verifier};
+use tekseal_remote::store::{Fetched, Layers, Source};
+use tekseal_signing::{
+    HashAlgorithm, IdentityRule, KeyAlgorithm, PublicKey, Types, UnverifiedBundle, Verifier,
+};
 
 use super::judged::{Judged, Tried};
 use super::report::{AttestationReport, Checked, Report, SignatureReport};
 use super::trust_args::TrustArgs;
-use crate::registry_args::given;
+use crate::registry_args::{RegistryArgs, given};
 use crate::{Failure, exit, log};
 
 /// What is asked of every image.
@@ -77,19 +79,27 @@ pub(crate) struct Demands {
 impl DemandArgs {
     /// What is asked of images with this key, which alone vouches for them.
     pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
-        self.of(Some(key), None)
+        let (identity, trusted) = (None, None);
+        self.of(Some(key), identity, trusted)
     }
 
-    /// What is asked of images with this key, or of those whom `trust` names.
+    /// What is asked of images with this key, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
     pub(super) fn of_trust(
         &self,
         key: Option<PublicKey>,
         trust: &TrustArgs,
+        network: &RegistryArgs,
     ) -> Result<Demands, Failure> {
-        self.of(key, Some(trust))
+        let identity = trust.identity()?;
+        self.of(key, identity, Some((trust, network)))
     }
 
-    fn of(&self, key: Option<PublicKey>, trust: Option<&TrustArgs>) -> Result<Demands, Failure> {
+    fn of(
+        &self,
+        key: Option<PublicKey>,
+        identity: Option<IdentityRule>,
+        trust: Option<(&TrustArgs, &RegistryArgs)>,
+    ) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
@@ -125,7 +135,7 @@ impl DemandArgs {
             }
             _ => NONE_IS_VALID,
         };
-        let (verifier, checked) = self.verifier(key, hash, trust)?;
+        let (verifier, checked) = self.verifier(key, identity, hash, trust)?;
         Ok(Demands {
             why_none_is_valid,
             verifier: Arc::new(verifier),
@@ -139,12 +149,13 @@ impl DemandArgs {
     fn verifier(
         &self,
         key: Option<PublicKey>,
+        identity: Option<IdentityRule>,
         hash: HashAlgorithm,
-        trust: Option<&TrustArgs>,
+        trust: Option<(&TrustArgs, &RegistryArgs)>,
     ) -> Result<(Verifier, Checked), Failure> {
-        let (identity, trusted) = match trust {
-            Some(trust) => (trust.identity()?, trust.trusted(self.insecure_ignore_tlog)?),
-            None => (None, None),
+        let trusted = match trust {
+            Some((trust, network)) => trust.trusted(self.insecure_ignore_tlog, network)?,
+            None => None,
         };
         let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
         let checked = Checked {
@@ -245,11 +256,26 @@ impl Demands {
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Report, Failure> {
+        let source = Source::of(registry, image);
+        self.check_in(source, &image.digest, &image.to_string())
+            .await
+    }
+
+    /// The same wherever the image lies, which the report calls `name`.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub(super) async fn check_in(
+        &self,
+        source: Source<'_>,
+        image: &Digest,
+        name: &str,
+    ) -> Result<Report, Failure> {
         let found = RefCell::default();
         let (signatures, attestations, referring) = tokio::join!(
-            self.try_tag(registry, image, cosign::Tag::Signatures, &found),
-            self.try_tag(registry, image, cosign::Tag::Attestations, &found),
-            Layers::referring(registry, image),
+            self.try_tag(source, image, cosign::Tag::Signatures, &found),
+            self.try_tag(source, image, cosign::Tag::Attestations, &found),
+            Layers::referring_in(source, image),
         );
         if let Err(failure) = signatures {
             found.borrow_mut().signatures.unread(failure);
@@ -265,7 +291,7 @@ impl Demands {
                 found.borrow_mut().refuse(Kind::Either, reason, is_outside);
             }
         }
-        self.report(image, found.into_inner())
+        self.report(name, found.into_inner())
     }
 
     /// Checks one image by bundles alone; no registry is asked.
@@ -279,21 +305,21 @@ impl Demands {
     ) -> Result<Report, Failure> {
         let mut found = Found::default();
         for fetched in bundles {
-            self.try_fetched(fetched, Kind::Either, image, &mut found);
+            self.try_fetched(fetched, Kind::Either, &image.digest, &mut found);
         }
-        self.report(image, found)
+        self.report(&image.to_string(), found)
     }
 
     /// Tries the layers of one of cosign's tags, if what it holds is asked for.
     async fn try_tag(
         &self,
-        registry: &Registry,
-        image: &DigestRef,
+        source: Source<'_>,
+        image: &Digest,
         tag: cosign::Tag,
         found: &RefCell<Found>,
     ) -> Result<(), Failure> {
         if self.tags.contains(&tag) {
-            let layers = Layers::open(registry, image, tag).await?;
+            let layers = Layers::open_in(source, image, tag).await?;
             let kind = match tag {
                 cosign::Tag::Signatures => Kind::Signature,
                 _ => Kind::Attestation,
@@ -307,7 +333,7 @@ impl Demands {
         &self,
         mut layers: Layers<'_>,
         kind: Kind,
-        image: &DigestRef,
+        image: &Digest,
         found: &RefCell<Found>,
     ) {
         while let Some(fetched) = layers.next().await {
@@ -315,7 +341,7 @@ impl Demands {
         }
     }
 
-    fn try_fetched(&self, fetched: &Fetched, kind: Kind, image: &DigestRef, found: &mut Found) {
+    fn try_fetched(&self, fetched: &Fetched, kind: Kind, image: &Digest, found: &mut Found) {
         if !found.tried.is_new(kind, fetched) {
             return;
         }
@@ -333,10 +359,10 @@ impl Demands {
         fetched: &Fetched,
         signed: &Signed,
         kind: Kind,
-        image: &DigestRef,
+        image: &Digest,
         found: &mut Found,
     ) {
-        let (verifier, digest, layer) = (&self.verifier, &image.digest, &fetched.digest);
+        let (verifier, digest, layer) = (&self.verifier, image, &fetched.digest);
         if !bundle::is_media_type(signed.media_type()) {
             if kind == Kind::Attestation {
                 let verdict = verifier.attestation(signed, digest, self.types());
@@ -381,7 +407,7 @@ impl Demands {
     }
 
     /// The verdict on all that was tried.
-    fn report(&self, image: &DigestRef, found: Found) -> Result<Report, Failure> {
+    fn report(&self, image: &str, found: Found) -> Result<Report, Failure> {
         let Found {
             signatures,
             attestations,
@@ -419,7 +445,7 @@ impl Demands {
             return Err(attestations.none_good(&what));
         }
         Ok(Report {
-            image: image.to_string(),
+            image: image.to_owned(),
             index: None,
             platform: None,
             signatures: signatures.good,

@@ -6,6 +6,7 @@
 
 mod demands;
 mod judged;
+mod layouts;
 mod report;
 mod trust_args;
 mod verdicts;
@@ -46,7 +47,7 @@ const WIDTH: usize = 4;
 /// Verify the signature and the attestations of images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Images, best by digest: REPOSITORY@sha256:…; all of them must pass, else nothing is printed
+    /// Images, best by digest: REPOSITORY@sha256:…, or oci:PATH[:TAG|@DIGEST] for one in an OCI layout; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
     /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
@@ -59,6 +60,9 @@ pub struct Args {
     /// File with a Sigstore bundle of the image; may be repeated. Then the images must be given by digest, and no registry is asked
     #[arg(long = "bundle", env = "TEKSEAL_BUNDLE", value_name = "FILE")]
     bundles: Vec<String>,
+    /// The images are folders, as `cosign save --dir` writes them
+    #[arg(long, env = "TEKSEAL_LOCAL_IMAGE", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    local_image: bool,
     /// How to print what was verified
     #[arg(
         long,
@@ -94,23 +98,44 @@ pub enum Output {
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let key = given(&args.key).next();
+    if let Some(reference) = key {
+        args.trust.may_ask_cluster(reference)?;
+    }
     let key = key.map(|reference| key_args::public_key(reference, &args.cluster));
     let key = key.transpose()?;
-    let demands = args.demands.of_trust(key, &args.trust)?;
-    let images = args
-        .images
-        .iter()
-        .map(|text| parse_image(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let layouts = layouts::parse(&args.images, args.local_image)?;
     let bundles = args.read_bundles()?;
-    if !bundles.is_empty() && args.recursive.recursive != Recursive::Itself {
+    let is_recursive = args.recursive.recursive != Recursive::Itself;
+    if !bundles.is_empty() && is_recursive {
         return Err(
             Failure::misuse(anyhow!("--bundle and --recursive are both given"))
                 .hint("what an index lists is in its registry, and with --bundle none is asked"),
         );
     }
+    if layouts.is_some() && is_recursive {
+        return Err(
+            Failure::misuse(anyhow!("--recursive is given for an image in a folder")).hint(
+                "name the images that the index lists, each by its digest: oci:PATH@sha256:…",
+            ),
+        );
+    }
+    if layouts.is_some() && !bundles.is_empty() {
+        return Err(
+            Failure::misuse(anyhow!("--bundle is given for an image in a folder")).hint(
+                "name the image by digest as in a registry; with --bundle nobody is asked for it",
+            ),
+        );
+    }
+    let images = match &layouts {
+        None => args.images.iter().map(|text| parse_image(text)).collect(),
+        Some(_) => Ok(Vec::new()),
+    };
+    let images = images?;
+    let demands = args.demands.of_trust(key, &args.trust, &args.registry)?;
     let mut results = args.results.open()?;
-    let verdicts = if bundles.is_empty() {
+    let verdicts = if let Some(layouts) = &layouts {
+        crate::block_on(layouts::judge(layouts, &demands, args.timeout))?
+    } else if bundles.is_empty() {
         let registry = args.registry.open(Access::Pull)?;
         crate::block_on(args.judge(&registry, &demands, images))?
     } else {
@@ -145,7 +170,7 @@ impl Args {
         given(&self.bundles).map(read).collect()
     }
 
-    /// Checks all images. One that fails otherwise than by a no is an error, unless the answer is no already.
+    /// Checks all images.
     async fn judge(
         &self,
         registry: &Registry,
@@ -155,7 +180,7 @@ impl Args {
         let mut verdicts = Verdicts::default();
         for image in images {
             match self.check(registry, demands, image).await {
-                Ok((image, judged)) => verdicts.take(&image, judged)?,
+                Ok((image, judged)) => verdicts.take(&image.to_string(), judged)?,
                 Err(failure) => verdicts.take_failure(failure)?,
             }
         }
@@ -239,7 +264,7 @@ fn judge_bundles(
         let report = demands
             .check_bundles(bundles, &image)
             .map_err(|failure| failure.context(format!("image {image}")));
-        verdicts.take(&image, vec![report])?;
+        verdicts.take(&image.to_string(), vec![report])?;
     }
     Ok(verdicts)
 }

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
 
 use crate::Failure;
-use crate::registry_args::given;
-use crate::trusted_root::read_trusted_root;
+use crate::registry_args::{RegistryArgs, given};
+use crate::trusted_root::{parse_trusted_root, read_trusted_root};
+use crate::tuf::{Reach, TufArgs};
 
 /// Who must have signed, and what is trusted.
 #[derive(Debug, clap::Args)]
@@ -33,9 +34,14 @@ pub struct TrustArgs {
         value_name = "PATTERN"
     )]
     certificate_oidc_issuer_regexp: Option<String>,
-    /// File with the keys of logs and the certificates of authorities that are trusted, Sigstore's trusted_root.json; an entry of one of its transparency logs is then required
+    /// File with the keys of logs and the certificates of authorities that are trusted, Sigstore's trusted_root.json, or public-good, which is that of its public instance when this program was made; an entry of one of its transparency logs is then required
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
+    #[command(flatten)]
+    tuf: TufArgs,
+    /// Connect to nothing but the registries of the images: of a TUF mirror only the cache is read
+    #[arg(long, env = "TEKSEAL_OFFLINE", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    offline: bool,
     /// Require a time that an authority of the trusted root has signed
     #[arg(long, env = "TEKSEAL_USE_SIGNED_TIMESTAMPS", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     use_signed_timestamps: bool,
@@ -92,12 +98,27 @@ impl TrustArgs {
 
     /// Whether something is said to be trusted.
     pub(super) fn has_root(&self) -> bool {
-        given(&self.trusted_root).next().is_some()
+        given(&self.trusted_root).next().is_some() || self.tuf.mirror().is_some()
     }
 
-    /// What is trusted; nothing where no trusted root is given.
-    pub(super) fn trusted(&self, ignores_log: bool) -> Result<Option<Trusted>, Failure> {
-        let Some(path) = given(&self.trusted_root).next() else {
+    /// Refuses a key that lies in a cluster where nothing may be connected to.
+    pub(super) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
+        if self.offline && key.starts_with("k8s://") {
+            return Err(Failure::misuse(anyhow!(
+                "--offline is given, and the key {key} lies in a cluster"
+            ))
+            .hint("give the public key as a file"));
+        }
+        Ok(())
+    }
+
+    /// What is trusted; nothing where no trusted root is given. A mirror is reached as `network` says.
+    pub(super) fn trusted(
+        &self,
+        ignores_log: bool,
+        network: &RegistryArgs,
+    ) -> Result<Option<Trusted>, Failure> {
+        let Some(trust) = self.root(network)? else {
             if self.use_signed_timestamps {
                 return Err(Failure::misuse(anyhow!(
                     "--use-signed-timestamps needs --trusted-root"
@@ -106,7 +127,6 @@ impl TrustArgs {
             }
             return Ok(None);
         };
-        let trust = read_trusted_root(path)?;
         Ok(Some(Trusted {
             trust: Arc::new(trust),
             needs: Needs {
@@ -116,5 +136,28 @@ impl TrustArgs {
                 now: Timestamp::now().as_second(),
             },
         }))
+    }
+}
+
+impl TrustArgs {
+    /// The trusted root: of a file, of this program, or of a mirror.
+    fn root(&self, network: &RegistryArgs) -> Result<Option<Trust>, Failure> {
+        let path = given(&self.trusted_root).next();
+        if path.is_some() && self.tuf.mirror().is_some() {
+            return Err(
+                Failure::misuse(anyhow!("--trusted-root and --tuf-mirror are both given"))
+                    .hint("the mirror says what is trusted: leave out --trusted-root"),
+            );
+        }
+        if let Some(path) = path {
+            return read_trusted_root(path).map(Some);
+        }
+        let reach = match self.offline {
+            true => Reach::CacheOnly,
+            false => Reach::Mirror,
+        };
+        let found = self.tuf.trusted_root(reach, network)?;
+        let trust = found.map(|bytes| parse_trusted_root(&bytes, "of the mirror"));
+        trust.transpose()
     }
 }

@@ -9,7 +9,6 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tekseal_core::DigestRef;
 
 use super::Report;
 use crate::results::Results;
@@ -22,7 +21,7 @@ const MOST_NOTE: usize = 400;
 #[derive(Default)]
 pub(super) struct Verdicts {
     /// The first image by digest, once that is known.
-    first: Option<DigestRef>,
+    first: Option<String>,
     /// What was verified.
     pub(super) reports: Vec<Report>,
     /// Why others are not: the answer is no.
@@ -49,10 +48,10 @@ impl Verdicts {
     /// The first that is no answer, unless the answer is no already.
     pub(super) fn take(
         &mut self,
-        image: &DigestRef,
+        image: &str,
         judged: Vec<Result<Report, Failure>>,
     ) -> Result<(), Failure> {
-        self.first.get_or_insert_with(|| image.clone());
+        self.first.get_or_insert_with(|| image.to_owned());
         let mut unchecked = Vec::new();
         for verdict in judged {
             match verdict {
@@ -90,7 +89,7 @@ impl Verdicts {
         let is_verified = self.refusals.is_empty();
         results.set("VERIFIED", if is_verified { "true" } else { "false" });
         let image = self.first.as_ref().filter(|_| is_verified);
-        let image = image.map_or_else(String::new, ToString::to_string);
+        let image = image.cloned().unwrap_or_default();
         results.set("IMAGE_REF", image);
         results.set("TEST_OUTPUT", self.test_output(now));
     }

@@ -2,19 +2,19 @@
 //! manifests, as large as the registry takes them, so what is read of all of them together has a limit.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use tekseal_core::{DigestRef, bundle, cosign};
+use tekseal_core::{Digest, DigestRef, bundle, cosign};
 
 use crate::Registry;
-use crate::registry::{Cause, MANIFEST_LIMIT, Reference};
+use crate::registry::MANIFEST_LIMIT;
 
 use super::{At, LayerError, Layers, MOST_MANIFEST_BYTES, MOST_REFERRERS, Place, WIDTH};
 use crate::store::concurrent::concurrently;
 use crate::store::error::Error;
 use crate::store::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
 use crate::store::referrer::EMPTY_CONFIG;
-use crate::store::tree::{self, Referrer};
+use crate::store::source::Source;
+use crate::store::tree::Referrer;
 
 /// Manifests of referrers that have more are read one by one.
 const SMALL_MANIFEST: u64 = 64 << 10;
@@ -26,17 +26,25 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// If the list cannot be read, or is none. What is wrong with single manifests is told in their place.
     pub async fn referring(registry: &'a Registry, image: &'a DigestRef) -> Result<Self, Error> {
-        let (_, mut referrers) = tree::referrers(registry, image).await?;
+        Self::referring_in(Source::of(registry, image), &image.digest).await
+    }
+
+    /// The same where the image need not be in a registry.
+    ///
+    /// # Errors
+    /// As [`Self::referring`].
+    pub async fn referring_in(source: Source<'a>, image: &Digest) -> Result<Self, Error> {
+        let mut referrers = source.referrers(image).await?;
         let mut known = HashSet::new();
         referrers.retain(|referrer| {
             may_hold_signatures(referrer) && known.insert(referrer.digest.clone())
         });
         drop(known);
-        let mut layers = Self::none(registry, image);
+        let mut layers = Self::none(source);
         let count = referrers.len();
         if count > MOST_REFERRERS {
             referrers.truncate(MOST_REFERRERS);
-            let digest = image.digest.to_string();
+            let digest = image.to_string();
             layers.refuse(
                 Place::Referrer(digest.as_str().into()),
                 0,
@@ -49,7 +57,7 @@ impl<'a> Layers<'a> {
         for some in referrers.chunks(WIDTH) {
             let reads = some
                 .iter()
-                .map(|referrer| manifest_of(registry, image, &referrer.digest, SMALL_MANIFEST));
+                .map(|referrer| manifest_of(source, &referrer.digest, SMALL_MANIFEST));
             for (referrer, read) in some.iter().zip(concurrently(WIDTH, reads).await) {
                 match read {
                     Err(error) if error.is_of_size() => large.push(&referrer.digest),
@@ -60,7 +68,7 @@ impl<'a> Layers<'a> {
         // What is small comes first, so that nothing large takes its room.
         for digest in large {
             let limit = MANIFEST_LIMIT.min(gathered.room());
-            let mut read = manifest_of(registry, image, digest, limit).await;
+            let mut read = manifest_of(source, digest, limit).await;
             if limit < MANIFEST_LIMIT && read.as_ref().is_err_and(LayerError::is_of_size) {
                 read = Err(LayerError::Manifests);
             }
@@ -139,16 +147,15 @@ fn may_hold_signatures(referrer: &Referrer) -> bool {
 
 /// The manifest of a referrer, of at most `limit` bytes, and how many it has.
 async fn manifest_of(
-    registry: &Registry,
-    image: &DigestRef,
+    source: Source<'_>,
     digest: &str,
     limit: u64,
 ) -> Result<(ImageManifest, u64), LayerError> {
     let digest = digest.parse().map_err(LayerError::Digest)?;
-    let found = registry
-        .get_manifest_within(&image.repository, Reference::Digest(&digest), limit)
+    let found = source
+        .manifest(&digest, limit)
         .await
-        .map_err(|source| LayerError::Registry(Arc::new(source)))?
+        .map_err(LayerError::Unread)?
         .ok_or(LayerError::Absent)?;
     let manifest = ImageManifest::parse(&found).map_err(LayerError::Manifest)?;
     Ok((manifest, found.bytes.len() as u64))
@@ -174,9 +181,6 @@ fn layers_of_interest(manifest: ImageManifest) -> Result<Vec<Layer>, LayerError>
 impl LayerError {
     /// Whether it was larger than what was asked for.
     fn is_of_size(&self) -> bool {
-        let Self::Registry(source) = self else {
-            return false;
-        };
-        matches!(source.cause(), Some(Cause::TooLarge { .. }))
+        matches!(self, Self::Unread(source) if source.is_of_size())
     }
 }

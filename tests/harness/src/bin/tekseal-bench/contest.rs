@@ -143,6 +143,7 @@ impl Contest {
             "sign-only-plain",
             "upload-only",
             "verify",
+            "verify-offline",
             "start",
             "public-key",
         ] {
@@ -192,6 +193,7 @@ impl Contest {
             .collect::<Vec<_>>();
         note("sign", total(&signed));
         note("verify", self.verify(player, &self.signed.reference).cost());
+        note("verify-offline", offline(player).cost());
         note("start", start(player).cost());
         match player {
             Player::Tekseal(_) => {
@@ -250,7 +252,9 @@ impl Contest {
                 vec![folder.join("tekseal-sign"), folder.join("tekseal-upload")]
             }
             (Player::Tekseal(folder), "upload-only") => vec![folder.join("tekseal-upload")],
-            (Player::Tekseal(folder), "verify") => vec![folder.join("tekseal-verify")],
+            (Player::Tekseal(folder), "verify" | "verify-offline") => {
+                vec![folder.join("tekseal-verify")]
+            }
             (Player::Tekseal(folder), _) => vec![folder.join("tekseal-sign")],
         };
         let size: u64 = files
@@ -363,6 +367,43 @@ fn task_run(image: &str) -> Value {
         {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
     ]);
     run
+}
+
+/// Verifies a recorded provenance in a bundle, with its entry of a log, and asks nobody. cosign is given the image's manifest as the file that was
+/// attested.
+fn offline(player: &Player) -> Job {
+    const CASE: &str = "attest-v3-bundle-rekor1";
+    const BUNDLE: &str = "e408d063ee0b289a824ead3cd03d2073a1cd703654a1c063b04713887a697242";
+    const IMAGE: &str = "3cefb2529ade9fec1ec2fd816e268e7651fb46b63c50899b2c3f08d1ae9528e8";
+    let samples = fixtures().join("cosign-samples");
+    let key = text(&samples.join("keys/a.pub"));
+    let root = text(&samples.join("keys/trusted_root.json"));
+    let bundle = text(&samples.join(CASE).join("blobs").join(BUNDLE));
+    let given = [
+        "--key",
+        &key,
+        "--trusted-root",
+        &root,
+        "--bundle",
+        &bundle,
+        "--type",
+        "slsaprovenance1",
+    ];
+    match player {
+        Player::Tekseal(programs) => {
+            let image = format!("registry.invalid/app@sha256:{IMAGE}");
+            let own = ["--offline", "--only", "attestation"];
+            let args = own.into_iter().chain(given).chain([image.as_str()]);
+            Job::new(&programs.join("tekseal-verify"), args)
+        }
+        Player::Cosign(_, cosign) => {
+            let manifest = samples.join(CASE).join(format!("manifests/{IMAGE}.json"));
+            let manifest = text(&manifest);
+            let own = ["verify-blob-attestation", "--new-bundle-format=true"];
+            let args = own.into_iter().chain(given).chain([manifest.as_str()]);
+            Job::new(cosign.program(), args).env("HOME", "/nonexistent")
+        }
+    }
 }
 
 fn start(player: &Player) -> Job {
