@@ -9,6 +9,7 @@
 //! What a log has taken in stays there; asked again, it says so, which is as good. One signature is one entry, also where it is stored in both
 //! layouts: then the log is shown the envelope of the layer, for whose readers the entry must be of its exact bytes.
 
+mod again;
 mod earlier;
 mod error;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use tekseal_core::evidence::LogEntry;
 use tekseal_core::{Digest, Layout};
+use tekseal_remote::log::{self, Added};
 use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
@@ -27,6 +29,7 @@ use tokio::task::JoinSet;
 
 use crate::Item;
 
+pub use again::Error as AgainError;
 pub use error::{Cause, NoRoom, NoTrust, WitnessFailure};
 
 /// The most bytes that a log is sent at once. Rekor has no bound of its own, but proxies in front of it have; it keeps hashes, and no attestation of
@@ -283,8 +286,10 @@ impl Witnesses {
         let mut waiting = questions.into_iter().enumerate();
         let mut running = JoinSet::new();
         let mut answers = BTreeMap::new();
+        let mut failure = None;
         loop {
             while running.len() < WIDTH
+                && failure.is_none()
                 && let Some((at, question)) = waiting.next()
             {
                 let (all, shared) = (Arc::clone(&self.0), Arc::clone(shared));
@@ -293,16 +298,26 @@ impl Witnesses {
                     (at, all.answer(question, items, key).await)
                 });
             }
+            // What is under way is heard to its end, also after a failure: a log of the second version that is hung up on drops the whole batch, with
+            // what others have sent it.
             let Some(done) = running.join_next().await else {
                 break;
             };
-            // What is still under way ends with the set.
-            let (at, answer) = done.expect(
-                "no task is aborted before this, and one that panics must not look witnessed",
-            );
-            answers.insert(at, answer?);
+            let (at, answer) =
+                done.expect("no task is aborted, and one that panics must not look witnessed");
+            match answer {
+                Ok(answer) => {
+                    answers.insert(at, answer);
+                }
+                Err(error) => {
+                    failure.get_or_insert(error);
+                }
+            }
         }
-        Ok(answers.into_values().collect())
+        match failure {
+            None => Ok(answers.into_values().collect()),
+            Some(failure) => Err(failure),
+        }
     }
 }
 
@@ -416,17 +431,33 @@ impl Log {
         let proposal = self.proposal(first, key)?;
         let added = self.rekor.add(&proposal).await;
         drop(proposal);
-        let added = added.map_err(|source| WitnessFailure::of(first, Cause::Remote(source)))?;
         let wrong = |item: &Item, source| {
             let url = url.clone();
             WitnessFailure::of(item, Cause::Answer { url, source })
         };
-        let judged = read(first, key)?.judge_entry(self.format, trust, &added.answer);
+        let (judged, existed) = match added {
+            Ok(Added { answer, existed }) => {
+                let judged = read(first, key)?.judge_entry(self.format, trust, &answer);
+                (judged, existed)
+            }
+            Err(log::Error::AlreadyLogged {
+                index: Some(index), ..
+            }) => {
+                let entry = again::read(&self.rekor, index, trust).await;
+                let entry = entry.map_err(|source| {
+                    let url = url.clone();
+                    WitnessFailure::of(first, Cause::Again { url, index, source })
+                })?;
+                let judged = read(first, key)?.judge_as(self.format, trust, &entry);
+                (judged.map(|logged| (entry, logged)), true)
+            }
+            Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
+        };
         let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
         let vouched = |logged| Entry {
             url: url.clone(),
             logged,
-            existed: added.existed,
+            existed,
         };
         let mut vouch = vec![(of[0], vouched(logged))];
         for &at in &of[1..] {
@@ -448,3 +479,6 @@ fn read<'a>(item: &'a Item, key: &'a PublicKey) -> Result<Unwitnessed<'a>, Box<W
 fn failed(items: &[Item], of: &[usize], cause: Cause) -> Box<WitnessFailure> {
     WitnessFailure::of(&items[of[0]], cause)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,16 @@
 //!   └──── 409 ─▶ v1: GET of the entry that Location names · v2: AlreadyLogged, nothing can be asked for
 //! ```
 
+mod search;
+mod tiles;
 mod uuid;
 
 use reqwest::Url;
 use serde::Deserialize;
 
-pub use self::uuid::EntryUuid;
+pub use self::search::Query;
+pub use self::tiles::Tiles;
+pub use self::uuid::{EntryUuid, NotUuid};
 pub use crate::service::{Error, Failed, Options};
 
 use crate::error::{Cause, shown};
@@ -91,7 +95,10 @@ impl Rekor {
             LogVersion::V2 => "api/v2/log/entries",
         };
         let url = self.service.url(path);
-        let ask = Ask::post(url, JSON, proposed, JSON, LARGEST_ADDED).answers(&[409]);
+        // A log v2 gives up a whole batch (499) when somebody else in it hangs up.
+        let ask = Ask::post(url, JSON, proposed, JSON, LARGEST_ADDED)
+            .answers(&[409])
+            .passing(&[499]);
         let failed = |source| Error::Add {
             url: self.url(),
             source: Box::new(source),
@@ -121,6 +128,30 @@ impl Rekor {
         self.needs_v1("call for its key")?;
         let url = self.service.url("api/v1/log/publicKey");
         let answer = self.read(Ask::get(url, PEM, LARGEST_KEY), || "its key".to_owned());
+        Ok(answer.await?.body)
+    }
+
+    /// The entry with this name: the exact body `{"<UUID>": LogEntry}`, of which nothing is verified, not even that it is that entry.
+    ///
+    /// # Errors
+    /// [`Error::Unanswerable`] for a log of the second version, [`Error::Read`] where the log has no such entry or does not answer with it.
+    pub async fn entry(&self, uuid: &EntryUuid) -> Result<Vec<u8>, Error> {
+        self.needs_v1("entries by UUID")?;
+        let ask = Ask::get(self.entry_url(uuid), JSON, LARGEST_READ);
+        let answer = self.read(ask, || format!("the entry {uuid}"));
+        Ok(answer.await?.body)
+    }
+
+    /// The entry with this index, which counts over all trees of the log, as [`entry`](Self::entry).
+    ///
+    /// # Errors
+    /// As [`entry`](Self::entry). Logs of the second version have [`tiles`](Self::tiles).
+    pub async fn entry_at(&self, index: u64) -> Result<Vec<u8>, Error> {
+        self.needs_v1("entries with their proofs")?;
+        let mut url = self.service.url(ENTRIES);
+        url.set_query(Some(&format!("logIndex={index}")));
+        let ask = Ask::get(url, JSON, LARGEST_READ);
+        let answer = self.read(ask, || format!("the entry with the index {index}"));
         Ok(answer.await?.body)
     }
 

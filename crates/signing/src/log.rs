@@ -18,6 +18,8 @@ mod body;
 mod checkpoint;
 mod document;
 mod merkle;
+mod summary;
+pub mod tiles;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -28,13 +30,14 @@ use tekseal_core::trusted_root::Validity;
 pub(crate) use crate::log::body::key_details;
 use crate::log::body::{Body, LARGEST};
 use crate::log::checkpoint::Checkpoint;
-pub(crate) use crate::log::merkle::leaf;
 use crate::pem;
 use crate::public_key::{HashAlgorithm, PublicKey};
+use crate::rejection::shortened;
 use crate::trust::{Log, Trust};
 
-pub use checkpoint::Error as CheckpointError;
+pub use checkpoint::{Error as CheckpointError, TreeHead};
 pub use merkle::Error as PathError;
+pub use summary::{EntrySigner, Hashed, HashedWhat, Summary};
 
 /// A signature that is said to be in a log. That it is valid is for the caller to verify.
 #[derive(Clone, Copy, Debug)]
@@ -239,20 +242,95 @@ pub enum Error {
 /// # Errors
 /// An entry of a known log that is of something else, or for which the log does not vouch.
 pub fn verify(trust: &Trust, entry: &LogEntry, claim: &Claim<'_>) -> Result<Option<Logged>, Error> {
+    let logs = named(trust, entry);
+    if logs.is_empty() {
+        return Ok(None);
+    }
+    let body = Body::read(&entry.body, entry.kind_version.as_ref())?;
+    body.is_of(claim)?;
+    vouch(&logs, entry, body.kind.names(), body.kind.is_of_rekor_v2())
+}
+
+/// Verifies that a log of `trust` has `entry`, whatever it is of; kinds that [`verify`] does not understand may be in it.
+///
+/// Nothing, if the log is not in the trusted root.
+///
+/// # Errors
+/// An entry of a known log for which the log does not vouch, or whose body is not what is said beside it.
+pub fn verify_entry(trust: &Trust, entry: &LogEntry) -> Result<Option<Logged>, Error> {
+    let logs = named(trust, entry);
+    if logs.is_empty() {
+        return Ok(None);
+    }
+    let summary = Summary::of(&entry.body)?;
+    let names = (summary.kind.as_str(), summary.version.as_str());
+    if let Some((kind, version)) = &entry.kind_version
+        && names != (kind, version)
+    {
+        return Err(Error::OtherKind {
+            found: format!("{} {}", names.0, names.1),
+            beside: shortened(&format!("{kind} {version}")),
+        });
+    }
+    vouch(&logs, entry, names, summary.is_of_rekor_v2())
+}
+
+/// The id of the log in `trust` that signed a checkpoint; nothing where no trusted log did.
+///
+/// # Errors
+/// A text that is no checkpoint, or has a signature that says to be by a trusted log and is not valid.
+pub fn signer_of_checkpoint(
+    trust: &Trust,
+    checkpoint: &str,
+) -> Result<Option<Vec<u8>>, CheckpointError> {
+    let checkpoint = Checkpoint::parse(checkpoint)?;
+    for log in &trust.logs {
+        match checkpoint.signed_by(&log.key) {
+            Ok(()) => return Ok(Some(log.key_id.clone())),
+            Err(CheckpointError::Unsigned { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// What a checkpoint says of its tree. Nothing of it is verified.
+///
+/// # Errors
+/// A text that is no checkpoint.
+pub fn tree_head(checkpoint: &str) -> Result<TreeHead, CheckpointError> {
+    Checkpoint::parse(checkpoint).map(|checkpoint| checkpoint.tree_head())
+}
+
+/// The hash of the leaf that an entry with this body is (RFC 6962, 2.1), which is what Rekor v1 names it by.
+#[must_use]
+pub fn leaf_hash(body: &[u8]) -> [u8; 32] {
+    merkle::leaf(body)
+}
+
+/// Whatever the trusted root has of the log that an entry says to be in.
+fn named<'t>(trust: &'t Trust, entry: &LogEntry) -> Vec<&'t Log> {
     let is_named = |log: &&Log| log.key_id == entry.log_id;
-    let logs: Vec<&Log> = trust.logs.iter().filter(is_named).collect();
+    trust.logs.iter().filter(is_named).collect()
+}
+
+/// What the log, which is one of `logs` at least, vouches for. An entry of Rekor v2 is to be in a tree of the host that the root has.
+fn vouch(
+    logs: &[&Log],
+    entry: &LogEntry,
+    (kind, version): (&str, &str),
+    is_of_rekor_v2: bool,
+) -> Result<Option<Logged>, Error> {
     let Some(log) = logs.first() else {
         return Ok(None);
     };
-    let body = Body::read(&entry.body, entry.kind_version.as_ref())?;
-    body.is_of(claim)?;
     let integrated_time = match &entry.promise {
-        Some(promise) => Some(verify_promise(&logs, &log.key, entry, promise)?),
+        Some(promise) => Some(verify_promise(logs, &log.key, entry, promise)?),
         None => None,
     };
     if let Some(proof) = &entry.inclusion {
         let mut hosts = Vec::new();
-        if body.kind.is_of_rekor_v2() {
+        if is_of_rekor_v2 {
             hosts.extend(logs.iter().map(|log| log.host.as_str()));
             if entry.log_index != proof.log_index {
                 return Err(Error::OtherIndex {
@@ -268,7 +346,6 @@ pub fn verify(trust: &Trust, entry: &LogEntry, claim: &Claim<'_>) -> Result<Opti
         (None, Some(proof)) => proof.log_index,
         (None, None) => return Err(Error::NoEvidence),
     };
-    let (kind, version) = body.kind.names();
     Ok(Some(Logged {
         log_id: hex(&entry.log_id),
         log_index,

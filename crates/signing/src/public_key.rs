@@ -278,7 +278,8 @@ impl fmt::Display for KeyAlgorithm {
 
 impl HashAlgorithm {
     /// The hash of these bytes.
-    pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+    #[must_use]
+    pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha256 => Sha256::digest(bytes).to_vec(),
             Self::Sha384 => Sha384::digest(bytes).to_vec(),

@@ -18,7 +18,7 @@ use tekseal_core::proposal::{self, Signatory, SignatoryKind};
 use tekseal_core::{Digest, Evidence, Signed, cosign, dsse};
 
 use crate::certificate::Certificate;
-use crate::log::{self, Claim, Enveloped, Logged, Signer, leaf};
+use crate::log::{self, Claim, Enveloped, Logged, Signer, leaf_hash};
 use crate::pem;
 use crate::public_key::{HashAlgorithm, PublicKey};
 use crate::random::{self, Random};
@@ -230,7 +230,7 @@ impl<'a> Unwitnessed<'a> {
         let entry = match format {
             Format::V1(_) => {
                 let (uuid, entry) = LogEntry::of_rekor_v1(answer)?;
-                let wanted = hex(&leaf(&entry.body));
+                let wanted = hex(&leaf_hash(&entry.body));
                 if !uuid.ends_with(&wanted) {
                     let found = uuid;
                     return Err(AnswerError::Uuid { found, wanted });

@@ -4,5 +4,6 @@
 mod artifacts;
 mod basic;
 mod full;
+mod lying;
 mod ours;
 mod ours_full;

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use serde_json::{Value, json};
-use tekseal_harness::{Layout, Output, Proxy, RekorV2, Run, Services, TimestampAuthority, cosign};
+use serde_json::Value;
+use tekseal_harness::{
+    Answer, Layout, Output, Proxy, RekorV2, Run, Seen, Services, TimestampAuthority, cosign,
+};
 
 use super::artifacts::{Artifact, Log, Recipe, Signer, Signery, Timestamp, VERSIONS};
 use crate::workshop::{PASSWORD, Workshop};
@@ -42,11 +45,11 @@ fn with_services(run: Run, signery: &Signery, case: Case) -> Run {
     }
 }
 
-fn shared_log() -> &'static RekorV2 {
+pub(super) fn shared_log() -> &'static RekorV2 {
     RekorV2::shared().expect("a signery was made with it")
 }
 
-fn shared_authority() -> &'static TimestampAuthority {
+pub(super) fn shared_authority() -> &'static TimestampAuthority {
     TimestampAuthority::shared().expect("a signery was made with it")
 }
 
@@ -115,7 +118,7 @@ fn signed(shop: &Workshop, signery: &Signery) -> PathBuf {
     folder
 }
 
-fn nothing_is_stored(shop: &Workshop) {
+pub(super) fn nothing_is_stored(shop: &Workshop) {
     assert_eq!(shop.layers("sig").len(), 0);
     assert_eq!(shop.layers("att").len(), 0);
     assert_eq!(referrers(shop), 0);
@@ -123,10 +126,11 @@ fn nothing_is_stored(shop: &Workshop) {
 
 #[test]
 fn entries_of_rekor_v2_are_accepted_in_bundles() {
-    let Some(signery) = Signery::basic() else {
-        return;
-    };
     for timestamp in [Timestamp::None, Timestamp::Authority] {
+        // A log gives an entry once, and with one key the signature of one image is always the same.
+        let Some(signery) = Signery::basic() else {
+            return;
+        };
         let case = Case {
             layout: "bundle",
             log: Log::RekorV2,
@@ -217,6 +221,59 @@ fn what_is_stored_with_its_entry_is_neither_logged_nor_stored_again() {
     assert_eq!((log.count(), referrers(&shop)), (2, 2), "{said:?}");
     assert_eq!(said.stderr.matches("\nalready logged of=").count(), 2);
     assert_eq!(said.stderr.matches("\nalready stored ").count(), 2);
+}
+
+/// The log behind a proxy that also hands out its static files, as a server beside it would.
+fn with_files(log: &RekorV2) -> Proxy {
+    let proxy = Proxy::start(log.address());
+    let storage = log.storage();
+    let asked = Arc::new(Mutex::new(String::new()));
+    let noting = Arc::clone(&asked);
+    let is_file = move |seen: &Seen| {
+        let is_file = seen.is("GET", "/checkpoint") || seen.is("GET", "/tile/");
+        // They are asked for one after the other.
+        if is_file {
+            *noting.lock().expect("no test panicked") = seen.path.clone();
+        }
+        is_file
+    };
+    proxy.when(is_file).edit(move |answer| {
+        let path = asked.lock().expect("no test panicked").clone();
+        let file = fs::read(storage.join(path.trim_start_matches('/')));
+        let (status, bytes) = file.map_or((404, Vec::new()), |bytes| (200, bytes));
+        *answer = Answer::new(
+            status,
+            &[("Content-Type", "application/octet-stream")],
+            &bytes,
+        );
+    });
+    proxy
+}
+
+#[test]
+fn what_a_log_has_already_is_read_out_of_its_files() {
+    let Some(signery) = Signery::basic() else {
+        return;
+    };
+    let log = with_files(shared_log());
+    // The log has the first, and the answer is lost: then it is asked again, and says that it has it.
+    log.on("POST", "/log/entries").nth(1).lose_answer();
+    let case = Case {
+        layout: "bundle",
+        log: Log::RekorV2,
+        timestamp: Timestamp::None,
+    };
+    // The same image elsewhere has the same signature, and the provenance speaks of another name.
+    for existing in [1, 1] {
+        let shop = Workshop::new();
+        let said = attesting(&shop, &signery, "bundle")
+            .args(["--tlog", "v2", "--rekor-url"])
+            .arg(format!("http://{}", log.address()))
+            .ok();
+        let found = said.stderr.matches("\nalready logged of=").count();
+        assert_eq!(found, existing, "{said:?}");
+        accepted(&signery, &shop, case);
+    }
 }
 
 #[test]
@@ -324,10 +381,8 @@ fn what_cannot_be_had_is_refused_before_anything_is_asked() {
         .args(["--layout", "bundle"]);
     refused(untrusting.args(v2), "--trusted-root");
     let config = shop.file("config.json", r#"{"transparency.enabled":"manual"}"#);
-    let manual = attesting(&shop, &signery, "tags")
-        .arg("--config")
-        .arg(config);
-    refused(manual, "manual");
+    let manual = Run::tool("tekseal-upload").arg(signed(&shop, &signery));
+    refused(manual.arg("--config").arg(config), "manual");
     let two = "http://127.0.0.1:1/a,http://127.0.0.1:1/b";
     let two = attesting(&shop, &signery, "tags").args(["--timestamp-url", two]);
     refused(two, "room");
@@ -340,185 +395,4 @@ fn what_cannot_be_had_is_refused_before_anything_is_asked() {
         .arg("--timestamp-url")
         .arg(shared_authority().url());
     refused(stamped, "by no authority of the trusted root");
-}
-
-/// What a log, or an authority, may answer that is not to be believed: each time it is told, and nothing is stored.
-#[test]
-fn an_answer_that_does_not_hold_is_told_and_nothing_is_stored() {
-    let Some(signery) = Signery::basic() else {
-        return;
-    };
-    let lie = |change: fn(&mut Value), word: &str| {
-        let log = Proxy::start(shared_log().address());
-        log.on("POST", "/log/entries").edit(move |answer| {
-            let mut entry: Value = serde_json::from_slice(&answer.body).expect("an entry");
-            change(&mut entry);
-            answer.body = entry.to_string().into_bytes();
-            answer.set_header("Content-Length", &answer.body.len().to_string());
-        });
-        let shop = Workshop::new();
-        let said = attesting(&shop, &signery, "bundle")
-            .args(["--tlog", "v2", "--rekor-url"])
-            .arg(format!("http://{}", log.address()))
-            .fails_with(3);
-        assert!(said.stderr.contains(word), "{word}: {said:?}");
-        nothing_is_stored(&shop);
-    };
-    lie(
-        |entry| entry["inclusionProof"]["rootHash"] = json!("A".repeat(43) + "="),
-        "another root hash",
-    );
-    lie(
-        |entry| {
-            let text = entry["inclusionProof"]["checkpoint"]["envelope"].take();
-            let text = text.as_str().expect("a note").to_owned();
-            let (note, _) = text.rsplit_once(' ').expect("a signature");
-            let forged = format!("{note} {}=\n", "A".repeat(91));
-            entry["inclusionProof"]["checkpoint"]["envelope"] = json!(forged);
-        },
-        "checkpoint",
-    );
-    lie(
-        |entry| entry["inclusionProof"] = Value::Null,
-        "no inclusionProof",
-    );
-    lie(
-        |entry| entry["canonicalizedBody"] = json!("e30="),
-        "body of the log entry",
-    );
-    lie(|entry| *entry = json!({"hello": "world"}), "is missing");
-    lie(
-        |entry| entry["logId"]["keyId"] = json!("A".repeat(43) + "="),
-        "",
-    );
-}
-
-#[test]
-fn the_entry_of_another_signature_is_none_of_this_one() {
-    let Some(signery) = Signery::basic() else {
-        return;
-    };
-    let first = Proxy::start(shared_log().address());
-    let log = |proxy: &Proxy| format!("http://{}", proxy.address());
-    let shop = Workshop::new();
-    let answers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let kept = std::sync::Arc::clone(&answers);
-    first.on("POST", "/log/entries").edit(move |answer| {
-        kept.lock()
-            .expect("no test panicked")
-            .push(answer.body.clone());
-    });
-    let attest = |shop: &Workshop, url: &str| {
-        attesting(shop, &signery, "bundle").args(["--tlog", "v2", "--rekor-url", url])
-    };
-    attest(&shop, &log(&first)).ok();
-    let other = answers.lock().expect("no test panicked")[0].clone();
-    let lying = Proxy::start(shared_log().address());
-    lying
-        .on("POST", "/log/entries")
-        .answer(201, &[("Content-Type", "application/json")], &other);
-    let shop = Workshop::new();
-    let said = attest(&shop, &log(&lying)).fails_with(3);
-    assert!(said.stderr.contains("of another signature"), "{said:?}");
-    nothing_is_stored(&shop);
-}
-
-#[test]
-fn a_log_of_which_the_trusted_root_knows_nothing_is_not_believed() {
-    let (Some(signery), Some(other)) = (Signery::basic(), RekorV2::start()) else {
-        return;
-    };
-    let shop = Workshop::new();
-    let said = attesting(&shop, &signery, "bundle")
-        .args(["--tlog", "v2", "--rekor-url"])
-        .arg(other.url())
-        .fails_with(2);
-    let text = "which the trusted root does not have";
-    assert!(said.stderr.contains(text), "{said:?}");
-    nothing_is_stored(&shop);
-}
-
-#[test]
-fn a_log_that_fails_is_told_and_nothing_is_stored() {
-    let Some(signery) = Signery::basic() else {
-        return;
-    };
-    let shop = Workshop::new();
-    let log = Proxy::start(shared_log().address());
-    let attest = || {
-        attesting(&shop, &signery, "bundle")
-            .args(["--tlog", "v2", "--witness-timeout", "1", "--rekor-url"])
-            .arg(format!("http://{}", log.address()))
-    };
-    let page = b"<html><body>moved</body></html>";
-    let html = &[("Content-Type", "text/html")][..];
-    log.on("POST", "/log/entries")
-        .first(2)
-        .answer(201, html, page);
-    attest().fails_with(3);
-    nothing_is_stored(&shop);
-    drop(log);
-    let log = Proxy::start(shared_log().address());
-    let attest = || {
-        attesting(&shop, &signery, "bundle")
-            .args(["--tlog", "v2", "--witness-timeout", "1", "--rekor-url"])
-            .arg(format!("http://{}", log.address()))
-    };
-    let huge = vec![b' '; 8 << 20];
-    let json = &[("Content-Type", "application/json")][..];
-    log.on("POST", "/log/entries")
-        .first(2)
-        .answer(201, json, &huge);
-    attest().fails_with(3);
-    nothing_is_stored(&shop);
-    drop(log);
-    let log = Proxy::start(shared_log().address());
-    let gate = log
-        .on("POST", "/log/entries")
-        .hold(tekseal_harness::Moment::BeforeForwarding);
-    let said = attesting(&shop, &signery, "bundle")
-        .args(["--tlog", "v2", "--witness-timeout", "1", "--rekor-url"])
-        .arg(format!("http://{}", log.address()))
-        .fails_with(3);
-    assert!(said.stderr.contains("cannot add an entry"), "{said:?}");
-    gate.release();
-    nothing_is_stored(&shop);
-}
-
-#[test]
-fn the_timestamp_of_another_request_is_none_of_this_one() {
-    let Some(signery) = Signery::basic() else {
-        return;
-    };
-    let authority = shared_authority();
-    let path = authority.url();
-    let path = path.strip_prefix(&format!("http://{}", authority.address()));
-    let path = path.expect("its address is in its URL").to_owned();
-    let proxy = Proxy::start(authority.address());
-    let kept = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keeping = std::sync::Arc::clone(&kept);
-    let keep = move |answer: &mut tekseal_harness::Answer| {
-        keeping
-            .lock()
-            .expect("no test panicked")
-            .push(answer.body.clone());
-    };
-    proxy.on("POST", &path).first(1).edit(keep);
-    let shop = Workshop::new();
-    let url = format!("http://{}{path}", proxy.address());
-    let config = shop.file("config.json", r#"{"artifacts.taskrun.signer":"none"}"#);
-    let attest = |url: &str| {
-        attesting(&shop, &signery, "tags")
-            .arg("--config")
-            .arg(&config)
-            .args(["--timestamp-url", url])
-    };
-    attest(&url).ok();
-    let old = kept.lock().expect("no test panicked")[0].clone();
-    let lying = Proxy::start(authority.address());
-    let reply = &[("Content-Type", "application/timestamp-reply")][..];
-    lying.on("POST", &path).answer(200, reply, &old);
-    let said = attest(&format!("http://{}{path}", lying.address())).fails_with(3);
-    assert!(said.stderr.contains("(nonce)"), "{said:?}");
-    assert_eq!(shop.layers("sig").len(), 1, "the first alone");
 }

@@ -6,7 +6,7 @@ use tekseal_remote::{log, store};
 use tekseal_signing::witness::{AnswerError, Unloggable};
 use tekseal_signing::{Rejection, public_key, random, timestamp};
 
-use super::LARGEST_PROPOSAL;
+use super::{AgainError, LARGEST_PROPOSAL};
 use crate::Item;
 
 /// Something that nobody can be asked without a trusted root.
@@ -65,6 +65,18 @@ pub enum Cause {
     /// A log or an authority failed, or said no.
     #[error(transparent)]
     Remote(#[from] log::Error),
+    /// A log of the second version has the entry, and it cannot be read there.
+    #[error(
+        "the transparency log {url} has this entry already, at index {index}, and it cannot be read there"
+    )]
+    Again {
+        /// The log.
+        url: String,
+        /// The position that the log says it has.
+        index: u64,
+        /// Why not.
+        source: AgainError,
+    },
     /// The answer of a log is not the entry of this signature.
     #[error("what the transparency log {url} answered is not believed")]
     Answer {
@@ -127,11 +139,20 @@ impl WitnessFailure {
             Cause::Unloggable(_) | Cause::NoTrust(_) | Cause::Evidence(_) => Blame::Setting,
             Cause::Remote(error) => error.blame(),
             Cause::Answer { source, .. } if source.is_unknown_log() => Blame::Setting,
+            Cause::Again {
+                source: AgainError::Remote(error),
+                ..
+            } if error.blame() != Blame::Outside => Blame::Artifact,
+            Cause::Again {
+                source: AgainError::Foreign,
+                ..
+            } => Blame::Setting,
             Cause::Timestamp {
                 source: timestamp::AnswerError::Foreign,
                 ..
             } => Blame::Setting,
             Cause::Answer { .. }
+            | Cause::Again { .. }
             | Cause::LogKey { .. }
             | Cause::Timestamp { .. }
             | Cause::Random(_) => Blame::Outside,
@@ -144,8 +165,8 @@ impl WitnessFailure {
     pub fn hint(&self) -> Option<String> {
         let trusted = "the trusted root must have the log or the authority that is asked: `cosign trusted-root create` makes one";
         match &self.cause {
-            Cause::Remote(log::Error::AlreadyLogged { .. }) => Some(
-                "an earlier try was logged and not stored, and logs of the second version hand out an entry once: they forget after some hundred others, so try again later, or sign with another key"
+            Cause::Again { .. } | Cause::Remote(log::Error::AlreadyLogged { .. }) => Some(
+                "logs of the second version hand out an entry once; their static files (checkpoint, tile/…) must be at the same address, or the entry is as good as lost for whoever signs the same again with the same key"
                     .to_owned(),
             ),
             Cause::Remote(error) => error.hint(),

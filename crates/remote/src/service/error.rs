@@ -66,6 +66,14 @@ pub enum Error {
         /// The version of its API.
         version: u8,
     },
+    /// A part of the log that every log has is not at its URL.
+    #[error("there is no {what} at {url}")]
+    NotThere {
+        /// What was looked for.
+        what: &'static str,
+        /// Where the log should be.
+        url: String,
+    },
     /// Getting a timestamp.
     #[error("cannot get a timestamp from {url}")]
     Timestamp {
@@ -100,6 +108,9 @@ pub enum Failed {
     },
 }
 
+/// What a service says of a call that it does not have: another try changes nothing.
+const NOT_IMPLEMENTED: u16 = 501;
+
 fn at(index: &Option<u64>) -> String {
     index.map_or_else(String::new, |index| format!(" at index {index}"))
 }
@@ -109,7 +120,7 @@ impl Error {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Url { .. } | Self::Unanswerable { .. } => Blame::Setting,
+            Self::Url { .. } | Self::Unanswerable { .. } | Self::NotThere { .. } => Blame::Setting,
             Self::AlreadyLogged { .. } => Blame::Artifact,
             // There is nothing that could be absent but the service itself.
             Self::Add { source, .. } | Self::Timestamp { source, .. } => match source.blame() {
@@ -136,6 +147,9 @@ impl Error {
             Self::Unanswerable { .. } => Some(
                 "logs of the second version are read by index alone, from static files".to_owned(),
             ),
+            Self::NotThere { .. } => {
+                Some("check the URL of the log, and the version of its API".to_owned())
+            }
             Self::AlreadyLogged { .. } => None,
             Self::Add { source, .. } | Self::Timestamp { source, .. } => {
                 missing(source).or_else(|| source.hint())
@@ -149,6 +163,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Url { .. } | Self::AlreadyLogged { .. } | Self::Unanswerable { .. } => None,
+            Self::NotThere { .. } => Some(404),
             Self::Add { source, .. }
             | Self::Existing { source, .. }
             | Self::Read { source, .. }
@@ -164,8 +179,8 @@ impl Failed {
             Self::Answer { .. } => Blame::Outside,
             Self::Request(cause) => match cause.status() {
                 Some(404) => Blame::Artifact,
-                Some(408 | 429) => Blame::Outside,
-                Some(400..=499) => Blame::Setting,
+                Some(408 | 429 | 499) => Blame::Outside,
+                Some(400..=499 | NOT_IMPLEMENTED) => Blame::Setting,
                 Some(_) => Blame::Outside,
                 None => match cause.blame() {
                     // Too much: not what a service answers.
@@ -201,7 +216,7 @@ impl Failed {
 
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Request(cause) => cause.may_pass(),
+            Self::Request(cause) => cause.may_pass() && cause.status() != Some(NOT_IMPLEMENTED),
             Self::Elsewhere { .. } | Self::Answer { .. } => false,
         }
     }

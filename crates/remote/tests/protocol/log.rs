@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use tekseal_remote::log::{Added, Error, LogVersion, Options, Rekor};
+use tekseal_remote::log::{Added, EntryUuid, Error, LogVersion, Options, Query, Rekor};
 use tekseal_remote::service::Failed;
 
 use super::*;
@@ -329,6 +329,74 @@ async fn nobody_is_followed_to_another_place() {
     let log = log(&server, LogVersion::V1, &hasty());
     assert!(log.public_key().await.is_err());
     assert!(elsewhere.seen().is_empty());
+}
+
+#[tokio::test]
+async fn entries_are_asked_for_by_their_names_and_by_their_places() {
+    let server = Server::start(|seen, _| match seen.target.as_str() {
+        "/api/v1/log/entries?logIndex=7" => Reply::new(200).body(ANSWER),
+        target if target.ends_with(&uuid()) => Reply::new(200).body("another"),
+        _ => Reply::new(404),
+    })
+    .await;
+    let log = log(&server, LogVersion::V1, &hasty());
+    let named: EntryUuid = uuid().parse().expect("a good name");
+    assert_eq!(log.entry_at(7).await.expect("it is there"), ANSWER);
+    assert_eq!(log.entry(&named).await.expect("it is there"), b"another");
+    let error = log.entry_at(8).await.expect_err("it is not there");
+    assert_eq!(error.blame(), Blame::Artifact, "{}", told(&error));
+}
+
+#[tokio::test]
+async fn an_index_is_asked_as_rekor_cli_asks_it() {
+    let found = format!(r#"["{0}","{1}","{0}"]"#, uuid(), "0b".repeat(32));
+    let server = Server::start(move |_, _| Reply::new(200).body(found.clone())).await;
+    let log = log(&server, LogVersion::V1, &hasty());
+    let query = Query {
+        hash: Some("sha256:0a".to_owned()),
+        email: Some("me@example.com".to_owned()),
+        public_key: Some("PEM".to_owned()),
+    };
+    let found = log.search(&query).await.expect("it answers");
+    let found: Vec<_> = found.iter().map(EntryUuid::as_str).collect();
+    assert_eq!(found, [uuid().as_str(), &"0b".repeat(32)]);
+    let seen = &server.seen()[0];
+    assert_eq!(seen.line(), "POST /api/v1/index/retrieve");
+    assert_eq!(
+        String::from_utf8_lossy(&seen.body),
+        r#"{"email":"me@example.com","hash":"sha256:0a","operator":"or","publicKey":{"content":"UEVN","format":"x509"}}"#
+    );
+}
+
+#[tokio::test]
+async fn files_are_looked_for_in_two_places_and_whole_where_a_part_is_gone() {
+    let server = Server::start(|seen, _| match seen.target.as_str() {
+        "/checkpoint" => Reply::new(200).body("the checkpoint"),
+        "/tile/0/x001/234.p/3" | "/tile/entries/000" => Reply::new(200).body(vec![7; 96]),
+        "/tile/1/000" => Reply::new(200).body(vec![9; 8192]),
+        "/tile/2/000.p/9" => Reply::new(200).body(vec![9; 100]),
+        "/tile/3/000.p/1" => Reply::new(200).body(vec![9; 8193]),
+        _ => Reply::new(404),
+    })
+    .await;
+    let log = log(&server, LogVersion::V2, &hasty());
+    let tiles = log.tiles().await.expect("there is a checkpoint");
+    assert_eq!(tiles.checkpoint(), "the checkpoint");
+    assert_eq!(tiles.tile(0, 1234, 3).await.expect("it is there"), [7; 96]);
+    assert_eq!(tiles.tile(1, 0, 2).await.expect("the whole is"), [9; 64]);
+    assert_eq!(tiles.entries(0, 17).await.expect("the whole is"), [7; 96]);
+    for (level, width, why) in [
+        (2, 9, "did not answer with a tile of 9 hashes"),
+        (3, 1, "is larger than 8192 bytes"),
+        (4, 256, "not found"),
+    ] {
+        let error = tiles.tile(level, 0, width).await.expect_err("no tile");
+        assert!(told(&error).contains(why), "{}", told(&error));
+    }
+    let lines = server.lines();
+    assert_eq!(lines[..2], ["GET /api/v2/checkpoint", "GET /checkpoint"]);
+    assert_eq!(lines[3..5], ["GET /tile/1/000.p/2", "GET /tile/1/000"]);
+    assert_eq!(lines.last().map(String::as_str), Some("GET /tile/4/000"));
 }
 
 #[tokio::test]

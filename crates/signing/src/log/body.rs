@@ -43,6 +43,12 @@ impl Kind {
         Self::HashedRekord2,
     ];
 
+    /// The kind with these names.
+    pub(super) fn named(kind: &str, version: &str) -> Option<Self> {
+        let mut known = Self::ALL.into_iter();
+        known.find(|known| known.names() == (kind, version))
+    }
+
     /// Its kind and its version.
     pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
@@ -91,10 +97,7 @@ impl<'a> Body<'a> {
                 beside: shortened(&format!("{wanted_kind} {wanted_version}")),
             });
         }
-        let mut known = Kind::ALL.into_iter();
-        let kind = known
-            .find(|known| known.names() == (kind, version))
-            .ok_or_else(unknown)?;
+        let kind = Kind::named(kind, version).ok_or_else(unknown)?;
         Ok(Self {
             bytes,
             document,

@@ -75,6 +75,17 @@ pub(super) struct Checkpoint<'a> {
     signatures: Vec<Signature<'a>>,
 }
 
+/// What a checkpoint says of its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeHead {
+    /// Which log, and which tree of it.
+    pub origin: String,
+    /// How many leaves the tree has.
+    pub size: u64,
+    /// Its root, SHA-256.
+    pub root: [u8; 32],
+}
+
 #[derive(Debug)]
 struct Signature<'a> {
     name: &'a str,
@@ -121,6 +132,15 @@ impl<'a> Checkpoint<'a> {
             root: hash(root).ok_or_else(|| Error::Root(shortened(root)))?,
             signatures,
         })
+    }
+
+    /// What it says, without its signatures.
+    pub(super) fn tree_head(&self) -> TreeHead {
+        TreeHead {
+            origin: self.origin.to_owned(),
+            size: self.size,
+            root: self.root,
+        }
     }
 
     /// Whether the origin is one of `hosts`, as it is for Rekor v2.

@@ -7,7 +7,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// A hash in the tree.
-pub(crate) type Hash = [u8; 32];
+pub(super) type Hash = [u8; 32];
 
 /// Why a path leads nowhere.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub enum Error {
 }
 
 /// The hash of a leaf with this content.
-pub(crate) fn leaf(content: &[u8]) -> Hash {
+pub(super) fn leaf(content: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);
     hasher.update(content);
@@ -47,7 +47,7 @@ pub(crate) fn leaf(content: &[u8]) -> Hash {
 }
 
 /// The hash of a node over these two.
-fn node(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn node(left: &Hash, right: &Hash) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([1]);
     hasher.update(left);

@@ -105,6 +105,113 @@ fn everything_that_cosign_logged_verifies() {
 }
 
 #[test]
+fn an_entry_alone_is_vouched_for_as_one_of_a_signature_is() {
+    for (case, ..) in CASES {
+        for sample in samples(case) {
+            let alone = verify_entry(&trust(&trusted_root()), &sample.entry);
+            let alone = alone.unwrap_or_else(|e| panic!("{case}: {e:?}"));
+            let of_signature = verified(&sample).expect("it holds");
+            assert!(alone.is_some() && alone == of_signature, "{case}");
+        }
+    }
+    let mut other = sample("sign-v3-bundle-rekor1");
+    edit(&mut other, "\"value\":\"", "\"value\":\"0");
+    let told = verify_entry(&trust(&trusted_root()), &other.entry);
+    assert!(matches!(told, Err(Error::Promise)), "{told:?}");
+    other.entry.log_id = vec![7; 32];
+    let told = verify_entry(&trust(&trusted_root()), &other.entry);
+    assert_eq!(told.expect("nothing is looked at"), None);
+}
+
+#[test]
+fn kinds_that_are_not_understood_are_vouched_for_under_their_own_names() {
+    let log = TestLog::new("log.example");
+    let mut entry = log.entry(br#"{"apiVersion":"0.0.7","kind":"rpm","spec":{"data":[]}}"#);
+    entry.kind_version = None;
+    let logged = verify_entry(&trust(&log.root()), &entry).expect("it is there");
+    let logged = logged.expect("known");
+    assert_eq!(
+        (logged.kind.as_str(), logged.version.as_str()),
+        ("rpm", "0.0.7")
+    );
+    entry.kind_version = Some(("rpm".to_owned(), "0.0.1".to_owned()));
+    let told = verify_entry(&trust(&log.root()), &entry);
+    assert!(matches!(told, Err(Error::OtherKind { .. })), "{told:?}");
+    let summary = Summary::of(&entry.body).expect("it names its kind");
+    assert!(summary.hashes.is_empty() && summary.signers.is_empty());
+    for body in [
+        "",
+        "[]",
+        "{\"kind\":\"rpm\"}",
+        "{\"kind\":7,\"apiVersion\":\"1\"}",
+    ] {
+        assert!(Summary::of(body.as_bytes()).is_err(), "{body}");
+    }
+    assert!(matches!(
+        Summary::of(&vec![b'x'; 2 << 20]),
+        Err(Error::TooLarge(_))
+    ));
+}
+
+#[test]
+fn a_summary_has_the_hashes_and_the_signers_of_an_entry() {
+    for (case, ..) in CASES {
+        for sample in samples(case) {
+            let summary = Summary::of(&sample.entry.body).expect("it is of a known kind");
+            let has = |what: HashedWhat, content: &[u8]| {
+                let value = hex(&HashAlgorithm::Sha256.digest(content));
+                summary.hashes.contains(&Hashed {
+                    what,
+                    algorithm: "sha256".to_owned(),
+                    value,
+                })
+            };
+            let is_right = match (&sample.payload, summary.kind.as_str()) {
+                (Some(payload), "dsse" | "intoto") => has(HashedWhat::Payload, payload),
+                _ => has(HashedWhat::Message, &sample.message),
+            };
+            assert!(is_right, "{case}: {summary:?}");
+            match (&sample.signer, summary.signers.as_slice()) {
+                (OwnedSigner::Key(key), [EntrySigner::Key(_)]) => {
+                    assert!(summary.is_by(key), "{case}");
+                }
+                (OwnedSigner::Certificate(der), [EntrySigner::Certificate(found)]) => {
+                    assert_eq!(found.der(), der, "{case}");
+                    assert!(summary.is_by(found.public_key()) && !summary.is_by(&key_a()));
+                }
+                (_, found) => panic!("{case}: {found:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_that_signed_a_checkpoint_is_found() {
+    let root = trusted_root();
+    for (case, at) in [
+        ("sign-v3-bundle-rekor1", 0),
+        ("sign-v3-bundle-rekor2-tsa", 1),
+    ] {
+        let mut sample = sample(case);
+        let checkpoint = proof(&mut sample).checkpoint.clone();
+        let found = signer_of_checkpoint(&trust(&root), &checkpoint).expect("it is one");
+        assert_eq!(found.as_ref(), Some(&root.logs[at].key_id), "{case}");
+        let head = tree_head(&checkpoint).expect("it is one");
+        let proof = proof(&mut sample);
+        assert_eq!(
+            (head.size, &head.root[..]),
+            (proof.tree_size, &proof.root_hash[..])
+        );
+        let nobody = signer_of_checkpoint(&Trust::default(), &checkpoint);
+        assert_eq!(nobody.expect("it is one"), None);
+        let changed = checkpoint.replacen('\n', "x\n", 1);
+        let error = signer_of_checkpoint(&trust(&root), &changed).expect_err("changed");
+        assert_eq!(error, CheckpointError::Signature, "{case}");
+    }
+    assert!(tree_head("").is_err());
+}
+
+#[test]
 fn one_of_promise_and_proof_suffices_and_only_a_promise_vouches_for_a_time() {
     let mut proof_only = sample("sign-v3-bundle-rekor1");
     let promise = proof_only.entry.promise.take();

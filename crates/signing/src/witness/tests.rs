@@ -55,7 +55,7 @@ fn answer(uuid: &str, entry: &LogEntry) -> Value {
 }
 
 fn uuid(entry: &LogEntry) -> String {
-    hex(&leaf(&entry.body))
+    hex(&leaf_hash(&entry.body))
 }
 
 #[test]

@@ -1,0 +1,124 @@
+//! What would be asked, without asking anybody.
+
+use tekseal_core::{Blame, DigestRef, Layout, Payload, Subject};
+use tekseal_remote::log::Options;
+use tekseal_signing::{Signer, random};
+
+use super::*;
+
+fn signer() -> Signer {
+    Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn image() -> DigestRef {
+    let text = format!("registry.example/team/app@sha256:{}", "a1".repeat(32));
+    DigestRef::parse(&text).expect("a good reference")
+}
+
+fn statement(bytes: &[u8], subjects: Vec<Subject>) -> Payload {
+    Payload::statement("t", "urn:t", bytes.to_vec(), subjects)
+}
+
+fn log(version: LogVersion) -> (Rekor, EnvelopeEntry) {
+    let rekor = Rekor::new("http://log.example", version, &Options::default());
+    (rekor.expect("a good URL"), EnvelopeEntry::Dsse)
+}
+
+fn witnesses(versions: &[LogVersion], authorities: usize) -> Witnesses {
+    let authority = TimestampAuthority::new("http://time.example/x", &Options::default());
+    let authorities = vec![authority.expect("a good URL"); authorities];
+    let logs = versions.iter().copied().map(log).collect();
+    let trust = Some(Arc::new(Trust::default()));
+    Witnesses::new(logs, authorities, trust).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// The positions about which a log is asked together, and about which an authority is.
+fn asked(witnesses: &Witnesses, layout: Layout) -> (Vec<Vec<usize>>, Vec<usize>) {
+    let signer = signer();
+    let image = image();
+    let payloads = [
+        Payload::simple_signing(&image),
+        statement(b"{}", vec![Subject::of_image(&image)]),
+    ];
+    let items = crate::sign(&signer, &payloads, layout).expect("sound");
+    let all: Vec<usize> = (0..items.len()).collect();
+    let questions = witnesses.questions(&items, &all, signer.public_key());
+    let (mut logs, mut stamps) = (Vec::new(), Vec::new());
+    for question in questions.expect("small") {
+        match question {
+            Question::Log { items, .. } => logs.push(items),
+            Question::Stamp { item, .. } => stamps.push(item),
+        }
+    }
+    (logs, stamps)
+}
+
+#[test]
+fn one_signature_is_one_entry_and_a_log_v2_is_told_of_bundles_alone() {
+    let v1 = witnesses(&[LogVersion::V1], 1);
+    let v2 = witnesses(&[LogVersion::V2], 2);
+    for (layout, first, second, items) in [
+        (Layout::Tags, vec![vec![0], vec![1]], vec![], 2),
+        (
+            Layout::Bundle,
+            vec![vec![0], vec![1]],
+            vec![vec![0], vec![1]],
+            2,
+        ),
+        // The attestation is 2 and 3; the two image signatures are over two documents.
+        (
+            Layout::Both,
+            vec![vec![0], vec![1], vec![2, 3]],
+            vec![vec![1], vec![3]],
+            4,
+        ),
+    ] {
+        let all: Vec<usize> = (0..items).collect();
+        assert_eq!(asked(&v1, layout), (first, all.clone()), "{layout:?}");
+        let twice = [all.clone(), all].concat();
+        assert_eq!(asked(&v2, layout), (second, twice), "{layout:?}");
+    }
+}
+
+#[test]
+fn without_a_trusted_root_only_a_log_v1_is_asked() {
+    let of = |versions: &[LogVersion], authorities: usize| {
+        let authority = TimestampAuthority::new("http://time.example/x", &Options::default());
+        let authorities = vec![authority.expect("a good URL"); authorities];
+        let logs = versions.iter().copied().map(log).collect();
+        Witnesses::new(logs, authorities, None).err()
+    };
+    assert_eq!(of(&[LogVersion::V1], 0), None);
+    assert_eq!(of(&[LogVersion::V1, LogVersion::V2], 0), Some(NoTrust::Log));
+    assert_eq!(of(&[LogVersion::V1], 1), Some(NoTrust::Timestamps));
+}
+
+#[test]
+fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
+    let signer = signer();
+    let large = vec![b'x'; LARGEST_PROPOSAL];
+    let payloads = [
+        statement(b"{}", vec![Subject::of_image(&image())]),
+        statement(&large, vec![Subject::of_image(&image())]),
+    ];
+    let items = crate::sign(&signer, &payloads, Layout::Both).expect("sound");
+    let key = signer.public_key();
+    let refused = |versions: &[LogVersion], key: &PublicKey| {
+        let questions = witnesses(versions, 0).questions(&items, &[0, 1, 2, 3], key);
+        questions.err().map(|failure| (failure.blame(), failure))
+    };
+    let (blame, failure) = refused(&[LogVersion::V1], key).expect("it is too large");
+    assert!(matches!(failure.cause, Cause::TooLarge { .. }), "{failure}");
+    assert_eq!(blame, Blame::Artifact);
+    let what = format!(
+        "cannot get a witness of the attestation of type urn:t of {}",
+        image()
+    );
+    assert_eq!(failure.to_string(), what);
+    // A digest is small.
+    assert!(refused(&[LogVersion::V2], key).is_none());
+    let other = self::signer();
+    let (blame, failure) = refused(&[LogVersion::V2], other.public_key()).expect("another key");
+    assert!(matches!(failure.cause, Cause::Unsigned(_)), "{failure}");
+    assert_eq!(blame, Blame::Artifact);
+}
