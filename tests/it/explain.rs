@@ -340,7 +340,7 @@ fn the_configuration_decides_what_is_left_out_where_it_goes_and_who_signs() {
             "place gcs under taskrun-6b1f5d0e-0000-4000-8000-000000000001",
             &format!("place registry registry.example.com/sigs:{TAG}.att"),
             "places are the configuration's",
-            "transparency.enabled asks for uploads to https://rekor.sigstore.dev; nothing is uploaded to any log yet",
+            "transparency.enabled asks for entries in https://rekor.sigstore.dev; of the steps, tekseal-upload and tekseal-attest make them if they are given this configuration, and --tlog goes before it",
         ],
     );
 }

@@ -16,8 +16,8 @@ mod error;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tekseal_core::Digest;
 use tekseal_core::evidence::LogEntry;
+use tekseal_core::{Digest, Layout};
 use tekseal_remote::log::{self, Added};
 use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use crate::Item;
 
 pub use again::Error as AgainError;
-pub use error::{Cause, NoTrust, WitnessFailure};
+pub use error::{Cause, NoRoom, NoTrust, WitnessFailure};
 
 /// The most bytes that a log is sent at once. Rekor has no bound of its own, but proxies in front of it have; it keeps hashes, and no attestation of
 /// more than some hundred kilobytes.
@@ -140,15 +140,61 @@ impl Witnesses {
     pub async fn witness(
         &self,
         registry: &Registry,
-        mut items: Vec<Item>,
+        items: Vec<Item>,
         key: &PublicKey,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
-        let mut traces = self.earlier(registry, &mut items, key).await?;
         // What is stored nowhere is shown to nobody.
-        let is_new = |at: &usize| {
-            traces.iter().all(|trace| trace.item != *at)
-                && items[*at].subjects.iter().any(|one| one.image().is_some())
+        let is_shown = |item: &Item| item.subjects.iter().any(|one| one.image().is_some());
+        self.show(Some(registry), items, key, is_shown).await
+    }
+
+    /// [`witness`](Self::witness) of every item, whatever it speaks of: for what is kept in other places than registries too. Without `registry`
+    /// nothing is looked for.
+    ///
+    /// # Errors
+    /// As [`witness`](Self::witness).
+    pub async fn witness_all(
+        &self,
+        registry: Option<&Registry>,
+        items: Vec<Item>,
+        key: &PublicKey,
+    ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
+        self.show(registry, items, key, |_| true).await
+    }
+
+    /// Whether there is room in this layout for what they answer.
+    ///
+    /// # Errors
+    /// For entries that a layer under a tag cannot show, and for more than it has annotations for.
+    pub fn fit(&self, layout: Layout) -> Result<(), NoRoom> {
+        let mut logs = self.0.logs.iter();
+        if !layout.has_bundles() && logs.any(|log| log.format == Format::V2) {
+            return Err(NoRoom::Proof);
+        }
+        for (count, of) in [
+            (self.0.logs.len(), "transparency logs"),
+            (self.0.authorities.len(), "timestamp authorities"),
+        ] {
+            if count > 1 && layout.has_tags() {
+                return Err(NoRoom::Several { count, of });
+            }
+        }
+        Ok(())
+    }
+
+    async fn show(
+        &self,
+        registry: Option<&Registry>,
+        mut items: Vec<Item>,
+        key: &PublicKey,
+        is_shown: impl Fn(&Item) -> bool,
+    ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
+        let mut traces = match registry {
+            Some(registry) => self.earlier(registry, &mut items, key).await?,
+            None => Vec::new(),
         };
+        let is_new =
+            |at: &usize| traces.iter().all(|trace| trace.item != *at) && is_shown(&items[*at]);
         let new: Vec<usize> = (0..items.len()).filter(is_new).collect();
         let questions = self.questions(&items, &new, key)?;
         let shared = Arc::new((items, key.clone()));

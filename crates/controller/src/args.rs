@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// How many runs of one namespace are worked on at once; of all namespaces twice as many
     #[arg(long, default_value_t = 8, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) concurrency: u16,
-    /// Certificate authorities of registries beside the system's: a PEM file or a folder of them; may be repeated
+    /// Certificate authorities of registries, logs and timestamp authorities beside the system's: a PEM file or a folder of them; may be repeated
     #[arg(long, value_name = "PATH")]
     pub(crate) registry_ca: Vec<PathBuf>,
     /// Registry (host[:port]) to which plain http and unverified TLS are allowed; may be repeated

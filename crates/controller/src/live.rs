@@ -1,16 +1,26 @@
 //! The configuration as it is now: followed while it changes, and the last good one kept while it is bad.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use tekseal_attest::Witnesses;
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
-use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, Warning};
+use tekseal_core::config::{Choice as _, Config, LogApi, SignerKind, Storage, Upload, Warning};
+use tekseal_core::{Layout, TrustedRoot};
+use tekseal_remote::log::Options;
+use tekseal_remote::{LogVersion, Rekor, TimestampAuthority};
+use tekseal_signing::Trust;
+use tekseal_signing::witness::EnvelopeEntry;
 use tokio::sync::watch;
 
 use crate::keys::Source;
 use crate::prepare;
 use crate::trouble::chain;
+
+/// How often one request to a log is sent: the queue tries again later anyway.
+const TRIES: u32 = 2;
 
 /// A good configuration.
 pub(crate) struct Live {
@@ -18,6 +28,32 @@ pub(crate) struct Live {
     pub(crate) config: Config,
     /// Counts the changes.
     pub(crate) generation: u64,
+    /// Who is told of what is signed.
+    pub(crate) told: Told,
+}
+
+/// Transparency log and timestamp authorities of a configuration; nothing where there are none.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// Of runs whose signatures are logged: all.
+    logged: Option<Witnesses>,
+    /// Of the others: the authorities.
+    unlogged: Option<Witnesses>,
+}
+
+impl Live {
+    /// Who is told of what is signed of a run.
+    pub(crate) fn witnesses(&self, asks_for_log: bool) -> Option<&Witnesses> {
+        let is_logged = match self.config.transparency().upload {
+            Upload::Off => false,
+            Upload::Always => true,
+            Upload::Manual => asks_for_log,
+        };
+        match is_logged {
+            true => self.told.logged.as_ref(),
+            false => self.told.unlogged.as_ref(),
+        }
+    }
 }
 
 /// What is known of the configuration.
@@ -29,13 +65,18 @@ pub(crate) struct State {
     pub(crate) problem: Option<String>,
 }
 
-/// Follows the configuration for ever.
-pub(crate) async fn follow(cluster: Cluster, source: ConfigSource, sender: watch::Sender<State>) {
+/// Follows the configuration for ever. `ca` are files with certificate authorities of logs, beside the system's.
+pub(crate) async fn follow(
+    cluster: Cluster,
+    source: ConfigSource,
+    ca: Vec<PathBuf>,
+    sender: watch::Sender<State>,
+) {
     let mut changes = watch_settings(&cluster, &source);
     let mut generation = 0;
     while let Some(change) = changes.next().await {
         let read = match change {
-            Ok(Some(map)) => read(&map),
+            Ok(Some(map)) => read(&map, &ca),
             Ok(None) => Err(format!("{source} is not there")),
             Err(error) => {
                 // What was read before holds; only without anything before is it worth a word in `readyz`.
@@ -47,11 +88,15 @@ pub(crate) async fn follow(cluster: Cluster, source: ConfigSource, sender: watch
             }
         };
         match read {
-            Ok(config) => {
+            Ok((config, told)) => {
                 generation += 1;
                 tracing::info!(source = %source, generation, "read the configuration");
                 sender.send_replace(State {
-                    live: Some(Arc::new(Live { config, generation })),
+                    live: Some(Arc::new(Live {
+                        config,
+                        generation,
+                        told,
+                    })),
                     problem: None,
                 });
             }
@@ -67,7 +112,7 @@ pub(crate) async fn follow(cluster: Cluster, source: ConfigSource, sender: watch
 ///
 /// # Errors
 /// All that is wrong with it, in words.
-fn read(map: &BTreeMap<String, String>) -> Result<Config, String> {
+fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told), String> {
     let config = Config::from_map(map).map_err(|error| {
         error.warnings.iter().for_each(tell);
         chain(&error)
@@ -82,10 +127,12 @@ fn read(map: &BTreeMap<String, String>) -> Result<Config, String> {
             "storage.oci.repository is for tags; bundles are in the repository of the image, as with Tekton Chains"
         );
     }
-    let beyond = beyond(&config);
-    match beyond.is_empty() {
-        true => Ok(config),
-        false => Err(beyond.join("; ")),
+    let mut problems = beyond(&config);
+    let told = told(&config, ca);
+    problems.extend(told.as_ref().err().cloned());
+    match told {
+        Ok(told) if problems.is_empty() => Ok((config, told)),
+        Ok(_) | Err(_) => Err(problems.join("; ")),
     }
 }
 
@@ -112,11 +159,6 @@ fn beyond(config: &Config) -> Vec<String> {
             ));
         }
     }
-    if config.transparency().upload != Upload::Off {
-        found.push(
-            "transparency.enabled: transparency logs are not built yet, set it to false".to_owned(),
-        );
-    }
     if config.signers().x509.fulcio_enabled {
         found.push(
             "signers.x509.fulcio.enabled: certificates of Fulcio are not built yet".to_owned(),
@@ -133,6 +175,85 @@ fn beyond(config: &Config) -> Vec<String> {
         }
     }
     found
+}
+
+/// Who is told of what is signed under a configuration. Nothing is sent yet.
+///
+/// # Errors
+/// If there is nothing to believe them by, or no room for what they answer.
+fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
+    let transparency = config.transparency();
+    let is_logged = transparency.upload != Upload::Off;
+    if !is_logged && transparency.timestamp_urls.is_empty() {
+        return Ok(Told::default());
+    }
+    let trust = trust(&transparency.trusted_root)?;
+    let options = Options {
+        ca: ca.to_vec(),
+        tries: TRIES,
+        ..Options::default()
+    };
+    let mut logs = Vec::new();
+    if is_logged {
+        let version = match transparency.version {
+            LogApi::V1 => LogVersion::V1,
+            LogApi::V2 => LogVersion::V2,
+        };
+        let rekor = Rekor::new(&transparency.url, version, &options);
+        let rekor = rekor.map_err(|error| format!("transparency.url: {}", chain(&error)))?;
+        logs.push((rekor, EnvelopeEntry::Dsse));
+    }
+    let authorities = transparency.timestamp_urls.iter();
+    let authorities = authorities.map(|url| TimestampAuthority::new(url, &options));
+    let authorities: Vec<_> = authorities
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("tekseal.timestamp.urls: {}", chain(&error)))?;
+    let of = |logs: Vec<_>, authorities: Vec<_>| -> Result<Option<Witnesses>, String> {
+        if logs.is_empty() && authorities.is_empty() {
+            return Ok(None);
+        }
+        let witnesses = Witnesses::new(logs, authorities, trust.clone())
+            .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
+        for layout in layouts(config) {
+            witnesses.fit(layout).map_err(|problem| {
+                format!("{problem}: see tekseal.tlog, tekseal.timestamp.urls and storage.oci.encoding-format")
+            })?;
+        }
+        Ok(Some(witnesses))
+    };
+    Ok(Told {
+        unlogged: of(Vec::new(), authorities.clone())?,
+        logged: of(logs, authorities)?,
+    })
+}
+
+/// What the text of a trusted root says is trusted.
+fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let root = TrustedRoot::parse(text.as_bytes())
+        .map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
+    let trust =
+        Trust::new(&root).map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
+    Ok(Some(Arc::new(trust)))
+}
+
+/// In which layouts what is signed is kept, artifact by artifact: annotations of a run hold what tags hold.
+fn layouts(config: &Config) -> impl Iterator<Item = Layout> {
+    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
+    let of_oci = config.storages().oci.layout;
+    let enabled = artifacts
+        .into_iter()
+        .filter(|artifact| artifact.is_enabled());
+    enabled.filter_map(move |artifact| {
+        let storages = &artifact.storages;
+        let layout = storages.contains(&Storage::Oci).then_some(of_oci);
+        match (storages.contains(&Storage::Tekton), layout) {
+            (true, layout) => Some(layout.unwrap_or_default().with_tags()),
+            (false, layout) => layout,
+        }
+    })
 }
 
 fn tell(warning: &Warning) {
@@ -163,7 +284,7 @@ mod tests {
     fn problems(pairs: &[(&str, &str)]) -> String {
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
         let map = pairs.iter().map(owned).collect();
-        read(&map).err().unwrap_or_default()
+        read(&map, &[]).err().unwrap_or_default()
     }
 
     #[test]
@@ -171,7 +292,6 @@ mod tests {
         for (key, value) in [
             ("artifacts.taskrun.storage", "gcs"),
             ("artifacts.oci.signer", "kms"),
-            ("transparency.enabled", "true"),
             ("signers.x509.fulcio.enabled", "true"),
             ("storage.oci.repository", "UPPER/case"),
         ] {

@@ -125,7 +125,13 @@ async fn prepare(
     };
     let source = args.config_source();
     let (sender, settings) = watch::channel(live::State::default());
-    tokio::spawn(live::follow(cluster.clone(), source.clone(), sender));
+    let follow = live::follow(
+        cluster.clone(),
+        source.clone(),
+        args.registry_ca.clone(),
+        sender,
+    );
+    tokio::spawn(follow);
     let mut first = settings.clone();
     let read = first.wait_for(|state| state.live.is_some() || state.problem.is_some());
     // What is not read by then is told by the watchman, and runs wait for it.

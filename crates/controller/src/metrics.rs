@@ -37,6 +37,8 @@ pub enum FailureClass {
     Payload,
     /// The key cannot sign it.
     Signing,
+    /// It is too large for the transparency log.
+    Log,
     /// A registry or the API server will not take it.
     Storage,
     /// It was tried for as long as the configuration wants.
@@ -419,6 +421,7 @@ impl FailureClass {
         match self {
             Self::Payload => "payload",
             Self::Signing => "signing",
+            Self::Log => "log",
             Self::Storage => "storage",
             Self::RetriesExhausted => "retries_exhausted",
             Self::ReleasedUnsigned => "released_unsigned",

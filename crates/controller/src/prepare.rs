@@ -32,6 +32,8 @@ pub(crate) struct Prepared {
     pub(crate) images: BTreeSet<DigestRef>,
     /// What is not signed, or not kept everywhere, and why: for people.
     pub(crate) gaps: Vec<String>,
+    /// Whether the run asks for a log to be told of it.
+    pub(crate) asks_for_log: bool,
     /// Whether something has no image that it could be stored beside.
     is_stray: bool,
     /// The ServiceAccount whose credentials are shown to registries.
@@ -103,6 +105,7 @@ pub(crate) fn prepare(
     run.limit_payloads(MOST_PAYLOAD);
     let mut prepared = Prepared {
         account: run.run().service_account().to_owned(),
+        asks_for_log: run.asks_for_log(),
         ..Prepared::default()
     };
     if !run.succeeded() && config.rules().unsuccessful_runs == UnsuccessfulRule::Skip {

@@ -1,9 +1,9 @@
 //! One run: read it whole, decide again, prepare, sign, store, write on it what was done.
 //!
 //! ```text
-//!   key ─▶ GET run ─▶ decide ─▶ (children) ─▶ prepare ─▶ images there? ─▶ sign ─▶ store ─▶ one PATCH
-//!    │        │          │          │            │             │                    │         │
-//!  Blocked   Gone      Done      Children       Last      Last · Passing         Passing    Passing
+//!   key ─▶ GET run ─▶ decide ─▶ (children) ─▶ prepare ─▶ images there? ─▶ sign ─▶ (log) ─▶ store ─▶ one PATCH
+//!    │        │          │          │            │             │                    │        │         │
+//!  Blocked   Gone      Done      Children       Last      Last · Passing         Passing  Passing    Passing
 //! ```
 //!
 //! # Guarantees
@@ -12,6 +12,7 @@
 
 mod attesting;
 mod waiting;
+mod witnessing;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -686,6 +687,7 @@ pub(crate) mod tests {
             live: Arc::new(Live {
                 config,
                 generation: 1,
+                told: Default::default(),
             }),
             signer: Arc::clone(&key),
             recorder: key,

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use tekseal_attest::witness::WitnessFailure;
 use tekseal_core::redact::Redacted;
 use tekseal_core::{Blame, is_invisible};
 
@@ -12,6 +13,8 @@ pub(crate) enum Stage {
     Payload,
     /// Signing.
     Signing,
+    /// Having it logged and timestamped.
+    Log,
     /// Storing.
     Storage,
 }
@@ -72,6 +75,18 @@ impl Trouble {
         Self::Passing {
             stage: Stage::Storage,
             reason: chain(error),
+        }
+    }
+
+    /// Trouble with a transparency log or a timestamp authority. Their keys and their addresses can be mended without another run.
+    pub(crate) fn of_witness(failure: &WitnessFailure) -> Self {
+        let (stage, mut reason) = (Stage::Log, chain(failure));
+        if let Some(hint) = failure.hint() {
+            reason = clean(&format!("{reason} ({hint})"));
+        }
+        match failure.blame() {
+            Blame::Artifact => Self::Last { stage, reason },
+            Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
         }
     }
 

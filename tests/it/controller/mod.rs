@@ -5,6 +5,7 @@ mod clocks;
 mod faults;
 mod hostile;
 mod lifecycle;
+mod logs;
 mod outages;
 mod recording;
 mod registries;

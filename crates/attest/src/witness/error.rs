@@ -20,6 +20,22 @@ pub enum NoTrust {
     Timestamps,
 }
 
+/// Something that a layer under a tag has no room for.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NoRoom {
+    /// A layer shows the promise of a log, and logs of the second version make none.
+    #[error("entries of Rekor v2 are for bundles, and none are stored")]
+    Proof,
+    /// A layer has one annotation for each.
+    #[error("{count} {of} are named, and a layer under a tag has room for the answer of one")]
+    Several {
+        /// How many.
+        count: usize,
+        /// Of what.
+        of: &'static str,
+    },
+}
+
 /// What could not be witnessed, and why. Nothing was stored.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot get a witness of the {what}")]

@@ -1,7 +1,7 @@
 //! What is signed of a prepared run, and where it is stored: up to what is to be written on the run.
 
 use tekseal_core::config::AbsentRule;
-use tekseal_core::marks::Outcome;
+use tekseal_core::marks::{self, Outcome};
 use tekseal_core::{Blame, Digest};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Reference;
@@ -32,7 +32,7 @@ impl Attempt<'_> {
             false => None,
         };
         let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
-        let signed = prepared
+        let mut signed = prepared
             .pieces
             .iter()
             .map(|piece| means.signer.sign_for(&piece.payload, piece.layout()))
@@ -40,6 +40,12 @@ impl Attempt<'_> {
             .map_err(|error| Trouble::last(Stage::Signing, &error))?;
         for _ in &signed {
             self.context.metrics.signed(self.run.kind);
+        }
+        let mut transparency = None;
+        if let Some(witnesses) = means.live.witnesses(prepared.asks_for_log) {
+            transparency = self
+                .witness(witnesses, registry.as_ref(), &prepared, &mut signed, means)
+                .await?;
         }
         let mut stored = Stored::default();
         if let Some(registry) = &registry {
@@ -58,7 +64,7 @@ impl Attempt<'_> {
                 });
             }
         }
-        let annotations = note::annotations(&fresh.document, &in_annotations)?;
+        let mut annotations = note::annotations(&fresh.document, &in_annotations)?;
         let kept = |at: usize| places.contains_key(&at) || prepared.pieces[at].annotation.is_some();
         let digests: Vec<Digest> = (0..payloads.len())
             .filter(|&at| kept(at))
@@ -74,6 +80,9 @@ impl Attempt<'_> {
         }
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
         let record = self.record(means, outcome, &digests)?;
+        if let Some(url) = transparency {
+            annotations.insert(marks::TRANSPARENCY.to_owned(), url);
+        }
         let change = note::of_end(&fresh.seen, outcome, record, reason.as_deref(), annotations);
         Ok(End {
             change,

@@ -355,6 +355,7 @@ fn error_type(stage: Stage) -> ErrorType {
     match stage {
         Stage::Payload => ErrorType::PayloadCreation,
         Stage::Signing => ErrorType::Signing,
+        Stage::Log => ErrorType::Tlog,
         Stage::Storage => ErrorType::Storage,
     }
 }
@@ -363,6 +364,7 @@ fn class_of(stage: Stage) -> FailureClass {
     match stage {
         Stage::Payload => FailureClass::Payload,
         Stage::Signing => FailureClass::Signing,
+        Stage::Log => FailureClass::Log,
         Stage::Storage => FailureClass::Storage,
     }
 }

@@ -7,7 +7,7 @@ use super::rules;
 use super::settings::Storage;
 use super::values::{
     Choice as _, Objection, boolean, choice, choice_or_unset, encodings, format_list, free_set,
-    only, optional, patterns, secret, storages, text, upload,
+    list, only, optional, patterns, secret, storages, text, upload,
 };
 
 /// A key of the configuration.
@@ -77,6 +77,9 @@ pub(super) const KEYS: &[Key] = &[
     other("tekseal.registries", |c, v| rules::registries(&mut c.rules.registries, v)),
     other("tekseal.pull-secrets", |c, v| boolean(&mut c.rules.pull_secrets, v)),
     other("tekseal.retry-for", |c, v| rules::span(&mut c.rules.retry_for, v)),
+    other("tekseal.tlog", |c, v| choice(&mut c.transparency.version, v)),
+    other("tekseal.timestamp.urls", |c, v| list(&mut c.transparency.timestamp_urls, v)),
+    other("tekseal.trusted-root", |c, v| text(&mut c.transparency.trusted_root, v)),
     other("tekseal.keys", |c, v| rules::keys(&mut c.rules.keys, v)),
 ];
 

@@ -25,8 +25,8 @@ use crate::run::CompletedRun;
 pub use rules::{AbsentRule, ChildrenRule, KeyRule, Namespaces, Rules, UnsuccessfulRule};
 pub use settings::{
     Artifact, BuildType, DocdbStorage, Encoding, GrafeasStorage, KmsOidc, KmsSigner, KmsSpire,
-    OciStorage, PubsubProvider, PubsubStorage, Secret, SignerKind, Signers, Storage, Storages,
-    Transparency, Upload, X509Signer,
+    LogApi, OciStorage, PubsubProvider, PubsubStorage, Secret, SignerKind, Signers, Storage,
+    Storages, Transparency, Upload, X509Signer,
 };
 pub use values::Choice;
 

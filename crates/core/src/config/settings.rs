@@ -361,13 +361,19 @@ pub struct KmsSpire {
     pub audience: String,
 }
 
-/// What goes into a transparency log.
+/// Who is told of what is signed, and by what they are believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transparency {
-    /// When signatures are uploaded.
+    /// When signatures are uploaded to the log.
     pub upload: Upload,
     /// URL of the log.
     pub url: String,
+    /// The version of its API.
+    pub version: LogApi,
+    /// URLs of timestamp authorities, which are told of every signature.
+    pub timestamp_urls: Vec<String>,
+    /// The text of a Sigstore `trusted_root.json`, by which they are believed; empty where there is none.
+    pub trusted_root: String,
 }
 
 impl Default for Transparency {
@@ -375,6 +381,29 @@ impl Default for Transparency {
         Self {
             upload: Upload::Off,
             url: "https://rekor.sigstore.dev".to_owned(),
+            version: LogApi::V1,
+            timestamp_urls: Vec::new(),
+            trusted_root: String::new(),
+        }
+    }
+}
+
+/// The version of a transparency log's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogApi {
+    /// Rekor v1.
+    V1,
+    /// Rekor v2, whose entries go into bundles alone.
+    V2,
+}
+
+impl Choice for LogApi {
+    const ALL: &[Self] = &[Self::V1, Self::V2];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
         }
     }
 }

@@ -113,6 +113,16 @@ pub(super) fn encodings(target: &mut Layout, value: &str) -> Result<(), Objectio
     Ok(())
 }
 
+/// Texts with commas between them; empty ones count for nothing.
+pub(super) fn list(target: &mut Vec<String>, value: &str) -> Result<(), Objection> {
+    let pieces = value.split(',').map(str::trim);
+    *target = pieces
+        .filter(|piece| !piece.is_empty())
+        .map(str::to_owned)
+        .collect();
+    Ok(())
+}
+
 /// A set of any texts, also the empty one.
 pub(super) fn free_set(target: &mut BTreeSet<String>, value: &str) -> Result<(), Objection> {
     *target = value

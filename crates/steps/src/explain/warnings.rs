@@ -100,9 +100,9 @@ pub(super) fn of_config(config: &Config, items: &[Signing], is_of_controller: bo
                 .to_owned(),
         );
     }
-    if config.transparency().upload != Upload::Off {
+    if config.transparency().upload != Upload::Off && !is_of_controller {
         list.push(format!(
-            "transparency.enabled asks for uploads to {}; nothing is uploaded to any log yet",
+            "transparency.enabled asks for entries in {}; of the steps, tekseal-upload and tekseal-attest make them if they are given this configuration, and --tlog goes before it",
             shown(&config.transparency().url)
         ));
     }
