@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use jiff::Timestamp;
 use tekseal_attest::Witnesses;
 use tekseal_attest::witness::{NoTrust, Trace};
-use tekseal_core::config::{Transparency, Upload};
+use tekseal_core::config::{LogApi, Transparency, Upload};
 use tekseal_core::marks::TRANSPARENCY_UPLOAD;
 use tekseal_core::signing_config::{Purpose, Service, SigningConfig};
 use tekseal_core::{Layout, PayloadKind};
@@ -18,7 +18,7 @@ use tekseal_signing::Trust;
 use tekseal_signing::witness::EnvelopeEntry;
 
 use crate::registry_args::{RegistryArgs, given, told_to_wait};
-use crate::trusted_root::read_trusted_root;
+use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::{Failure, files, log, source_args};
 
 /// No signing configuration comes near this size.
@@ -104,11 +104,10 @@ impl WitnessArgs {
     ) -> Result<Option<Witnesses>, Failure> {
         let signing = given(&self.signing_config).next().map(read_signing_config);
         let signing = signing.transpose()?;
-        let trust = given(&self.trusted_root).next().map(read_trusted_root);
-        let trust = trust.transpose()?.map(Arc::new);
+        let trust = self.trust(config)?.map(Arc::new);
         let now = Timestamp::now().as_second();
         let logs = self.logs(signing.as_ref(), config, wish, now)?;
-        let authorities = self.authorities(signing.as_ref(), now)?;
+        let authorities = self.authorities(signing.as_ref(), config, now)?;
         let envelopes = self.envelopes(&logs, layout)?;
         check_layout(&logs, &authorities, layout)?;
         if logs.is_empty() && authorities.is_empty() {
@@ -178,8 +177,13 @@ impl WitnessArgs {
             if !of_signing.is_empty() {
                 return Ok(of_signing.into_iter().map(named).collect());
             }
+            let transparency = transparency(config)?;
             match version {
-                LogVersion::V1 => Ok(vec![(version, transparency(config)?.url)]),
+                _ if version_of(&transparency) == version => Ok(vec![(version, transparency.url)]),
+                LogVersion::V1 => Err(Failure::misuse(anyhow!(
+                    "--tlog v1 is given, and the log of the configuration is v2 (tekseal.tlog)"
+                ))
+                .hint("name the log with --rekor-url")),
                 LogVersion::V2 => Err(Failure::misuse(anyhow!("--tlog v2 names no log"))
                     .hint("give its address with --rekor-url, or a --signing-config that has one")),
             }
@@ -207,7 +211,7 @@ impl WitnessArgs {
                 match (transparency.upload, wish) {
                     (Upload::Off, _) | (Upload::Manual, LogWish::Unwanted) => Ok(Vec::new()),
                     (Upload::Always, _) | (Upload::Manual, LogWish::Wanted) => {
-                        Ok(vec![(LogVersion::V1, transparency.url)])
+                        Ok(vec![(version_of(&transparency), transparency.url)])
                     }
                     (Upload::Manual, LogWish::Unknown | LogWish::Mixed) => {
                         Err(Failure::misuse(anyhow!(
@@ -225,6 +229,7 @@ impl WitnessArgs {
     fn authorities(
         &self,
         signing: Option<&SigningConfig>,
+        config: Option<&Path>,
         now: i64,
     ) -> Result<Vec<String>, Failure> {
         let mut urls: Vec<String> = given(&self.timestamp_url).map(str::to_owned).collect();
@@ -233,8 +238,22 @@ impl WitnessArgs {
             let services = services.map_err(|e| Failure::misuse(e).context("--signing-config"))?;
             urls.extend(services.into_iter().map(|service| service.url.clone()));
         }
+        if urls.is_empty() {
+            urls = transparency(config)?.timestamp_urls;
+        }
         urls.dedup();
         Ok(urls)
+    }
+
+    /// By what answers are believed: the trusted root of the flag, else that of the configuration.
+    fn trust(&self, config: Option<&Path>) -> Result<Option<Trust>, Failure> {
+        if let Some(path) = given(&self.trusted_root).next() {
+            return read_trusted_root(path).map(Some);
+        }
+        let text = transparency(config)?.trusted_root;
+        let is_there = !text.trim().is_empty();
+        let root = is_there.then(|| parse_trusted_root(text.as_bytes(), "of the configuration"));
+        root.transpose()
     }
 
     /// What an attestation is in a log of the first version.
@@ -298,6 +317,13 @@ fn named(service: &Service) -> (LogVersion, String) {
         _ => LogVersion::V2,
     };
     (version, service.url.clone())
+}
+
+fn version_of(transparency: &Transparency) -> LogVersion {
+    match transparency.version {
+        LogApi::V1 => LogVersion::V1,
+        LogApi::V2 => LogVersion::V2,
+    }
 }
 
 fn transparency(config: Option<&Path>) -> Result<Transparency, Failure> {

@@ -113,6 +113,18 @@ fn flags_go_before_the_signing_configuration_and_that_before_chains() {
     ] {
         assert_eq!(logs(args, signing, config).expect("good"), wanted);
     }
+    let (_v2_folder, v2_path) = config(
+        r#"{"transparency.enabled":"true","transparency.url":"http://chains","tekseal.tlog":"v2"}"#,
+    );
+    let of_v2 = Some(v2_path.as_path());
+    for args in [args(), with("v2", "")] {
+        let found = logs(args, None, of_v2).expect("good");
+        assert_eq!(found, [(LogVersion::V2, url("http://chains"))]);
+    }
+    assert!(
+        logs(with("v1", ""), None, of_v2).is_err(),
+        "the public log is told nothing by surprise"
+    );
     // The configuration has a log, and none of the version that is asked for.
     assert!(
         with("v1", "")
@@ -164,7 +176,7 @@ fn what_has_no_room_in_the_layout_is_refused() {
 fn timestamps_are_those_of_the_flag_or_of_the_signing_configuration() {
     let both = signing(2);
     assert_eq!(
-        args().authorities(Some(&both), NOW).expect("good"),
+        args().authorities(Some(&both), None, NOW).expect("good"),
         ["http://t"]
     );
     let flag = WitnessArgs {
@@ -172,9 +184,16 @@ fn timestamps_are_those_of_the_flag_or_of_the_signing_configuration() {
         ..args()
     };
     assert_eq!(
-        flag.authorities(Some(&both), NOW).expect("good"),
+        flag.authorities(Some(&both), None, NOW).expect("good"),
         ["http://a"]
     );
+    let (_folder, path) = config(r#"{"tekseal.timestamp.urls":"http://c, http://d"}"#);
+    let of_config = |args: &WitnessArgs, signing| args.authorities(signing, Some(&path), NOW);
+    let found = of_config(&args(), None).expect("good");
+    assert_eq!(found, ["http://c", "http://d"]);
+    assert_eq!(of_config(&flag, None).expect("good"), ["http://a"]);
+    let found = of_config(&args(), Some(&both)).expect("good");
+    assert_eq!(found, ["http://t"]);
     let nobody = args().witnesses(
         Layout::Tags,
         None,
