@@ -214,9 +214,11 @@ fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
         }
         let witnesses = Witnesses::new(logs, authorities, trust.clone())
             .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
-        for layout in layouts(config) {
+        for (name, layout) in layouts(config) {
             witnesses.fit(layout).map_err(|problem| {
-                format!("{problem}: see tekseal.tlog, tekseal.timestamp.urls and storage.oci.encoding-format")
+                format!(
+                    "artifacts.{name}.storage: {problem}; bundles are in the storage oci with storage.oci.encoding-format: sigstore-bundle"
+                )
             })?;
         }
         Ok(Some(witnesses))
@@ -240,19 +242,22 @@ fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
 }
 
 /// In which layouts what is signed is kept, artifact by artifact: annotations of a run hold what tags hold.
-fn layouts(config: &Config) -> impl Iterator<Item = Layout> {
-    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
+fn layouts(config: &Config) -> impl Iterator<Item = (&'static str, Layout)> {
+    let artifacts = [
+        ("taskrun", config.taskrun()),
+        ("pipelinerun", config.pipelinerun()),
+        ("oci", config.oci()),
+    ];
     let of_oci = config.storages().oci.layout;
-    let enabled = artifacts
-        .into_iter()
-        .filter(|artifact| artifact.is_enabled());
-    enabled.filter_map(move |artifact| {
+    let enabled = artifacts.into_iter().filter(|(_, a)| a.is_enabled());
+    enabled.filter_map(move |(name, artifact)| {
         let storages = &artifact.storages;
         let layout = storages.contains(&Storage::Oci).then_some(of_oci);
-        match (storages.contains(&Storage::Tekton), layout) {
-            (true, layout) => Some(layout.unwrap_or_default().with_tags()),
-            (false, layout) => layout,
-        }
+        let layout = match storages.contains(&Storage::Tekton) {
+            true => Some(layout.unwrap_or_default().with_tags()),
+            false => layout,
+        };
+        layout.map(|layout| (name, layout))
     })
 }
 
@@ -305,6 +310,51 @@ mod tests {
             ("artifacts.taskrun.format", "slsa/v1"),
         ]);
         assert!(said.contains("tekseal.unknown"), "{said}");
+    }
+
+    #[test]
+    fn logs_that_cannot_be_believed_or_kept_are_refused_by_the_key_to_change() {
+        let on = ("transparency.enabled", "true");
+        let v2 = ("tekseal.tlog", "v2");
+        let root = include_str!("../../../tests/fixtures/cosign-samples/keys/trusted_root.json");
+        let root = ("tekseal.trusted-root", root);
+        let bundles = ("storage.oci.encoding-format", "sigstore-bundle");
+        let storage = ["taskrun", "pipelinerun"].map(|name| format!("artifacts.{name}.storage"));
+        let storage = [(&*storage[0], "oci"), (&*storage[1], "oci")];
+        assert_eq!(problems(&[on]), "", "a log v1 tells its key itself");
+        assert_eq!(problems(&[v2]), "", "nobody is told anything");
+        let whole = [&[on, v2, root, bundles], &storage[..]].concat();
+        assert_eq!(problems(&whole), "");
+        let authority = ("tekseal.timestamp.urls", "http://a.example");
+        let two = (
+            "tekseal.timestamp.urls",
+            "http://a.example,http://b.example",
+        );
+        for (pairs, key) in [
+            (vec![on, v2], "tekseal.trusted-root"),
+            (vec![authority], "tekseal.trusted-root"),
+            (vec![on, v2, root], "artifacts.taskrun.storage"),
+            (
+                vec![on, v2, root, bundles, storage[0]],
+                "artifacts.pipelinerun.storage",
+            ),
+            (vec![root, two], "artifacts.taskrun.storage"),
+            (
+                vec![on, ("tekseal.trusted-root", "{}")],
+                "tekseal.trusted-root",
+            ),
+            (
+                vec![on, ("transparency.url", "nowhere")],
+                "transparency.url",
+            ),
+            (
+                vec![root, ("tekseal.timestamp.urls", "nowhere")],
+                "tekseal.timestamp.urls",
+            ),
+        ] {
+            let said = problems(&pairs);
+            assert!(said.starts_with(key), "{key}: {said:?}");
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Witnesses {
     fn configure(&self, stand: &Stand, url: &str, more: &[(&str, &str)]) {
         let (root, authority) = (self.trusted_root(), self.authority.url());
         let settings = [
+            ("artifacts.pipelinerun.storage", "oci"),
             ("storage.oci.encoding-format", "sigstore-bundle"),
             ("transparency.enabled", "true"),
             ("transparency.url", url),

@@ -159,6 +159,7 @@ fn words_that_mean_nothing_together_are_refused() {
     let cases: &[(&[&str], &str)] = &[
         (&[&image, "registry.invalid/app@sha256:00"], "some images are in folders and some in registries"),
         (&["--bundle", &bundle, &image], "--bundle is given for an image in a folder"),
+        (&["--recursive=all", &image], "--recursive is given for an image in a folder"),
         (&["oci:/nowhere"], "cannot open the folder"),
         (&["oci:"], "is not of the form oci:PATH"),
         (&["--local-image", &image], "cannot open the folder"),

@@ -239,6 +239,7 @@ impl<'a> Layers<'a> {
                 source: error,
             })?;
             layers.manifest_digest = Some(found.digest);
+            drop(found.bytes);
             let place = Place::Tag(name.into());
             let at = |(position, layer)| At {
                 place: place.clone(),
