@@ -238,7 +238,7 @@ fn an_entry_for_which_no_trusted_log_vouches_is_refused_by_name() {
         ),
         (
             "its checkpoint is of",
-            Box::new(|e| e.proof()["treeSize"] = json!(1 << 40)),
+            Box::new(|e| e.proof()["treeSize"] = json!(1_u64 << 40)),
         ),
         (
             "the log's signature of the checkpoint is not valid",

@@ -147,7 +147,8 @@ fn files_of_rekor_2_that_were_changed_are_refused_by_name() {
     let rows: &[(Change, i32, &str)] = &[
         (
             |name, content| {
-                if name.starts_with("tile/0/") {
+                // Of a smaller tree, too.
+                if name.starts_with("tile/0/") && content.len() > 32 {
                     content[32] ^= 1;
                 }
             },
@@ -178,7 +179,7 @@ fn files_of_rekor_2_that_were_changed_are_refused_by_name() {
                 }
             },
             1,
-            "the trusted root does not have",
+            "the log's signature of the checkpoint is not valid",
         ),
         (
             |name, content| {

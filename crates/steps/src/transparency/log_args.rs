@@ -29,13 +29,12 @@ pub struct LogArgs {
     log_version: Version,
     /// Certificate authorities of the log beside the system's: a PEM file or a folder of them; may be repeated
     #[arg(
-        id = "rekor_ca",
-        long = "rekor-ca",
+        long,
         env = "TEKSEAL_REKOR_CA",
         value_name = "PATH",
         value_delimiter = ':'
     )]
-    ca: Vec<String>,
+    rekor_ca: Vec<String>,
     /// For how many seconds each answer of the log is waited for
     #[arg(
         long,
@@ -73,7 +72,7 @@ impl LogArgs {
             }
         };
         let options = Options {
-            ca: given(&self.ca).map(PathBuf::from).collect(),
+            ca: given(&self.rekor_ca).map(PathBuf::from).collect(),
             timeout: Duration::from_secs(self.log_timeout),
             notice: told_to_wait,
             ..Options::default()

@@ -61,9 +61,15 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
         public_key: given(&args.key).next().map(public_key).transpose()?,
     };
     let mut queries = Vec::new();
+    // Rekor looks for a key among signatures alone; attestations (dsse) are indexed by the hash of its text.
+    let among_attestations = first.public_key.as_ref().map(|pem| Query {
+        hash: Some(Digest::of(pem.as_bytes()).to_string()),
+        ..Query::default()
+    });
     if first != Query::default() {
         queries.push(first);
     }
+    queries.extend(among_attestations);
     let rekor = args.log.open()?;
     if let Some(image) = given(&args.image).next() {
         let digests = digests_of(image, &args.registry).await?;
