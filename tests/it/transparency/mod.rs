@@ -1,5 +1,6 @@
 //! `tekseal-log`: against a real Rekor of each version, and against a log that lies.
 
+mod clients;
 mod lying;
 mod rekor_v1;
 mod rekor_v2;
