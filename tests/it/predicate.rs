@@ -116,6 +116,14 @@ fn predicates_of_every_type_are_stored_once_and_accepted_by_ours_and_by_cosign()
             let said = cosign.verify_attestation(&public, name, &shop.image, &[]);
             assert_eq!(said.ok().stdout.lines().count(), 1, "{name}");
         });
+        let other = verify(&shop, "https://other.example/type").fails_with(1);
+        explains(&other, &["the predicate type is", uri]);
+        assert!(
+            other
+                .stderr
+                .contains("hint: something is attested, but with another type"),
+            "{other:?}"
+        );
         let again = attest(&shop, name, &fixture(file)).ok();
         assert!(
             again.stderr.contains("\nalready stored image="),

@@ -47,7 +47,7 @@ fn pairs_are_joined_by_prefix_and_half_a_pair_is_ignored() {
 fn every_way_to_be_no_hint_is_told() {
     let results = format!(
         r#"[{{"name":"IMAGE_URL","value":"quay.io/o/a@sha256:{HEX}"}},{{"name":"IMAGE_DIGEST","value":"sha256:{HEX}"}},
-            {{"name":"x-IMAGE_URL","value":["a"]}},{{"name":"image-url","value":"quay.io/o/a"}},
+            {{"name":"x-IMAGE_URL","value":["a"]}},{{"name":"image-url","value":"quay.io/o/a"}},{{"name":"IMAGE_REF","value":"quay.io/o/a"}},
             {{"name":"o-ARTIFACT_OUTPUTS","value":"text"}},{{"name":"d-ARTIFACT_OUTPUTS","value":{{"uri":"u","digest":"sha256:1"}}}},
             {{"name":"IMAGES","value":"quay.io/o/a@sha256:{HEX},quay.io/o/B@sha256:{HEX}"}},
             {{"name":"b-ARTIFACT_OUTPUTS","value":{{"uri":"pkg:npm/x","digest":"sha512:{HEX}{HEX}","isBuildArtifact":"true"}}}},

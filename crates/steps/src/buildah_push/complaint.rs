@@ -168,7 +168,7 @@ impl Cause {
     fn hint(self, doing: Doing) -> Option<&'static str> {
         match self {
             Self::Refused => Some(
-                "the credentials lack the right for this image: check the workspace dockerconfig (--dockerconfig DIR, --auth-file FILE) or the secrets of the ServiceAccount",
+                "no credentials were given, or they lack the right for this image: check the workspace dockerconfig (--dockerconfig DIR, --auth-file FILE) or the secrets of the ServiceAccount",
             ),
             Self::Absent if doing == Doing::Pushing => Some(
                 "create the repository at the registry first, or check IMAGE for a typing error",
@@ -177,7 +177,7 @@ impl Cause {
                 Some("check the names and tags of the base images in the Containerfile")
             }
             Self::Certificate => Some(
-                "give the registry's certificate authority by the workspace sslcertdir (--cert-dir DIR) or --registry-ca PATH; TLSVERIFY=false (--tlsverify false) allows plain http and any certificate, and so does --insecure-registry HOST for one registry",
+                "give the registry's certificate authority by the workspace sslcertdir (--cert-dir DIR) or --registry-ca PATH; TLSVERIFY=false (--tlsverify false) allows plain http and any certificate, and so does --insecure-registry HOST for one registry; in the Pipelines: the ConfigMap trusted-ca for an authority, the parameter INSECURE_REGISTRY for one registry",
             ),
             Self::Option => Some(
                 "check BUILD_EXTRA_ARGS (--build-extra-args) and PUSH_EXTRA_ARGS (--push-extra-args) against the buildah in the builder image",

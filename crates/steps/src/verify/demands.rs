@@ -428,7 +428,9 @@ impl Demands {
         }
         let wants_attestations = self.tags.contains(&cosign::Tag::Attestations);
         if wants_attestations && attestations.good.is_empty() {
-            let hint = if !attestations.is_empty() {
+            let hint = if attestations.are_of_other_types() {
+                OTHER_TYPES
+            } else if !attestations.is_empty() {
                 self.why_none_is_valid
             } else if wants_signatures {
                 "--only signature checks the image signature alone"
@@ -454,6 +456,9 @@ impl Demands {
         })
     }
 }
+
+/// What people can do when everything is attested but for the type that they asked for.
+const OTHER_TYPES: &str = "something is attested, but with another type: the one of provenance v0.2 is --type slsaprovenance, that of v1 slsaprovenance1; tekseal-tree shows which there are";
 
 /// What people can do when there are signatures and none is good, unless something is more likely.
 const NONE_IS_VALID: &str = "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image";

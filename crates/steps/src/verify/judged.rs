@@ -16,6 +16,8 @@ const MOST_REASONS: usize = 5;
 pub(super) struct Judged<T> {
     pub(super) good: Vec<T>,
     reasons: Vec<String>,
+    /// How many of them are good, but for their type.
+    of_other_types: usize,
     /// Something could not be read for now, so «no» would be said without having looked.
     is_outside: bool,
     /// The tag itself could not be read.
@@ -27,6 +29,7 @@ impl<T> Default for Judged<T> {
         Self {
             good: Vec::new(),
             reasons: Vec::new(),
+            of_other_types: 0,
             is_outside: false,
             unread: None,
         }
@@ -39,6 +42,8 @@ impl<T> Judged<T> {
         match verdict {
             Ok(report) => self.good.push(report),
             Err(rejection) => {
+                let is_of_type = matches!(rejection, Rejection::PredicateType { .. });
+                self.of_other_types += usize::from(is_of_type);
                 let reason = format!("{:#}", anyhow::Error::from(rejection));
                 self.refuse(format!("layer {layer}: {reason}"), false);
             }
@@ -59,6 +64,11 @@ impl<T> Judged<T> {
     /// Whether there was nothing to try.
     pub(super) fn is_empty(&self) -> bool {
         self.reasons.is_empty() && self.good.is_empty() && self.unread.is_none()
+    }
+
+    /// Whether all that is there would be good if it were of the type that is asked for.
+    pub(super) fn are_of_other_types(&self) -> bool {
+        self.of_other_types > 0 && self.of_other_types == self.reasons.len()
     }
 
     /// Why none is good.
