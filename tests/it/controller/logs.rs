@@ -13,23 +13,23 @@ use super::stand::{OCI, REASON, SIGNED, Stand, annotation, layers};
 const TRANSPARENCY: &str = "chains.tekton.dev/transparency";
 const WANTS_LOG: &str = "chains.tekton.dev/transparency-upload";
 
-/// Rekor v2 and a timestamp authority.
+/// Rekor v2 and a timestamp authority. The log is of one test alone: all sign the same image with the same key, and a log has an entry once.
 struct Witnesses {
-    log: &'static RekorV2,
+    log: RekorV2,
     authority: &'static TimestampAuthority,
 }
 
 impl Witnesses {
-    fn shared() -> Option<Self> {
+    fn start() -> Option<Self> {
         Some(Self {
-            log: RekorV2::shared()?,
+            log: RekorV2::start()?,
             authority: TimestampAuthority::shared()?,
         })
     }
 
     fn trusted_root(&self) -> String {
         let services = Services::none()
-            .with_rekor_v2(self.log)
+            .with_rekor_v2(&self.log)
             .with_timestamps(self.authority);
         services.trusted_root().to_string()
     }
@@ -74,7 +74,7 @@ fn bundles(stand: &Stand) -> usize {
 #[test]
 fn runs_are_logged_and_timestamped_and_an_image_once() {
     let Some(stand) = Stand::new() else { return };
-    let Some(witnesses) = Witnesses::shared() else {
+    let Some(witnesses) = Witnesses::start() else {
         return;
     };
     witnesses.configure(&stand, &witnesses.log.url(), &[]);
@@ -118,7 +118,7 @@ fn runs_are_logged_and_timestamped_and_an_image_once() {
 #[test]
 fn a_log_that_is_down_keeps_everything_from_being_stored() {
     let Some(stand) = Stand::new() else { return };
-    let Some(witnesses) = Witnesses::shared() else {
+    let Some(witnesses) = Witnesses::start() else {
         return;
     };
     let proxy = Proxy::start(witnesses.log.address());
@@ -147,7 +147,7 @@ fn a_log_that_is_down_keeps_everything_from_being_stored() {
 #[test]
 fn a_run_says_whether_it_is_logged_where_the_configuration_leaves_it_that() {
     let Some(stand) = Stand::new() else { return };
-    let Some(witnesses) = Witnesses::shared() else {
+    let Some(witnesses) = Witnesses::start() else {
         return;
     };
     let manual = [("transparency.enabled", "manual")];
@@ -174,7 +174,7 @@ fn a_run_says_whether_it_is_logged_where_the_configuration_leaves_it_that() {
 #[test]
 fn a_log_without_a_key_to_believe_it_by_stops_signing_and_loses_no_run() {
     let Some(stand) = Stand::new() else { return };
-    let Some(witnesses) = Witnesses::shared() else {
+    let Some(witnesses) = Witnesses::start() else {
         return;
     };
     let none = [("tekseal.trusted-root", "")];
