@@ -109,7 +109,7 @@ fn runs_are_logged_and_timestamped_and_an_image_once() {
     controller.signal("TERM");
     let said = controller.wait();
     assert_eq!(
-        said.stdout.matches("\"existed\":false").count(),
+        said.stderr.matches("\"existed\":false").count(),
         3,
         "{said:?}"
     );
