@@ -24,7 +24,7 @@ use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
 use tekseal_signing::witness::{EnvelopeEntry, Format, Unwitnessed};
 use tekseal_signing::{PublicKey, Trust, random};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::Item;
@@ -35,6 +35,13 @@ pub use error::{Cause, NoRoom, NoTrust, WitnessFailure};
 /// The most bytes that a log is sent at once. Rekor has no bound of its own, but proxies in front of it have; it keeps hashes, and no attestation of
 /// more than some hundred kilobytes.
 pub const LARGEST_PROPOSAL: usize = 16 << 20;
+
+/// How much may be made of signatures at a time, by all calls, in KiB.
+const ROOM_KIB: u32 = 16 << 10;
+/// What each request takes of it at the least.
+const LEAST_KIB: u32 = 64;
+/// How often what is signed is held while it is asked about: in the message, in the envelope, and in what is sent, in base64.
+const COPIES: usize = 5;
 
 /// How many requests are under way at a time. A log of the second version answers all that it gets within a second at once.
 const WIDTH: usize = 8;
@@ -48,6 +55,8 @@ struct All {
     logs: Vec<Log>,
     authorities: Vec<TimestampAuthority>,
     trust: Option<Arc<Trust>>,
+    /// Of what is made of signatures to be sent, in KiB: several copies of a large Statement, for each log and authority.
+    room: Semaphore,
 }
 
 struct Log {
@@ -129,6 +138,7 @@ impl Witnesses {
             logs: logs.collect(),
             authorities,
             trust,
+            room: Semaphore::new(ROOM_KIB as usize),
         })))
     }
 
@@ -295,6 +305,7 @@ impl Witnesses {
                 let (all, shared) = (Arc::clone(&self.0), Arc::clone(shared));
                 running.spawn(async move {
                     let (items, key) = &*shared;
+                    let _room = all.room_for(&question, items).await;
                     (at, all.answer(question, items, key).await)
                 });
             }
@@ -331,6 +342,18 @@ struct Collected {
 }
 
 impl All {
+    /// Leave to have a question in work.
+    async fn room_for(&self, question: &Question, items: &[Item]) -> SemaphorePermit<'_> {
+        let item = match question {
+            Question::Log { items, .. } => items[0],
+            Question::Stamp { item, .. } => *item,
+        };
+        let bytes = items[item].signed.layer().len().saturating_mul(COPIES);
+        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX);
+        let permit = self.room.acquire_many(kib.clamp(LEAST_KIB, ROOM_KIB)).await;
+        permit.expect("the semaphore is never closed")
+    }
+
     async fn answer(
         &self,
         question: Question,

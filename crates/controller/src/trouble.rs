@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use tekseal_attest::witness::WitnessFailure;
+use tekseal_attest::witness::{Cause, WitnessFailure};
 use tekseal_core::redact::Redacted;
 use tekseal_core::{Blame, is_invisible};
 
@@ -84,9 +84,11 @@ impl Trouble {
         if let Some(hint) = failure.hint() {
             reason = clean(&format!("{reason} ({hint})"));
         }
+        // What a log has already and does not hand out may yet be read in its files.
+        let is_of_log = matches!(failure.cause, Cause::Again { .. } | Cause::Remote(_));
         match failure.blame() {
-            Blame::Artifact => Self::Last { stage, reason },
-            Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
+            Blame::Artifact if !is_of_log => Self::Last { stage, reason },
+            Blame::Artifact | Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
         }
     }
 

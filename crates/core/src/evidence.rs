@@ -69,6 +69,28 @@ pub struct Evidence {
     pub timestamps: Vec<Vec<u8>>,
 }
 
+impl Evidence {
+    /// Whether there is anything by a log or an authority.
+    #[must_use]
+    pub fn is_witnessed(&self) -> bool {
+        !self.entries.is_empty() || !self.timestamps.is_empty()
+    }
+
+    /// Whether this, which came with the same signature, has the log entries of `other`, whatever proves them, and as many timestamps.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_same = |one: &LogEntry, two: &LogEntry| {
+            one.body == two.body
+                && one.log_id == two.log_id
+                && one.log_index == two.log_index
+                && one.integrated_time == two.integrated_time
+        };
+        let mut wanted = other.entries.iter();
+        wanted.all(|wanted| self.entries.iter().any(|own| is_same(own, wanted)))
+            && self.timestamps.len() >= other.timestamps.len()
+    }
+}
+
 /// The largest RFC 3161 timestamp that is read, in bytes of DER.
 pub(crate) const LARGEST_TIMESTAMP: usize = 128 * 1024;
 

@@ -167,7 +167,8 @@ impl Mirror {
 fn shown_text(url: &str) -> String {
     match Url::parse(url) {
         Ok(url) => shown(&url),
-        Err(_) => url.chars().take(100).collect(),
+        // What is no URL may be a password all the same.
+        Err(_) => "(not shown)".to_owned(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use serde::Deserialize;
+use tekseal_core::strict_json::{self, Step};
 use tekseal_core::{Digest, cosign};
 
 pub use self::error::{Error, Fault};
@@ -136,12 +137,14 @@ impl OciLayout {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let files = Files::open(path)?;
         let text = files.read("oci-layout", MOST_VERSION_BYTES)?;
+        check(&files, "oci-layout", &text)?;
         let version: Version = serde_json::from_slice(&text)
             .map_err(|source| files.fault(Fault::Json("oci-layout".to_owned(), source)))?;
         if version.version != "1.0.0" {
             return Err(files.fault(Fault::Version(version.version)));
         }
         let text = files.read("index.json", MANIFEST_LIMIT)?;
+        check(&files, "index.json", &text)?;
         let index: Index = crate::store::manifest::object(&text)
             .map_err(|source| files.fault(Fault::Json("index.json".to_owned(), source)))?;
         let count = index.manifests.len();
@@ -187,9 +190,19 @@ impl OciLayout {
                 .one_of(self.images()?)?
                 .ok_or_else(|| self.files.fault(Fault::NoImage))?,
         };
-        self.manifest(&digest, MANIFEST_LIMIT)?
-            .map(|manifest| manifest.digest)
-            .ok_or_else(|| self.files.fault(Fault::Absent(digest)))
+        let Some(manifest) = self.manifest(&digest, MANIFEST_LIMIT)? else {
+            return Err(self.files.fault(Fault::Absent(digest)));
+        };
+        let found = manifest.bytes.len() as u64;
+        let mut entries = self.entries.iter();
+        match entries.find(|entry| entry.digest == digest && entry.size != found) {
+            None => Ok(digest),
+            Some(entry) => Err(self.files.fault(Fault::Size {
+                wanted: entry.size,
+                digest,
+                found,
+            })),
+        }
     }
 
     /// What may be the image: what cosign calls so, else whatever does not hang on something.
@@ -224,7 +237,7 @@ impl OciLayout {
         };
         let found = self.manifest(&entry.digest, MANIFEST_LIMIT)?;
         Ok(found
-            .and_then(|found| crate::store::manifest::object(&found.bytes).ok())
+            .and_then(|found| About::read(&found.bytes))
             .unwrap_or(nothing))
     }
 
@@ -315,7 +328,7 @@ impl OciLayout {
     pub(crate) fn referring(&self, image: &Digest) -> Result<Vec<Referring>, Error> {
         let mut found = Vec::new();
         self.files.each_document(MANIFEST_LIMIT, |digest, bytes| {
-            let Ok(about) = crate::store::manifest::object::<About>(bytes) else {
+            let Some(about) = About::read(bytes) else {
                 return;
             };
             if about.subject.is_some_and(|s| s.digest == image.as_str()) {
@@ -327,6 +340,49 @@ impl OciLayout {
             }
         })?;
         Ok(found)
+    }
+}
+
+impl About {
+    /// Nothing for what is no manifest, or one that some readers understand otherwise.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        strict_json::check(text, known_names).ok()?;
+        crate::store::manifest::object(bytes).ok()
+    }
+}
+
+/// Refuses a file that some readers understand otherwise: Go takes `Digest` for `digest`, and the last of two.
+fn check(files: &Files, file: &str, bytes: &[u8]) -> Result<(), Error> {
+    let malformed = |source| files.fault(Fault::Json(file.to_owned(), source));
+    let text =
+        std::str::from_utf8(bytes).map_err(|source| malformed(serde::de::Error::custom(source)))?;
+    strict_json::check(text, known_names)
+        .map_err(|source| files.fault(Fault::Ambiguous(file.to_owned(), source)))
+}
+
+fn known_names(place: &[Step]) -> &'static [&'static str] {
+    const DESCRIPTOR: &[&str] = &["mediaType", "digest", "size", "annotations", "artifactType"];
+    match place {
+        [] => &[
+            "imageLayoutVersion",
+            "schemaVersion",
+            "mediaType",
+            "artifactType",
+            "manifests",
+            "config",
+            "layers",
+            "subject",
+            "annotations",
+        ],
+        [Step::Member(name)] if name == "subject" => DESCRIPTOR,
+        [Step::Member(list), Step::Item(_)] if list == "manifests" => DESCRIPTOR,
+        [Step::Member(list), Step::Item(_), Step::Member(name)]
+            if list == "manifests" && name == "annotations" =>
+        {
+            &["org.opencontainers.image.ref.name", "kind"]
+        }
+        _ => &[],
     }
 }
 

@@ -157,8 +157,8 @@ impl Service {
     pub(crate) fn new(kind: Kind, url: &str, options: &Options) -> Result<Self, Error> {
         let base = read_url(url).map_err(|reason| Error::Url {
             kind,
-            // What has a user has a password.
-            url: match url.contains('@') {
+            // What has a user has a password, and a query may be a token.
+            url: match url.contains(['@', '?', '#']) {
                 true => "(not shown)".to_owned(),
                 false => Excerpt::of(url).to_string(),
             },

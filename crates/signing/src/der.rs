@@ -259,8 +259,16 @@ impl Algorithm {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let mut identifier = reader.open(tag::SEQUENCE)?;
         Ok(match identifier.value(tag::OID)? {
-            oid::EC => Self::of_curve(identifier.value(tag::OID)?),
-            oid::RSA => Self::Rsa,
+            oid::EC => {
+                let curve = Self::of_curve(identifier.value(tag::OID)?);
+                identifier.end()?;
+                curve
+            }
+            oid::RSA => {
+                identifier.optional(tag::NULL)?;
+                identifier.end()?;
+                Self::Rsa
+            }
             oid::ED25519 => {
                 identifier.end()?;
                 Self::Ed25519

@@ -1,7 +1,7 @@
 //! What ours writes beside a whole Sigstore: entries of the log that Tekton Chains knows.
 
 use serde_json::Value;
-use tekseal_harness::digest;
+use tekseal_harness::digest as digest_of;
 
 use super::artifacts::{Log, Signery, Timestamp};
 use super::ours::{Case, accepted, attesting, referrers, written_and_accepted};
@@ -123,8 +123,82 @@ fn the_configuration_of_chains_is_followed_and_entries_are_found_by_search() {
     let blob = shop
         .registry
         .blob("team/app", layer.as_str().expect("a digest"));
-    let payload = digest(&blob.expect("it is there"));
+    let payload = digest_of(&blob.expect("it is there"));
     for sha in [shop.digest.as_str(), payload.as_str()] {
         rekor.cli("search").args(["--sha", sha]).ok();
     }
+}
+
+#[test]
+#[ignore = "needs Rekor v1, Fulcio and their database: ./test --sigstore"]
+fn evidence_that_somebody_damaged_does_not_stand_for_ours() {
+    let Some(signery) = Signery::full() else {
+        return;
+    };
+    let url = signery.sigstore().rekor.url();
+    for layout in ["tags", "bundle"] {
+        let shop = Workshop::new();
+        let again = || {
+            attesting(&shop, &signery, layout)
+                .args(["--tlog", "v1", "--rekor-url", &url])
+                .ok()
+        };
+        again();
+        match layout {
+            "tags" => damage_layers(&shop),
+            _ => damage_bundles(&shop),
+        }
+        let verify = || {
+            let root = signery.trusted_root();
+            let verify = shop.verify(&signery.public).arg("--trusted-root");
+            verify.arg(root)
+        };
+        verify().fails_with(1);
+        again();
+        verify().ok();
+    }
+}
+
+/// Leaves nothing of the entries that layers show.
+fn damage_layers(shop: &Workshop) {
+    for suffix in ["sig", "att"] {
+        let tag = format!("{}.{suffix}", shop.digest.replace(':', "-"));
+        let found = shop.registry.manifest("team/app", &tag).expect("stored");
+        let mut manifest = found.json();
+        manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"] = "{}".into();
+        let bytes = manifest.to_string();
+        shop.registry
+            .put_manifest("team/app", &tag, &found.media_type, bytes.as_bytes());
+    }
+}
+
+/// Puts a bundle with one more entry, which is at another place than it says, in the place of each.
+fn damage_bundles(shop: &Workshop) {
+    let registry = &shop.registry;
+    let tag = shop.digest.replace(':', "-");
+    let listed = registry.manifest("team/app", &tag).expect("stored");
+    let mut index = listed.json();
+    for entry in index["manifests"].as_array_mut().expect("a list") {
+        let digest = entry["digest"].as_str().expect("a digest");
+        let found = registry.manifest("team/app", digest).expect("listed");
+        let mut manifest = found.json();
+        let layer = manifest["layers"][0]["digest"].as_str();
+        let bytes = registry.blob("team/app", layer.expect("a digest"));
+        let bytes = bytes.expect("stored");
+        let mut bundle: Value = serde_json::from_slice(&bytes).expect("JSON");
+        let entries = &mut bundle["verificationMaterial"]["tlogEntries"];
+        let mut other = entries[0].clone();
+        other["logIndex"] = "7777777".into();
+        entries.as_array_mut().expect("a list").push(other);
+        let bytes = bundle.to_string();
+        manifest["layers"][0]["digest"] = registry.push_blob("team/app", bytes.as_bytes()).into();
+        manifest["layers"][0]["size"] = bytes.len().into();
+        let bytes = manifest.to_string();
+        let digest = digest_of(bytes.as_bytes());
+        registry.put_manifest("team/app", &digest, &found.media_type, bytes.as_bytes());
+        entry["digest"] = digest.into();
+        entry["size"] = bytes.len().into();
+    }
+    let bytes = index.to_string();
+    registry.put_manifest("team/app", &tag, &listed.media_type, bytes.as_bytes());
 }

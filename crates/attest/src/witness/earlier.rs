@@ -9,6 +9,9 @@ use tekseal_signing::{PublicKey, Trust, Unwitnessed, timestamp};
 use super::{Cause, Entry, Trace, WitnessFailure, Witnesses};
 use crate::Item;
 
+/// How much larger than a bundle of ours without evidence one with it may be.
+const ROOM_FOR_EVIDENCE: u64 = 256 << 10;
+
 impl Witnesses {
     /// Puts what is there in the place of each bundle that it makes superfluous, and says what it has.
     pub(super) async fn earlier(
@@ -35,6 +38,9 @@ impl Witnesses {
             let wanted: Vec<usize> = bundles.iter().copied().filter(of_image).collect();
             let failed = |source| WitnessFailure::of(&items[wanted[0]], Cause::Earlier(source));
             let mut layers = Layers::referring(registry, image).await.map_err(failed)?;
+            // Whoever may write to the repository decides what is there.
+            let ours = wanted.iter().map(|&at| items[at].signed.layer().len());
+            layers.leave_out_larger(ours.max().unwrap_or(0) as u64 + ROOM_FOR_EVIDENCE);
             while let Some(fetched) = layers.next().await {
                 // What cannot be read makes nothing superfluous.
                 let Ok(found) = fetched.signed else {
@@ -99,7 +105,15 @@ impl Witnesses {
             let verified = timestamp::verify(trust, response, stored.stamped()).ok()?;
             trace.timestamps.extend(verified);
         }
-        (trace.timestamps.len() >= self.0.authorities.len()).then_some(trace)
+        // To the last byte what this would store: an entry that nobody judged, or anything else that somebody put in, is not taken over.
+        let ours = item
+            .signed
+            .with_evidence(&evidence.entries, &evidence.timestamps);
+        let is_whole = evidence.entries.len() == trace.entries.len()
+            && evidence.timestamps.len() == trace.timestamps.len()
+            && trace.timestamps.len() >= self.0.authorities.len()
+            && ours.is_ok_and(|ours| ours.layer() == found.layer());
+        is_whole.then_some(trace)
     }
 }
 

@@ -474,3 +474,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn evidence_covers_the_same_entries_and_as_many_timestamps() {
+    let entry = |body: &[u8], log_index| LogEntry {
+        body: body.to_vec(),
+        log_id: vec![1],
+        log_index,
+        integrated_time: Some(5),
+        kind_version: None,
+        promise: None,
+        inclusion: None,
+    };
+    let evidence = |entries: Vec<LogEntry>, timestamps: usize| Evidence {
+        entries,
+        timestamps: vec![Vec::new(); timestamps],
+        ..Evidence::default()
+    };
+    let wanted = evidence(vec![entry(b"a", 1)], 1);
+    assert!(wanted.is_witnessed() && !Evidence::default().is_witnessed());
+    let proven = LogEntry {
+        promise: Some(vec![7]),
+        ..entry(b"a", 1)
+    };
+    assert!(evidence(vec![entry(b"b", 2), proven], 2).covers(&wanted));
+    for less in [
+        evidence(vec![entry(b"a", 1)], 0),
+        evidence(vec![entry(b"a", 2)], 1),
+        evidence(vec![entry(b"b", 1)], 1),
+        evidence(Vec::new(), 1),
+    ] {
+        assert!(!less.covers(&wanted), "{less:?}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use tekseal_core::{Blame, Digest, digest, excerpt::Excerpt};
+use tekseal_core::{Blame, Digest, digest, excerpt::Excerpt, strict_json};
 
 /// Why an OCI layout, or something in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,9 @@ pub enum Fault {
     /// Not the JSON that belongs there.
     #[error("{0} is malformed: {1}")]
     Json(String, serde_json::Error),
+    /// JSON that some readers understand otherwise.
+    #[error("{0} is ambiguous: {1}")]
+    Ambiguous(String, strict_json::Error),
     /// Another version of the specification.
     #[error("version {} of layouts is not supported, only 1.0.0", Excerpt::of(.0))]
     Version(String),
@@ -114,7 +117,8 @@ impl Error {
             | Fault::Several { .. }
             | Fault::Version(_)
             | Fault::Json(..) => Blame::Setting,
-            Fault::Link(_)
+            Fault::Ambiguous(..)
+            | Fault::Link(_)
             | Fault::NoFile(_)
             | Fault::TooLarge { .. }
             | Fault::Entries(_)

@@ -286,3 +286,47 @@ fn what_is_no_layout_is_refused() {
         .to_string();
     assert!(absent.contains("cannot open the folder: "), "{absent}");
 }
+
+#[test]
+fn what_go_would_read_otherwise_is_refused() {
+    let mut made = Made::new();
+    let good = made.entry(r#"{"config":{},"layers":[]}"#, "");
+    let evil = made.blob(b"{}");
+    let size = 2;
+    for entries in [
+        format!(r#"{{"mediaType":"{MANIFEST}","digest":"{good}","Digest":"{evil}","size":25}}"#),
+        format!(r#"{{"mediaType":"{MANIFEST}","digest":"{good}","digest":"{evil}","size":25}}"#),
+        format!(r#"["{MANIFEST}","{good}",{size},null]"#),
+        format!(
+            r#"{{"mediaType":"{MANIFEST}","digest":"{good}","size":25,"annotations":["app",null]}}"#
+        ),
+        format!(
+            r#"{{"mediaType":"{MANIFEST}","digest":"{good}","size":25}}],"Manifests":[{{"digest":"{evil}","size":2}}"#
+        ),
+    ] {
+        made.index(&entries);
+        let refused = made.open().expect_err(&entries);
+        assert!(
+            matches!(refused.fault, Fault::Ambiguous(..)),
+            "{entries}: {refused}"
+        );
+    }
+    made.write(
+        "oci-layout",
+        br#"{"imageLayoutVersion":"1.0.0","ImageLayoutVersion":"2"}"#,
+    );
+    let refused = made.open().expect_err("two versions");
+    assert!(matches!(refused.fault, Fault::Ambiguous(..)), "{refused}");
+}
+
+#[test]
+fn the_size_of_an_image_is_that_of_its_entry() {
+    let made = Made::new();
+    let digest = made.blob(b"{}");
+    made.index(&format!(
+        r#"{{"mediaType":"{MANIFEST}","digest":"{digest}","size":3}}"#
+    ));
+    let layout = made.open().expect("well formed");
+    let refused = layout.resolve(&Wanted::Only).expect_err("it has two bytes");
+    assert!(matches!(refused.fault, Fault::Size { .. }), "{refused}");
+}

@@ -283,6 +283,11 @@ impl<'a> Layers<'a> {
         self.manifest_digest.as_ref()
     }
 
+    /// Leaves out what has more bytes than `most`, unread.
+    pub fn leave_out_larger(&mut self, most: u64) {
+        self.waiting.retain(|wanted| wanted.size <= most);
+    }
+
     /// The next layer. Layers of equal content follow each other, and those that cannot be read come first.
     pub async fn next(&mut self) -> Option<Fetched> {
         if self.ready.is_empty() {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use tekseal_core::{Digest, Repository, Signed, cosign};
+use tekseal_core::{Digest, Evidence, Repository, Signed, cosign};
 
 use crate::Registry;
 use crate::registry::{self, Blame};
@@ -285,4 +285,26 @@ fn has_proofs_of(existing: &Layer, own: &Layer) -> bool {
             )
         })
         .all(|key| own.proof(key).is_none() || existing.proof(key).is_some())
+        && has_evidence_of(existing, own)
+}
+
+/// Whether the evidence of `existing` can be read where `own` has some, and is the same if the signature is. Who says it is good, and for whom,
+/// is for verifiers; something in its place that nobody can read stands for nothing.
+fn has_evidence_of(existing: &Layer, own: &Layer) -> bool {
+    let Ok(wanted) = Evidence::of_annotations(own.annotations()) else {
+        return true;
+    };
+    if !wanted.is_witnessed() {
+        return true;
+    }
+    let is_same_signature =
+        existing.digest() == own.digest() && existing.signature() == own.signature();
+    match Evidence::of_annotations(existing.annotations()) {
+        Ok(found) if is_same_signature => found.covers(&wanted),
+        Ok(found) => {
+            found.entries.len() >= wanted.entries.len()
+                && found.timestamps.len() >= wanted.timestamps.len()
+        }
+        Err(_) => false,
+    }
 }
