@@ -137,16 +137,16 @@ impl OciLayout {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let files = Files::open(path)?;
         let text = files.read("oci-layout", MOST_VERSION_BYTES)?;
-        check(&files, "oci-layout", &text)?;
         let version: Version = serde_json::from_slice(&text)
             .map_err(|source| files.fault(Fault::Json("oci-layout".to_owned(), source)))?;
+        check(&files, "oci-layout", &text)?;
         if version.version != "1.0.0" {
             return Err(files.fault(Fault::Version(version.version)));
         }
         let text = files.read("index.json", MANIFEST_LIMIT)?;
-        check(&files, "index.json", &text)?;
         let index: Index = crate::store::manifest::object(&text)
             .map_err(|source| files.fault(Fault::Json("index.json".to_owned(), source)))?;
+        check(&files, "index.json", &text)?;
         let count = index.manifests.len();
         if count > MOST_ENTRIES {
             return Err(files.fault(Fault::Entries(count)));
