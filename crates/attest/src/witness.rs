@@ -177,19 +177,9 @@ impl Witnesses {
     /// # Errors
     /// For entries that a layer under a tag cannot show, and for more than it has annotations for.
     pub fn fit(&self, layout: Layout) -> Result<(), NoRoom> {
-        let mut logs = self.0.logs.iter();
-        if !layout.has_bundles() && logs.any(|log| log.format == Format::V2) {
-            return Err(NoRoom::Proof);
-        }
-        for (count, of) in [
-            (self.0.logs.len(), "transparency logs"),
-            (self.0.authorities.len(), "timestamp authorities"),
-        ] {
-            if count > 1 && layout.has_tags() {
-                return Err(NoRoom::Several { count, of });
-            }
-        }
-        Ok(())
+        let logs = self.0.logs.iter().map(|log| log.rekor.version());
+        let logs: Vec<LogVersion> = logs.collect();
+        fit(&logs, self.0.authorities.len(), layout)
     }
 
     async fn show(
@@ -330,6 +320,25 @@ impl Witnesses {
             Some(failure) => Err(failure),
         }
     }
+}
+
+/// Whether there is room in a layout for what logs of these versions, and so many timestamp authorities, answer.
+///
+/// # Errors
+/// As [`Witnesses::fit`].
+pub fn fit(logs: &[LogVersion], authorities: usize, layout: Layout) -> Result<(), NoRoom> {
+    if logs.contains(&LogVersion::V2) && !layout.has_bundles() {
+        return Err(NoRoom::Proof(layout));
+    }
+    for (count, of) in [
+        (logs.len(), "transparency logs"),
+        (authorities, "timestamp authorities"),
+    ] {
+        if count > 1 && layout.has_tags() {
+            return Err(NoRoom::Several { count, of });
+        }
+    }
+    Ok(())
 }
 
 /// What came of one item.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use tekseal_attest::Witnesses;
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
-use tekseal_core::config::{Choice as _, Config, LogApi, SignerKind, Storage, Upload, Warning};
+use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, Warning};
 use tekseal_core::{Layout, TrustedRoot};
 use tekseal_remote::log::Options;
-use tekseal_remote::{LogVersion, Rekor, TimestampAuthority};
+use tekseal_remote::{Rekor, TimestampAuthority};
 use tekseal_signing::Trust;
 use tekseal_signing::witness::EnvelopeEntry;
 use tokio::sync::watch;
@@ -195,11 +195,7 @@ fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
     };
     let mut logs = Vec::new();
     if is_logged {
-        let version = match transparency.version {
-            LogApi::V1 => LogVersion::V1,
-            LogApi::V2 => LogVersion::V2,
-        };
-        let rekor = Rekor::new(&transparency.url, version, &options);
+        let rekor = Rekor::new(&transparency.url, transparency.version.into(), &options);
         let rekor = rekor.map_err(|error| format!("transparency.url: {}", chain(&error)))?;
         logs.push((rekor, EnvelopeEntry::Dsse));
     }

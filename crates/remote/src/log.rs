@@ -14,6 +14,7 @@ mod uuid;
 
 use reqwest::Url;
 use serde::Deserialize;
+use tekseal_core::config::LogApi;
 
 pub use self::search::Query;
 pub use self::tiles::Tiles;
@@ -40,6 +41,15 @@ pub enum LogVersion {
     V1,
     /// Rekor v2 (rekor-tiles): proofs alone, and static files to read.
     V2,
+}
+
+impl From<LogApi> for LogVersion {
+    fn from(api: LogApi) -> Self {
+        match api {
+            LogApi::V1 => Self::V1,
+            LogApi::V2 => Self::V2,
+        }
+    }
 }
 
 /// One log. Clones share connections.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use tekseal_attest::Witnesses;
-use tekseal_attest::witness::{NoTrust, Trace};
-use tekseal_core::config::{LogApi, Transparency, Upload};
+use tekseal_attest::witness::{self, NoRoom, NoTrust, Trace};
+use tekseal_core::config::{Transparency, Upload};
 use tekseal_core::marks::TRANSPARENCY_UPLOAD;
 use tekseal_core::signing_config::{Purpose, Service, SigningConfig};
 use tekseal_core::{Layout, PayloadKind};
@@ -179,7 +179,9 @@ impl WitnessArgs {
             }
             let transparency = transparency(config)?;
             match version {
-                _ if version_of(&transparency) == version => Ok(vec![(version, transparency.url)]),
+                _ if LogVersion::from(transparency.version) == version => {
+                    Ok(vec![(version, transparency.url)])
+                }
                 LogVersion::V1 => Err(Failure::misuse(anyhow!(
                     "--tlog v1 is given, and the log of the configuration is v2 (tekseal.tlog)"
                 ))
@@ -211,7 +213,7 @@ impl WitnessArgs {
                 match (transparency.upload, wish) {
                     (Upload::Off, _) | (Upload::Manual, LogWish::Unwanted) => Ok(Vec::new()),
                     (Upload::Always, _) | (Upload::Manual, LogWish::Wanted) => {
-                        Ok(vec![(version_of(&transparency), transparency.url)])
+                        Ok(vec![(transparency.version.into(), transparency.url)])
                     }
                     (Upload::Manual, LogWish::Unknown | LogWish::Mixed) => {
                         Err(Failure::misuse(anyhow!(
@@ -289,26 +291,14 @@ fn check_layout(
     authorities: &[String],
     layout: Layout,
 ) -> Result<(), Failure> {
-    let is_v2 = |(version, _): &(LogVersion, _)| *version == LogVersion::V2;
-    if logs.iter().any(is_v2) && !layout.has_bundles() {
-        return Err(Failure::misuse(anyhow!(
-            "entries of Rekor v2 are for bundles, and the layout is {}",
-            layout.name()
-        ))
-        .hint("a layer under a tag shows the promise of a log, and Rekor v2 makes none: store with --layout bundle, or use a log v1"));
-    }
-    for (found, what) in [
-        (logs.len(), "transparency logs"),
-        (authorities.len(), "timestamp authorities"),
-    ] {
-        if found > 1 && layout.has_tags() {
-            return Err(Failure::misuse(anyhow!(
-                "{found} {what} are named, and a layer under a tag has room for the answer of one"
-            ))
-            .hint("store with --layout bundle, or name one"));
-        }
-    }
-    Ok(())
+    let versions: Vec<LogVersion> = logs.iter().map(|(version, _)| *version).collect();
+    witness::fit(&versions, authorities.len(), layout).map_err(|error| {
+        let hint = match error {
+            NoRoom::Proof(_) => "a layer under a tag shows the promise of a log, and Rekor v2 makes none: store with --layout bundle, or use a log v1",
+            NoRoom::Several { .. } => "store with --layout bundle, or name one",
+        };
+        Failure::misuse(error).hint(hint)
+    })
 }
 
 fn named(service: &Service) -> (LogVersion, String) {
@@ -317,13 +307,6 @@ fn named(service: &Service) -> (LogVersion, String) {
         _ => LogVersion::V2,
     };
     (version, service.url.clone())
-}
-
-fn version_of(transparency: &Transparency) -> LogVersion {
-    match transparency.version {
-        LogApi::V1 => LogVersion::V1,
-        LogApi::V2 => LogVersion::V2,
-    }
 }
 
 fn transparency(config: Option<&Path>) -> Result<Transparency, Failure> {

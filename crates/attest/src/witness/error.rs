@@ -1,7 +1,7 @@
 //! Why something signed was not witnessed.
 
 use tekseal_core::signed::EvidenceError;
-use tekseal_core::{Blame, PayloadKind, Subject};
+use tekseal_core::{Blame, Layout, PayloadKind, Subject};
 use tekseal_remote::{log, store};
 use tekseal_signing::witness::{AnswerError, Unloggable};
 use tekseal_signing::{Rejection, public_key, random, timestamp};
@@ -24,8 +24,8 @@ pub enum NoTrust {
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NoRoom {
     /// A layer shows the promise of a log, and logs of the second version make none.
-    #[error("entries of Rekor v2 are for bundles, and none are stored")]
-    Proof,
+    #[error("entries of Rekor v2 are for bundles, and the layout is {}", .0.name())]
+    Proof(Layout),
     /// A layer has one annotation for each.
     #[error("{count} {of} are named, and a layer under a tag has room for the answer of one")]
     Several {
