@@ -244,7 +244,7 @@ impl Registry {
     ///
     /// When somebody else runs it.
     pub fn freeze(&self) {
-        self.back.signal(Signal::SIGSTOP);
+        self.back.freeze();
     }
 
     /// Lets a [frozen](Self::freeze) registry go on.

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -123,6 +123,32 @@ impl Server {
         let process = i32::try_from(process).expect("process ids fit");
         kill(Pid::from_raw(process), signal)
             .expect("the watcher waits for it, so its id is its own");
+    }
+
+    /// Stops the server, which must be ours; once this returns, each of its threads has stopped.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+        let tasks = format!(
+            "/proc/{}/task",
+            self.process.expect("it was signalled just now")
+        );
+        // The kernel stops a thread when it next looks, on another core some time after the signal was sent.
+        let stopped = || {
+            let mut threads = fs::read_dir(&tasks).expect("the watcher waits for it");
+            threads.all(|thread| {
+                let stat = thread.and_then(|thread| fs::read_to_string(thread.path().join("stat")));
+                // A thread that has just ended has nothing to read: the next look does without it.
+                stat.is_ok_and(|stat| match stat.rsplit_once(") ") {
+                    Some((_, state)) => state.starts_with('T'),
+                    None => false,
+                })
+            })
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !stopped() {
+            assert!(Instant::now() < deadline, "it does not stop");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub(super) fn log(&self) -> String {
