@@ -425,6 +425,37 @@ fn the_tree_shows_what_hangs_on_an_image() {
 }
 
 #[test]
+fn the_last_line_announces_an_image_that_is_there_by_its_digest() {
+    let shop = Workshop::new();
+    let (key, _) = shop.plain_key();
+    shop.attest(&key);
+    let (name, _) = shop.image.split_once('@').expect("it is by digest");
+    let tagged = format!("{name}:1");
+    let tree = |image: &str, text: &str| {
+        let tool = Run::tool("tekseal-tree").arg(image);
+        tool.env("TEKSEAL_ANNOUNCE", text)
+    };
+    for image in [&shop.image, &tagged] {
+        let said = tree(image, "would deploy").ok().stdout;
+        let wanted = format!("would deploy {}", shop.image);
+        assert_eq!(said.lines().last(), Some(&*wanted), "{said}");
+    }
+    let said = tree(&shop.image, "").ok().stdout;
+    assert!(!said.contains("would deploy"), "{said}");
+    let said = tree(&shop.image, "would\ndeploy").args(["-o", "json"]).ok();
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert_eq!(
+        said["announcement"],
+        format!("would deploy {}", shop.image).as_str()
+    );
+    // Signatures of an image that is gone announce nothing.
+    shop.registry.delete_manifest("team/app", &shop.digest);
+    Run::tool("tekseal-tree").arg(&shop.image).ok();
+    let refused = tree(&shop.image, "would deploy").fails_with(1);
+    assert!(!refused.stdout.contains("would deploy"), "{refused:?}");
+}
+
+#[test]
 fn the_desk_program_has_every_tool_and_completions() {
     let help = Run::tool("tekseal").arg("--help").ok().stdout;
     for tool in [

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use serde_json::{Value, json};
-use tekseal_core::{DigestRef, cosign};
+use tekseal_core::{DigestRef, cosign, is_invisible};
 use tekseal_remote::store::tree::{Attached, AttachedLayer, Image, Referrer, ReferrersSource};
 use tekseal_remote::store::{self, Tree};
 
 use crate::Failure;
 use crate::log::quoted;
-use crate::registry_args::{Access, RegistryArgs};
+use crate::registry_args::{Access, RegistryArgs, given};
 use crate::verify::{self, Output};
 
 /// Draw what hangs on an image: signatures, attestations, SBOMs, referrers. Nothing of it is verified.
@@ -29,6 +29,9 @@ pub struct Args {
         value_name = "FORM"
     )]
     output: Output,
+    /// Text of a last line, before the image by its digest, such as «would deploy»; then the image itself must be there
+    #[arg(long, env = "TEKSEAL_ANNOUNCE", value_name = "TEXT")]
+    announce: Option<String>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -36,7 +39,8 @@ pub struct Args {
 /// After how many seconds to give up.
 const LONGEST: u64 = 300;
 
-/// Lists and draws. Exit 0 also when nothing hangs on the image; exit 1 when there is no such image and nothing hangs on it.
+/// Lists and draws. Exit 0 also when nothing hangs on the image; exit 1 when there is no such image and nothing hangs on it, or when there is
+/// none to announce.
 pub async fn run(args: &Args) -> Result<(), Failure> {
     let image = verify::parse_image(&args.image)?;
     let registry = args.registry.open(Access::Pull)?;
@@ -48,9 +52,15 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
             "image {image} does not exist and nothing hangs on it"
         )));
     }
+    let announcement = given(&args.announce).next();
+    let announcement = announcement.map(|text| format!("{} {image}", on_one_line(text)));
+    if announcement.is_some() && matches!(tree.image, Image::Absent) {
+        return Err(Failure::no(anyhow::anyhow!("image {image} does not exist"))
+            .hint("something hangs on it, but nothing can be done with the image itself"));
+    }
     let text = match args.output {
-        Output::Text => draw(&image, &tree),
-        Output::Json => format!("{}\n", as_json(&image, &tree)),
+        Output::Text => draw(&image, &tree, announcement.as_deref()),
+        Output::Json => format!("{}\n", as_json(&image, &tree, announcement)),
     };
     std::io::stdout()
         .lock()
@@ -64,7 +74,14 @@ struct Node {
     below: Vec<Node>,
 }
 
-fn draw(image: &DigestRef, tree: &Tree) -> String {
+/// A text from a parameter, which must not begin a line or move the cursor.
+fn on_one_line(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_invisible(c) { ' ' } else { c })
+        .collect()
+}
+
+fn draw(image: &DigestRef, tree: &Tree, announcement: Option<&str>) -> String {
     let mut text = format!("{image} {}\n", what(&tree.image));
     let mut nodes: Vec<Node> = tree.tags.iter().map(tag_node).collect();
     if !tree.referrers.is_empty() {
@@ -85,6 +102,9 @@ fn draw(image: &DigestRef, tree: &Tree) -> String {
     }
     lines(&mut text, "", &nodes);
     text.push_str("not verified: this is what the registry has; tekseal-verify checks it\n");
+    if let Some(announcement) = announcement {
+        let _ = writeln!(text, "{announcement}");
+    }
     text
 }
 
@@ -182,7 +202,7 @@ fn referrer_node(referrer: &Referrer) -> Node {
     }
 }
 
-fn as_json(image: &DigestRef, tree: &Tree) -> Value {
+fn as_json(image: &DigestRef, tree: &Tree, announcement: Option<String>) -> Value {
     let platforms: Vec<_> = match &tree.image {
         Image::Index { platforms, .. } => platforms
             .iter()
@@ -194,7 +214,7 @@ fn as_json(image: &DigestRef, tree: &Tree) -> Value {
         Image::Absent => None,
         Image::Manifest { media_type } | Image::Index { media_type, .. } => Some(media_type),
     };
-    json!({
+    let mut object = json!({
         "image": image.to_string(),
         "mediaType": media_type,
         "platforms": platforms,
@@ -203,7 +223,11 @@ fn as_json(image: &DigestRef, tree: &Tree) -> Value {
         "referrers": tree.referrers.iter().map(|r| json!({
             "digest": r.digest, "mediaType": r.media_type, "size": r.size, "artifactType": r.artifact_type, "annotations": r.annotations,
         })).collect::<Vec<_>>(),
-    })
+    });
+    if let Some(announcement) = announcement {
+        object["announcement"] = announcement.into();
+    }
+    object
 }
 
 fn tag_json(attached: &Attached) -> Value {
