@@ -1,5 +1,6 @@
 //! `tekseal-tree`: draws what hangs on an image. Nothing that it shows is verified, and it says so.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -38,6 +39,8 @@ pub struct Args {
 
 /// After how many seconds to give up.
 const LONGEST: u64 = 300;
+/// How many of the last characters of a signature are drawn.
+const SHOWN_OF_SIGNATURE: usize = 12;
 
 /// Lists and draws. Exit 0 also when nothing hangs on the image; exit 1 when there is no such image and nothing hangs on it, or when there is
 /// none to announce.
@@ -91,7 +94,7 @@ fn draw(image: &DigestRef, tree: &Tree, announcement: Option<&str>) -> String {
         };
         nodes.push(Node {
             text: place.to_owned(),
-            below: tree.referrers.iter().map(referrer_node).collect(),
+            below: leaves(tree.referrers.iter().map(referrer_text).collect()),
         });
     }
     if nodes.is_empty() {
@@ -147,19 +150,58 @@ fn kind(tag: cosign::Tag) -> &'static str {
 fn tag_node(attached: &Attached) -> Node {
     let text = format!("{} {}", kind(attached.kind), attached.tag);
     let below = match &attached.layers {
-        Ok(layers) => layers
-            .iter()
-            .map(|layer| Node {
-                text: layer_text(layer),
-                below: Vec::new(),
-            })
-            .collect(),
+        Ok(layers) => leaves(layer_texts(layers)),
         Err(error) => vec![Node {
             text: format!("cannot be read: {error}"),
             below: Vec::new(),
         }],
     };
     Node { text, below }
+}
+
+/// A line for each text; equal ones are one line with their number.
+fn leaves(texts: Vec<String>) -> Vec<Node> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for text in &texts {
+        *counts.entry(text.clone()).or_default() += 1;
+    }
+    let once = texts.into_iter().filter_map(|text| {
+        // Taken away with the first of them.
+        let count = counts.remove(&text)?;
+        Some(Node {
+            text: match count {
+                1 => text,
+                count => format!("{text} ({count} times)"),
+            },
+            below: Vec::new(),
+        })
+    });
+    once.collect()
+}
+
+/// What is told of layers. Those that are equal but for their signatures are told with the end of these, by which they are found in the manifest.
+fn layer_texts(layers: &[AttachedLayer]) -> Vec<String> {
+    let texts: Vec<String> = layers.iter().map(layer_text).collect();
+    let mut signatures: HashMap<&str, HashSet<Option<&str>>> = HashMap::new();
+    for (text, layer) in texts.iter().zip(layers) {
+        let of_text = signatures.entry(text).or_default();
+        of_text.insert(layer.signature.as_deref());
+    }
+    let all = texts.iter().zip(layers);
+    all.map(|(text, layer)| match signatures[text.as_str()].len() {
+        1 => text.clone(),
+        _ => format!("{text} signature {}", end(layer.signature.as_deref())),
+    })
+    .collect()
+}
+
+/// The last characters of a signature.
+fn end(signature: Option<&str>) -> String {
+    let signature = signature.unwrap_or("none");
+    let skipped = signature.chars().count().saturating_sub(SHOWN_OF_SIGNATURE);
+    let dots = if skipped == 0 { "" } else { "…" };
+    let end: String = signature.chars().skip(skipped).collect();
+    quoted(&format!("{dots}{end}"))
 }
 
 fn layer_text(layer: &AttachedLayer) -> String {
@@ -179,7 +221,7 @@ fn layer_text(layer: &AttachedLayer) -> String {
     text
 }
 
-fn referrer_node(referrer: &Referrer) -> Node {
+fn referrer_text(referrer: &Referrer) -> String {
     let mut text = format!(
         "{} {}",
         quoted(&referrer.digest),
@@ -196,10 +238,7 @@ fn referrer_node(referrer: &Referrer) -> Node {
     {
         let _ = write!(text, " {}", quoted(predicate_type));
     }
-    Node {
-        text,
-        below: Vec::new(),
-    }
+    text
 }
 
 fn as_json(image: &DigestRef, tree: &Tree, announcement: Option<String>) -> Value {
@@ -242,7 +281,49 @@ fn tag_json(attached: &Attached) -> Value {
         "error": error,
         "layers": layers.iter().map(|l| json!({
             "digest": l.digest, "mediaType": l.media_type, "size": l.size, "predicateType": l.predicate_type,
+            "signature": l.signature,
             "certificate": l.has_certificate, "logEntry": l.has_log_entry, "timestamp": l.has_timestamp,
         })).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_layers_are_told_apart_by_their_signatures_or_counted() {
+        let layer = |digest: &str, signature: Option<&str>| AttachedLayer {
+            digest: digest.to_owned(),
+            media_type: cosign::SIMPLE_SIGNING_MEDIA_TYPE.to_owned(),
+            size: 3,
+            predicate_type: None,
+            signature: signature.map(str::to_owned),
+            has_certificate: false,
+            has_log_entry: false,
+            has_timestamp: false,
+        };
+        let drawn = |layers: &[AttachedLayer]| -> Vec<String> {
+            let nodes = leaves(layer_texts(layers)).into_iter();
+            nodes.map(|node| node.text).collect()
+        };
+        let long = "MEUCIQDabcdefghijklmnop=";
+        let two = [
+            layer("sha256:aa", Some(long)),
+            layer("sha256:bb", Some("x")),
+            layer("sha256:aa", Some("y")),
+            layer("sha256:aa", None),
+        ];
+        assert_eq!(
+            drawn(&two),
+            [
+                "sha256:aa 3 bytes signature …fghijklmnop=",
+                "sha256:bb 3 bytes",
+                "sha256:aa 3 bytes signature y",
+                "sha256:aa 3 bytes signature none",
+            ]
+        );
+        let twice = [layer("sha256:aa", Some("x")), layer("sha256:aa", Some("x"))];
+        assert_eq!(drawn(&twice), ["sha256:aa 3 bytes (2 times)"]);
+    }
 }

@@ -83,6 +83,8 @@ pub struct AttachedLayer {
     pub size: u64,
     /// The predicate type it claims to have.
     pub predicate_type: Option<String>,
+    /// The signature in an annotation, as it is written there. Two keys, or one that signs at random, give equal content two of them.
+    pub signature: Option<String>,
     /// Whether it brings a certificate.
     pub has_certificate: bool,
     /// Whether it brings an entry of a transparency log.
@@ -288,6 +290,10 @@ impl AttachedLayer {
             size: layer.size(),
             predicate_type: layer
                 .proof(cosign::PREDICATE_TYPE_ANNOTATION)
+                .map(str::to_owned),
+            signature: layer
+                .signature()
+                .filter(|text| !text.is_empty())
                 .map(str::to_owned),
             has_certificate: layer.proof(cosign::CERTIFICATE_ANNOTATION).is_some(),
             has_log_entry: layer.proof(cosign::BUNDLE_ANNOTATION).is_some(),
