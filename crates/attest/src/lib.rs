@@ -10,6 +10,7 @@
 
 pub mod large;
 mod look_back;
+pub mod settings;
 pub mod witness;
 
 use std::collections::HashMap;

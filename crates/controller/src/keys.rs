@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
 use tekseal_core::Digest;
 use tekseal_core::config::Config;
@@ -43,9 +44,7 @@ pub(crate) enum Error {
     #[error("there is no key at {0}: wanted x509.pem, or cosign.key and cosign.password")]
     Absent(String),
     /// The reference is of a kind that is not known.
-    #[error(
-        "key {0:?} is of a kind that this version does not have, wanted k8s://NAMESPACE/SECRET"
-    )]
+    #[error("{0}")]
     Kind(String),
     /// It cannot be opened.
     #[error("cannot open the key at {place}")]
@@ -280,7 +279,7 @@ impl Source {
         reference
             .parse()
             .map(Self::Secret)
-            .map_err(|_| Error::Kind(reference.chars().take(100).collect()))
+            .map_err(|_| Error::Kind(settings::no_key(reference)))
     }
 }
 

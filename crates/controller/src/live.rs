@@ -6,21 +6,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use tekseal_attest::Witnesses;
+use tekseal_attest::settings::{self, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
-use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, Warning};
-use tekseal_core::{Layout, TrustedRoot};
-use tekseal_remote::log::Options;
-use tekseal_remote::{Rekor, TimestampAuthority};
-use tekseal_signing::Trust;
-use tekseal_signing::witness::EnvelopeEntry;
+use tekseal_core::config::{Config, Upload, Warning};
 use tokio::sync::watch;
 
 use crate::keys::Source;
-use crate::prepare;
 use crate::trouble::chain;
-
-/// How often one request to a log is sent: the queue tries again later anyway.
-const TRIES: u32 = 2;
 
 /// A good configuration.
 pub(crate) struct Live {
@@ -30,15 +22,6 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     /// Who is told of what is signed.
     pub(crate) told: Told,
-}
-
-/// Transparency log and timestamp authorities of a configuration; nothing where there are none.
-#[derive(Default)]
-pub(crate) struct Told {
-    /// Of runs whose signatures are logged: all.
-    logged: Option<Witnesses>,
-    /// Of the others: the authorities.
-    unlogged: Option<Witnesses>,
 }
 
 impl Live {
@@ -118,143 +101,15 @@ fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told)
         chain(&error)
     })?;
     config.warnings().iter().for_each(tell);
-    if let Some(key) = config.unknown_key_of_ours() {
-        return Err(format!("key {key:?} is not known"));
-    }
+    let is_key = |key: &str| Source::parse(key).is_ok();
+    let told = settings::carry_out(&config, ca, is_key)?;
     let oci = &config.storages().oci;
     if oci.layout.has_bundles() && !oci.repository.is_empty() {
         tracing::warn!(
             "storage.oci.repository is for tags; bundles are in the repository of the image, as with Tekton Chains"
         );
     }
-    let mut problems = beyond(&config);
-    let told = told(&config, ca);
-    problems.extend(told.as_ref().err().cloned());
-    match told {
-        Ok(told) if problems.is_empty() => Ok((config, told)),
-        Ok(_) | Err(_) => Err(problems.join("; ")),
-    }
-}
-
-/// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
-fn beyond(config: &Config) -> Vec<String> {
-    let mut found = Vec::new();
-    let artifacts = [
-        ("taskrun", config.taskrun()),
-        ("pipelinerun", config.pipelinerun()),
-        ("oci", config.oci()),
-    ];
-    for (name, artifact) in artifacts.into_iter().filter(|(_, a)| a.is_enabled()) {
-        for &storage in &artifact.storages {
-            if !matches!(storage, Storage::Oci | Storage::Tekton) {
-                let storage = storage.name();
-                found.push(format!(
-                    "artifacts.{name}.storage: {storage} is not built yet, use oci or tekton"
-                ));
-            }
-        }
-        if artifact.signer == SignerKind::Kms {
-            found.push(format!(
-                "artifacts.{name}.signer: kms is not built yet, use x509"
-            ));
-        }
-    }
-    if config.signers().x509.fulcio_enabled {
-        found.push(
-            "signers.x509.fulcio.enabled: certificates of Fulcio are not built yet".to_owned(),
-        );
-    }
-    if let Err(problem) = prepare::repository(config) {
-        found.push(problem);
-    }
-    let keys = config.rules().keys.iter().map(|rule| rule.key.as_str());
-    let platform = Some(config.signers().cosign_key.as_str()).filter(|key| !key.is_empty());
-    for key in keys.chain(platform) {
-        if let Err(error) = Source::parse(key) {
-            found.push(error.to_string());
-        }
-    }
-    found
-}
-
-/// Who is told of what is signed under a configuration. Nothing is sent yet.
-///
-/// # Errors
-/// If there is nothing to believe them by, or no room for what they answer.
-fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
-    let transparency = config.transparency();
-    let is_logged = transparency.upload != Upload::Off;
-    if !is_logged && transparency.timestamp_urls.is_empty() {
-        return Ok(Told::default());
-    }
-    let trust = trust(&transparency.trusted_root)?;
-    let options = Options {
-        ca: ca.to_vec(),
-        tries: TRIES,
-        ..Options::default()
-    };
-    let mut logs = Vec::new();
-    if is_logged {
-        let rekor = Rekor::new(&transparency.url, transparency.version.into(), &options);
-        let rekor = rekor.map_err(|error| format!("transparency.url: {}", chain(&error)))?;
-        logs.push((rekor, EnvelopeEntry::Dsse));
-    }
-    let authorities = transparency.timestamp_urls.iter();
-    let authorities = authorities.map(|url| TimestampAuthority::new(url, &options));
-    let authorities: Vec<_> = authorities
-        .collect::<Result<_, _>>()
-        .map_err(|error| format!("tekseal.timestamp.urls: {}", chain(&error)))?;
-    let of = |logs: Vec<_>, authorities: Vec<_>| -> Result<Option<Witnesses>, String> {
-        if logs.is_empty() && authorities.is_empty() {
-            return Ok(None);
-        }
-        let witnesses = Witnesses::new(logs, authorities, trust.clone())
-            .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
-        for (name, layout) in layouts(config) {
-            witnesses.fit(layout).map_err(|problem| {
-                format!(
-                    "artifacts.{name}.storage: {problem}; bundles are in the storage oci with storage.oci.encoding-format: sigstore-bundle"
-                )
-            })?;
-        }
-        Ok(Some(witnesses))
-    };
-    Ok(Told {
-        unlogged: of(Vec::new(), authorities.clone())?,
-        logged: of(logs, authorities)?,
-    })
-}
-
-/// What the text of a trusted root says is trusted.
-fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    let root = TrustedRoot::parse(text.as_bytes())
-        .map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
-    let trust =
-        Trust::new(&root).map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
-    Ok(Some(Arc::new(trust)))
-}
-
-/// In which layouts what is signed is kept, artifact by artifact: annotations of a run hold what tags hold.
-fn layouts(config: &Config) -> impl Iterator<Item = (&'static str, Layout)> {
-    let artifacts = [
-        ("taskrun", config.taskrun()),
-        ("pipelinerun", config.pipelinerun()),
-        ("oci", config.oci()),
-    ];
-    let of_oci = config.storages().oci.layout;
-    let enabled = artifacts.into_iter().filter(|(_, a)| a.is_enabled());
-    enabled.filter_map(move |(name, artifact)| {
-        let storages = &artifact.storages;
-        let layout = storages.contains(&Storage::Oci).then_some(of_oci);
-        let layout = match storages.contains(&Storage::Tekton) {
-            true => Some(layout.unwrap_or_default().with_tags()),
-            false => layout,
-        };
-        layout.map(|layout| (name, layout))
-    })
+    Ok((config, told))
 }
 
 fn tell(warning: &Warning) {

@@ -8,7 +8,7 @@ use tekseal_core::hints::{self, Hints, Outcome};
 use tekseal_core::plan::{Item, Place, Plan, What};
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
-use tekseal_core::{DigestRef, Layout, Payload, Repository, Signed};
+use tekseal_core::{DigestRef, Layout, Payload, Signed};
 use tekseal_signing::verifier::MOST_SUBJECTS;
 
 use crate::trouble::{Stage, Trouble};
@@ -240,20 +240,6 @@ fn slips(results: &Hints<'_>, redacted: &Redacted) -> Vec<String> {
         .collect();
     slips.push("tekseal-explain says more".to_owned());
     slips
-}
-
-/// The repository that the configuration names for everything.
-///
-/// # Errors
-/// If it is none.
-pub(crate) fn repository(config: &Config) -> Result<Option<Repository>, String> {
-    let text = &config.storages().oci.repository;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    Repository::parse(text)
-        .map(Some)
-        .map_err(|error| format!("storage.oci.repository: {error}"))
 }
 
 fn name(storage: Storage) -> &'static str {

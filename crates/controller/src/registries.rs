@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tekseal_attest::settings;
 use tekseal_cluster::Cluster;
 use tekseal_core::config::Config;
 use tekseal_core::docker_config::{Credentials, KubernetesSecret};
@@ -95,7 +96,7 @@ impl Registries {
         let oci = &config.storages().oci;
         let mut insecure = self.insecure.clone();
         if oci.insecure
-            && let Ok(Some(repository)) = crate::prepare::repository(config)
+            && let Ok(Some(repository)) = settings::repository(config)
         {
             insecure.push(repository.registry().to_owned());
         }

@@ -1,5 +1,6 @@
 //! What is signed of a prepared run, and where it is stored: up to what is to be written on the run.
 
+use tekseal_attest::settings;
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome};
 use tekseal_core::{Blame, Digest};
@@ -8,7 +9,7 @@ use tekseal_remote::registry::Reference;
 
 use super::{Attempt, End, Fresh, Means};
 use crate::note::{self, InAnnotations};
-use crate::prepare::{self, Prepared};
+use crate::prepare::Prepared;
 use crate::storing::{Stored, Storing};
 use crate::trouble::{Stage, Trouble};
 
@@ -141,7 +142,7 @@ impl Attempt<'_> {
         signed: &[Vec<tekseal_core::Signed>],
         means: &Means,
     ) -> Result<Stored, Trouble> {
-        let repository = prepare::repository(&means.live.config)
+        let repository = settings::repository(&means.live.config)
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
         let storing = Storing {
             turns: &self.context.turns,

@@ -1,0 +1,210 @@
+//! What of a configuration of Tekton Chains tekseal's controller can carry out. A controller uses no other, and who explains says of others that
+//! they are not used.
+//!
+//! Nothing is sent: keys, logs and authorities are judged by what the configuration says of them.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload};
+use tekseal_core::{Layout, Repository, TrustedRoot, credential};
+use tekseal_remote::log::Options;
+use tekseal_remote::{Rekor, TimestampAuthority};
+use tekseal_signing::Trust;
+use tekseal_signing::witness::EnvelopeEntry;
+
+use crate::Witnesses;
+
+/// How often one request to a log is sent: the queue tries again later anyway.
+const TRIES: u32 = 2;
+/// How much of a reference to a key is told, in characters.
+const SHOWN_OF_KEY: usize = 100;
+
+/// Transparency log and timestamp authorities of a configuration; nothing where there are none.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// Of runs whose signatures are logged: all.
+    pub logged: Option<Witnesses>,
+    /// Of the others: the authorities.
+    pub unlogged: Option<Witnesses>,
+}
+
+/// Who is told of what is signed under a configuration that can be carried out. `ca` are files with certificate authorities of logs, beside the
+/// system's; `is_key` says of a reference to a key whether it is of a kind that can be read.
+///
+/// # Errors
+/// All that cannot be carried out, in words, each with the key to change.
+pub fn carry_out(
+    config: &Config,
+    ca: &[PathBuf],
+    is_key: impl Fn(&str) -> bool,
+) -> Result<Told, String> {
+    if let Some(key) = config.unknown_key_of_ours() {
+        return Err(format!("key {key:?} is not known"));
+    }
+    let mut problems = beyond(config, is_key);
+    let told = told(config, ca);
+    problems.extend(told.as_ref().err().cloned());
+    match told {
+        Ok(told) if problems.is_empty() => Ok(told),
+        Ok(_) | Err(_) => Err(problems.join("; ")),
+    }
+}
+
+/// What a reference to a key is told as that is of no known kind. Somebody may have put the key itself there.
+#[must_use]
+pub fn no_key(reference: &str) -> String {
+    let wanted = "is of a kind that this version does not have, wanted k8s://NAMESPACE/SECRET";
+    match credential::looks_like("", reference) {
+        Some(what) => format!("key (not shown: it looks like {what}) {wanted}"),
+        None => {
+            let shown: String = reference.chars().take(SHOWN_OF_KEY).collect();
+            format!("key {shown:?} {wanted}")
+        }
+    }
+}
+
+/// The repository that the configuration names for tags, if it does.
+///
+/// # Errors
+/// If it is none.
+pub fn repository(config: &Config) -> Result<Option<Repository>, String> {
+    let text = &config.storages().oci.repository;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Repository::parse(text)
+        .map(Some)
+        .map_err(|error| format!("storage.oci.repository: {error}"))
+}
+
+/// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
+fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    let artifacts = [
+        ("taskrun", config.taskrun()),
+        ("pipelinerun", config.pipelinerun()),
+        ("oci", config.oci()),
+    ];
+    for (name, artifact) in artifacts.into_iter().filter(|(_, a)| a.is_enabled()) {
+        for &storage in &artifact.storages {
+            if !matches!(storage, Storage::Oci | Storage::Tekton) {
+                let storage = storage.name();
+                found.push(format!(
+                    "artifacts.{name}.storage: {storage} is not built yet, use oci or tekton"
+                ));
+            }
+        }
+        if artifact.signer == SignerKind::Kms {
+            found.push(format!(
+                "artifacts.{name}.signer: kms is not built yet, use x509"
+            ));
+        }
+    }
+    if config.signers().x509.fulcio_enabled {
+        found.push(
+            "signers.x509.fulcio.enabled: certificates of Fulcio are not built yet".to_owned(),
+        );
+    }
+    if let Err(problem) = repository(config) {
+        found.push(problem);
+    }
+    let keys = config.rules().keys.iter().map(|rule| rule.key.as_str());
+    let platform = Some(config.signers().cosign_key.as_str()).filter(|key| !key.is_empty());
+    let unknown = keys.chain(platform).filter(|key| !is_key(key));
+    found.extend(unknown.map(no_key));
+    found
+}
+
+/// Who is told of what is signed under a configuration. Nothing is sent yet.
+///
+/// # Errors
+/// If there is nothing to believe them by, or no room for what they answer.
+fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
+    let transparency = config.transparency();
+    let is_logged = transparency.upload != Upload::Off;
+    if !is_logged && transparency.timestamp_urls.is_empty() {
+        return Ok(Told::default());
+    }
+    let trust = trust(&transparency.trusted_root)?;
+    let options = Options {
+        ca: ca.to_vec(),
+        tries: TRIES,
+        ..Options::default()
+    };
+    let mut logs = Vec::new();
+    if is_logged {
+        let rekor = Rekor::new(&transparency.url, transparency.version.into(), &options);
+        let rekor = rekor.map_err(|error| format!("transparency.url: {}", chain(&error)))?;
+        logs.push((rekor, EnvelopeEntry::Dsse));
+    }
+    let authorities = transparency.timestamp_urls.iter();
+    let authorities = authorities.map(|url| TimestampAuthority::new(url, &options));
+    let authorities: Vec<_> = authorities
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("tekseal.timestamp.urls: {}", chain(&error)))?;
+    let of = |logs: Vec<_>, authorities: Vec<_>| -> Result<Option<Witnesses>, String> {
+        if logs.is_empty() && authorities.is_empty() {
+            return Ok(None);
+        }
+        let witnesses = Witnesses::new(logs, authorities, trust.clone())
+            .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
+        for (name, layout) in layouts(config) {
+            witnesses.fit(layout).map_err(|problem| {
+                format!(
+                    "artifacts.{name}.storage: {problem}; bundles are in the storage oci with storage.oci.encoding-format: sigstore-bundle"
+                )
+            })?;
+        }
+        Ok(Some(witnesses))
+    };
+    Ok(Told {
+        unlogged: of(Vec::new(), authorities.clone())?,
+        logged: of(logs, authorities)?,
+    })
+}
+
+/// What the text of a trusted root says is trusted.
+fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let root = TrustedRoot::parse(text.as_bytes())
+        .map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
+    let trust =
+        Trust::new(&root).map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
+    Ok(Some(Arc::new(trust)))
+}
+
+/// In which layouts what is signed is kept, artifact by artifact: annotations of a run hold what tags hold.
+fn layouts(config: &Config) -> impl Iterator<Item = (&'static str, Layout)> {
+    let artifacts = [
+        ("taskrun", config.taskrun()),
+        ("pipelinerun", config.pipelinerun()),
+        ("oci", config.oci()),
+    ];
+    let of_oci = config.storages().oci.layout;
+    let enabled = artifacts.into_iter().filter(|(_, a)| a.is_enabled());
+    enabled.filter_map(move |(name, artifact)| {
+        let storages = &artifact.storages;
+        let layout = storages.contains(&Storage::Oci).then_some(of_oci);
+        let layout = match storages.contains(&Storage::Tekton) {
+            true => Some(layout.unwrap_or_default().with_tags()),
+            false => layout,
+        };
+        layout.map(|layout| (name, layout))
+    })
+}
+
+/// An error and what caused it, on one line, none of it twice.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |&error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        match text.ends_with(&cause) {
+            true => text,
+            false => format!("{text}: {cause}"),
+        }
+    })
+}
