@@ -66,12 +66,31 @@ impl Cluster {
     /// # Errors
     /// If they cannot be listed.
     pub async fn warnings_of(&self, run: &RunRef, uid: &str) -> Result<Vec<Told>, Error> {
-        let api: Api<Object> = Api::namespaced(self.client.clone(), &run.namespace);
-        let what = format!("Events of {run}");
-        let params = ListParams::default()
-            .fields(&format!("involvedObject.uid={uid},type=Warning"))
-            .limit(MOST_READ);
-        let found = self.call(Operation::List, &what, api.list(&params)).await?;
+        let fields = format!("involvedObject.uid={uid},type=Warning");
+        self.told(&run.namespace, &format!("Events of {run}"), &fields)
+            .await
+    }
+
+    /// The Events of any type about the object that holds a configuration, the newest first. It is known by its name: its uid is not in them.
+    ///
+    /// # Errors
+    /// If they cannot be listed.
+    pub async fn events_of_configuration(&self, source: &ConfigSource) -> Result<Vec<Told>, Error> {
+        let object = Holding::of(source);
+        let fields = format!(
+            "involvedObject.kind={},involvedObject.name={}",
+            object.kind, object.name
+        );
+        // Where kube's recorder puts those of objects without a namespace.
+        let namespace = object.namespace.unwrap_or("default");
+        self.told(namespace, &format!("Events of {source}"), &fields)
+            .await
+    }
+
+    async fn told(&self, namespace: &str, what: &str, fields: &str) -> Result<Vec<Told>, Error> {
+        let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
+        let params = ListParams::default().fields(fields).limit(MOST_READ);
+        let found = self.call(Operation::List, what, api.list(&params)).await?;
         let mut told: Vec<Told> = found.items.into_iter().map(Told::of).collect();
         told.sort_by_key(|event| std::cmp::Reverse(event.at));
         Ok(told)
@@ -106,6 +125,33 @@ impl Told {
             reason: event.reason.unwrap_or_default(),
             note: event.message.unwrap_or_default(),
             count: series.count.or(event.count).unwrap_or(1),
+        }
+    }
+}
+
+/// The object that holds a configuration, as Events name it.
+struct Holding<'s> {
+    version: &'static str,
+    kind: &'static str,
+    namespace: Option<&'s str>,
+    name: &'s str,
+}
+
+impl<'s> Holding<'s> {
+    fn of(source: &'s ConfigSource) -> Self {
+        match source {
+            ConfigSource::ConfigMap { namespace, name } => Self {
+                version: "v1",
+                kind: "ConfigMap",
+                namespace: Some(namespace),
+                name,
+            },
+            ConfigSource::TektonConfig { name } => Self {
+                version: "operator.tekton.dev/v1alpha1",
+                kind: "TektonConfig",
+                namespace: None,
+                name,
+            },
         }
     }
 }
@@ -161,10 +207,12 @@ impl Events {
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };
-        self.publish(object, severity, reason, note).await
+        self.publish(&self.recorder(), object, severity, reason, note)
+            .await
     }
 
-    /// An Event about the object that holds a configuration.
+    /// An Event about the object that holds a configuration. Each is written anew: kube's recorder takes Events for equal that differ in their
+    /// note alone, and here the note is what is wrong now.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -175,26 +223,22 @@ impl Events {
         reason: &str,
         note: &str,
     ) -> Result<(), Error> {
-        let (version, kind, namespace, name) = match source {
-            ConfigSource::ConfigMap { namespace, name } => {
-                ("v1", "ConfigMap", Some(namespace.clone()), name)
-            }
-            ConfigSource::TektonConfig { name } => {
-                ("operator.tekton.dev/v1alpha1", "TektonConfig", None, name)
-            }
-        };
+        let holding = Holding::of(source);
         let object = ObjectReference {
-            api_version: Some(version.to_owned()),
-            kind: Some(kind.to_owned()),
-            namespace,
-            name: Some(name.clone()),
+            api_version: Some(holding.version.to_owned()),
+            kind: Some(holding.kind.to_owned()),
+            namespace: holding.namespace.map(str::to_owned),
+            name: Some(holding.name.to_owned()),
             ..ObjectReference::default()
         };
-        self.publish(object, severity, reason, note).await
+        let recorder = Recorder::new(self.cluster.client.clone(), self.reporter.clone());
+        self.publish(&recorder, object, severity, reason, note)
+            .await
     }
 
     async fn publish(
         &self,
+        recorder: &Recorder,
         object: ObjectReference,
         severity: Severity,
         reason: &str,
@@ -216,7 +260,6 @@ impl Events {
             action: "Sign".to_owned(),
             secondary: None,
         };
-        let recorder = self.recorder();
         let request = recorder.publish(&event, &object);
         self.cluster.call(Operation::Create, &what, request).await
     }
@@ -249,5 +292,11 @@ mod tests {
         events.recorder.lock().expect("nobody panicked").left = 0;
         tell().await.expect("it is taken");
         assert_eq!((sent("POST"), sent("PATCH")), (2, 1));
+        let source = ConfigSource::of_chains("b");
+        for note in ["one problem", "another problem"] {
+            let told = events.of_configuration(&source, Severity::Warning, "Bad", note);
+            told.await.expect("it is taken");
+        }
+        assert_eq!((sent("POST"), sent("PATCH")), (4, 1), "each has its note");
     }
 }
