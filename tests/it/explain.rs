@@ -79,6 +79,25 @@ fn a_good_run_is_told_line_by_line() {
 }
 
 #[test]
+fn dozens_of_parameters_without_hint_are_counted() {
+    let mut many = good();
+    let params = (0..70).map(|at| json!({"name": format!("P{at}"), "value": "x"}));
+    many["spec"]["params"] = params.collect();
+    let said = explain(&many, &[]).stdout;
+    has(
+        &said,
+        &["\n  no hints: P0, P1, P2, P3, P4, P5, P6, P7 and 62 more, all with --output json\n"],
+    );
+    let said = explain_json(&many, &[]);
+    assert_eq!(said["parameters"].as_array().map(Vec::len), Some(70));
+    many["spec"]["params"]
+        .as_array_mut()
+        .expect("a list")
+        .truncate(8);
+    has(&explain(&many, &[]).stdout, &["P6, P7\n"]);
+}
+
+#[test]
 fn a_good_run_as_json_names_keys_and_digests() {
     let said = explain_json(&good(), &[]);
     assert_eq!(said["wouldSign"], true);

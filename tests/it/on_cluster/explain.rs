@@ -201,7 +201,7 @@ fn the_configuration_may_be_a_tekton_config() {
     has(
         &absent,
         &[&format!(
-            "Chains' defaults: there is no TektonConfig {name}"
+            "  configuration: there is no TektonConfig {name}: tekseal's controller goes on with the last good one"
         )],
     );
     yard.api.create(&json!({
@@ -218,6 +218,7 @@ fn the_configuration_may_be_a_tekton_config() {
 #[test]
 fn what_happens_next_follows_from_marks_records_and_the_controller() {
     let Some(yard) = Yard::new() else { return };
+    yard.configure(&json!({}));
     let run = yard.task_run("build", built());
     let uid = &run["metadata"]["uid"];
     let reference = yard.reference("taskrun", "build");
@@ -335,8 +336,10 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
     has(
         &yard.explain(&reference, &[]),
         &[
-            "chains-config is refused, so the last good one holds",
+            "chains-config cannot be used: ",
             "slsa/v9",
+            "by Chains' defaults key ",
+            "by Chains' defaults place annotation ",
         ],
     );
 }
@@ -345,6 +348,7 @@ fn what_happens_next_follows_from_marks_records_and_the_controller() {
 fn a_pipelinerun_tells_which_children_it_waits_for() {
     let Some(yard) = Yard::new() else { return };
     yard.lead("2099-01-01T00:00:00.000000Z");
+    yard.configure(&json!({}));
     let name = yard.pipeline_run(&Pipeline::nowhere());
     let reference = yard.reference("pipelinerun", &name);
     assert_eq!(yard.next(&reference, &[]), "it will be signed");
@@ -381,6 +385,7 @@ fn a_pipelinerun_tells_which_children_it_waits_for() {
 fn what_a_run_waits_for_its_key_and_its_deletion_are_told() {
     let Some(yard) = Yard::new() else { return };
     yard.lead("2099-01-01T00:00:00.000000Z");
+    yard.configure(&json!({}));
     let namespace = &yard.namespace;
     let mut document = run_document(built());
     document["metadata"]["finalizers"] = json!(["chains.tekton.dev/taskrun"]);
@@ -489,18 +494,175 @@ fn whoever_may_only_read_runs_is_told_what_was_not_read() {
     let said = yard
         .tool("tekseal-explain")
         .arg(yard.reference("taskrun", "build"))
-        .env("KUBECONFIG", kubeconfig)
+        .env("KUBECONFIG", &kubeconfig)
         .ok();
     has(
         &said.stdout,
         &[
-            "2 payloads would be signed",
-            "next: it will be signed; whether a controller is there is not known",
-            "configuration: Chains' defaults: ConfigMap tekton-chains/chains-config could not be read",
+            "2 payloads would be signed; by Chains' defaults, since the configuration is not known\n",
+            "  configuration: not known, because ConfigMap tekton-chains/chains-config could not be read; Chains' defaults are explained\n",
+            "next: it will be signed; that is by Chains' defaults, since the configuration is not known; whether a controller is there is not known\n",
+            "    by Chains' defaults key ",
+            "    by Chains' defaults place annotation ",
+            "  controller: not known, because its Lease could not be read\n",
+            "    not known which Secrets it has, nor whether registries are asked with credentials",
+            "  Events: not known, because they could not be listed",
             "not read: cannot read ConfigMap tekton-chains/chains-config: the API server answered 403",
+            "not read: cannot list Events of ConfigMap tekton-chains/chains-config",
             "not read: cannot list Events of TaskRun",
             "not read: cannot read Lease tekton-chains/tekseal-controller",
             "not read: cannot read ServiceAccount",
+            "; ask for the rights of the ClusterRole tekseal-explain in the namespace of the run (deploy/rbac-steps.yaml)\n",
+            "; ask for the rights of the ClusterRole tekseal-explain-system in the namespace of the controller (deploy/rbac-steps.yaml)\n",
         ],
+    );
+    for wrong in ["without credentials", "    key ", "    place "] {
+        assert!(!said.stdout.contains(wrong), "{wrong}: {}", said.stdout);
+    }
+    let said = yard
+        .tool("tekseal-explain")
+        .args([&yard.reference("taskrun", "build"), "-o", "json"])
+        .env("KUBECONFIG", &kubeconfig)
+        .ok();
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    let cluster = &said["onCluster"];
+    assert_eq!(cluster["explained"], "defaults");
+    for unknown in ["registrySecrets", "events"] {
+        assert_eq!(cluster[unknown], Value::Null, "{unknown}");
+    }
+}
+
+#[test]
+fn a_configuration_that_the_controller_refuses_is_not_told_as_if_it_held() {
+    let Some(yard) = Yard::new() else { return };
+    let namespace = &yard.namespace;
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    yard.task_run("build", built());
+    let reference = yard.reference("taskrun", "build");
+    let tell = |name: &str, kind: &str, reason: &str, at: &str, note: &str| {
+        yard.api.create(&json!({
+            "apiVersion": "v1", "kind": "Event",
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": {"apiVersion": "v1", "kind": "ConfigMap", "name": "chains-config", "namespace": namespace},
+            "type": kind, "reason": reason, "message": note, "count": 1,
+            "reportingComponent": "tekseal-controller", "lastTimestamp": at,
+        }));
+    };
+    tell(
+        "old",
+        "Warning",
+        "BadConfiguration",
+        "2026-03-01T09:00:00Z",
+        "old",
+    );
+    tell(
+        "good",
+        "Normal",
+        "GoodConfiguration",
+        "2026-03-01T09:30:00Z",
+        "good",
+    );
+    for (key, value) in [
+        ("artifacts.oci.storage", "gcs"),
+        ("tekseal.retry_for", "1h"),
+        ("signers.cosign.key", "awskms:///alias/x"),
+        ("tekseal.timestamp.urls", "http://tsa.example"),
+    ] {
+        yard.configure(&json!({(key): value}));
+        let said = yard.explain(&reference, &[]);
+        has(
+            &said,
+            &[
+                &format!("  configuration: ConfigMap {namespace}/chains-config cannot be used: "),
+                "; by a configuration that tekseal's controller does not use\n",
+                "tekseal's controller goes on with the last good one that it has read",
+                &format!(
+                    "; that is by the last good configuration, and if the controller has none, not before ConfigMap {namespace}/chains-config is mended"
+                ),
+            ],
+        );
+        let configuration = said.lines().find(|line| line.contains("configuration: "));
+        let names = match key {
+            "signers.cosign.key" => "awskms",
+            "tekseal.timestamp.urls" => "tekseal.trusted-root",
+            key => key,
+        };
+        assert!(
+            configuration.is_some_and(|line| line.contains(names)),
+            "{said}"
+        );
+        assert!(
+            !said.contains("BadConfiguration"),
+            "it was good since: {said}"
+        );
+        yard.configure(&json!({}));
+    }
+    let said = yard.explain_json(&reference, &[]);
+    assert_eq!(said["onCluster"]["explained"], "in-force", "{said}");
+    assert_eq!(said["onCluster"]["configurationEvents"], json!([]));
+
+    tell(
+        "new",
+        "Warning",
+        "BadConfiguration",
+        "2026-03-01T10:00:00Z",
+        "the configuration\ncannot be used",
+    );
+    let event = "    Event 2026-03-01T10:00:00Z BadConfiguration by tekseal-controller: the configuration cannot be used\n";
+    has(
+        &yard.explain(&reference, &[]),
+        &[
+            event,
+            "  the controller refused the configuration at 2026-03-01T10:00:00Z, and nothing is found wrong with it as it is now",
+        ],
+    );
+    yard.configure(&json!({"artifacts.taskrun.format": "slsa/v9"}));
+    let said = yard.explain(&reference, &[]);
+    has(&said, &[event, "slsa/v9"]);
+    assert!(!said.contains("nothing is found wrong"), "{said}");
+    let at = |what: &str| said.find(what).unwrap_or_else(|| panic!("{what}: {said}"));
+    assert!(
+        at("cannot be used") < at("\nresults\n"),
+        "it comes first: {said}"
+    );
+    let said = yard.explain_json(&reference, &[]);
+    assert_eq!(said["onCluster"]["explained"], "defaults");
+    assert_eq!(
+        said["onCluster"]["configurationEvents"][0]["reason"],
+        "BadConfiguration"
+    );
+}
+
+#[test]
+fn a_run_that_is_signed_is_not_told_as_if_it_were_still_to_be() {
+    let Some(yard) = Yard::new() else { return };
+    yard.configure(&json!({}));
+    yard.lead("2099-01-01T00:00:00.000000Z");
+    let name = yard.pipeline_run(&Pipeline::nowhere());
+    let reference = yard.reference("pipelinerun", &name);
+    let gap = "a PipelineRun's results give no image signatures";
+    yard.annotate("PipelineRun", &name, &json!({REASON: gap}));
+    has(
+        &yard.explain(&reference, &[]),
+        &[
+            "\n  1 payload would be signed\n",
+            &format!("  reason on the run: {gap}\n"),
+        ],
+    );
+    yard.annotate("PipelineRun", &name, &json!({SIGNED: "true"}));
+    has(
+        &yard.explain(&reference, &[]),
+        &[
+            "\n  marked as signed; if it were signed anew: 1 payload would be signed\n",
+            &format!("  left out when it was signed: {gap}\n"),
+        ],
+    );
+    // A forged mark is none.
+    let (_, public) = plain_key();
+    let key = ["--key", public.to_str().expect("UTF-8")];
+    yard.annotate("PipelineRun", &name, &json!({RECORD: "{}"}));
+    has(
+        &yard.explain(&reference, &key),
+        &["\n  1 payload would be signed\n", "reason on the run: "],
     );
 }

@@ -211,6 +211,13 @@ fn waiting_resigning_and_explaining_need_their_roles_alone() {
         said["registrySecrets"],
         json!([{"name": "registry", "repositories": []}])
     );
+    // What is of the controller needs no right on what is of the run.
+    let said = explain(&yard.as_one_with(&["tekseal-read-runs", "tekseal-explain-system"]));
+    let unread = said["unread"].to_string();
+    assert!(unread.contains("ServiceAccount"), "{unread}");
+    for of_controller in ["Lease", "ConfigMap"] {
+        assert!(!unread.contains(of_controller), "{unread}");
+    }
 }
 
 #[test]

@@ -15,7 +15,9 @@ use crate::Failure;
 use crate::cluster_args::NamedRun;
 use crate::documents::Documents;
 use crate::exit;
-use crate::source_args::{ContextArgs, config_of_map};
+use crate::source_args::ContextArgs;
+
+use super::configuration::{self, Explained, Found};
 
 /// Name of the Lease that a controller of ours holds.
 const LEASE: &str = "tekseal-controller";
@@ -29,17 +31,21 @@ pub(super) struct Facts {
     pub(super) run: RunRef,
     /// What a controller sees of the run.
     pub(super) seen: Seen,
-    configuration: String,
-    /// Whether the configuration is where it was looked for.
-    is_configured: bool,
+    configuration: Found,
     controller: Controller,
     /// Labels of the namespace, read where a rule asks for them.
     labels: Option<BTreeMap<String, String>>,
     account: String,
-    secrets: Vec<Secret>,
-    events: Vec<Event>,
-    unread: Vec<String>,
+    /// Nothing where it is not known which the ServiceAccount has.
+    secrets: Option<Vec<Secret>>,
+    /// Nothing where they could not be listed.
+    events: Option<Vec<Event>>,
+    unread: Unread,
 }
+
+/// What could not be read, and why.
+#[derive(Debug, Default)]
+pub(super) struct Unread(Vec<String>);
 
 /// A Secret of the ServiceAccount.
 struct Secret {
@@ -62,14 +68,18 @@ pub(super) enum Controller {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct OnCluster {
-    /// Where the configuration was read.
+    /// Where the configuration was read, or why it is not known or not in force.
     pub(super) configuration: String,
+    /// What is explained in that case.
+    pub(super) explained: Explained,
+    /// What was told of the configuration since it was last good, newest first.
+    pub(super) configuration_events: Vec<Event>,
     pub(super) controller: String,
     pub(super) service_account: String,
-    /// The account's Secrets for registries, in the order in which they are tried.
-    pub(super) registry_secrets: Vec<RegistrySecret>,
-    /// The last Events of type Warning, newest first.
-    pub(super) events: Vec<Event>,
+    /// The account's Secrets for registries, in the order in which they are tried; nothing where it is not known which it has.
+    pub(super) registry_secrets: Option<Vec<RegistrySecret>>,
+    /// The last Events of type Warning, newest first; nothing where they are not known.
+    pub(super) events: Option<Vec<Event>>,
     /// What could not be read, and why.
     pub(super) unread: Vec<String>,
     /// What becomes of the run.
@@ -84,7 +94,7 @@ pub(super) struct RegistrySecret {
     pub(super) repositories: Option<Vec<String>>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) at: Option<String>,
@@ -113,14 +123,15 @@ pub(super) async fn gather(
         |_| "default".to_owned(),
         |run| run.service_account().to_owned(),
     );
-    let mut unread = Vec::new();
-    let (config, configuration, is_configured) = match context.has_config() {
-        true => (context.config()?, "as given with --config".to_owned(), true),
-        false => read_config(cluster, source, &mut unread).await?,
-    };
+    let mut unread = Unread::default();
+    let (config, configuration) =
+        configuration::find(cluster, source, context, &mut unread).await?;
     let is_by_label = |rule: &KeyRule| matches!(rule.namespaces, Namespaces::Labelled(_));
     let labels = match config.rules().keys.iter().any(is_by_label) {
-        true => known(cluster.namespace_labels(&run.namespace).await, &mut unread),
+        true => unread.known(
+            cluster.namespace_labels(&run.namespace).await,
+            "tekseal-explain in the namespace of the run",
+        ),
         false => Some(BTreeMap::new()),
     };
     let with_pull_secrets = config.rules().pull_secrets;
@@ -130,28 +141,52 @@ pub(super) async fn gather(
         cluster.account_secret_names(&run.namespace, &account, with_pull_secrets),
     );
     let lease = format!("Lease {system_namespace}/{LEASE}");
-    let controller = match known(holder, &mut unread) {
+    let of_system = "tekseal-explain-system in the namespace of the controller";
+    let controller = match unread.known(holder, of_system) {
         None => Controller::Unknown,
         Some(holder) => Controller::of(&lease, holder, Timestamp::now()),
     };
-    let mut secrets = Vec::new();
-    for name in known(names, &mut unread).unwrap_or_default() {
-        secrets.extend(read_secret(cluster, &run.namespace, name, &mut unread).await);
-    }
-    let told = known(told, &mut unread).unwrap_or_default();
+    let of_runs = "tekseal-explain in the namespace of the run";
+    let secrets = match unread.known(names, of_runs) {
+        None => None,
+        Some(names) => {
+            let mut secrets = Vec::new();
+            for name in names {
+                secrets.extend(read_secret(cluster, &run.namespace, name, &mut unread).await);
+            }
+            Some(secrets)
+        }
+    };
+    let told = unread.known(told, of_runs);
     let facts = Facts {
         run: run.clone(),
         seen,
         configuration,
-        is_configured,
         controller,
         labels,
         account,
         secrets,
-        events: told.into_iter().take(MOST_EVENTS).map(Event::of).collect(),
+        events: told.map(|told| told.into_iter().take(MOST_EVENTS).map(Event::of).collect()),
         unread,
     };
     Ok((documents, config, facts))
+}
+
+impl Unread {
+    /// What was read; what was not is told, with the ClusterRole to ask for where a right is missing.
+    pub(super) fn known<T>(&mut self, read: Result<T, Error>, role: &str) -> Option<T> {
+        read.map_err(|error| self.add(&error, role)).ok()
+    }
+
+    fn add(&mut self, error: &Error, role: &str) {
+        let mut text = exit::chain(error);
+        if error.status() == Some(403) {
+            text.push_str(&format!(
+                "; ask for the rights of the ClusterRole {role} (deploy/rbac-steps.yaml)"
+            ));
+        }
+        self.0.push(text);
+    }
 }
 
 impl Facts {
@@ -166,7 +201,8 @@ impl Facts {
 
     /// What to ask for where neither the configuration nor a controller is where it was looked for.
     pub(super) fn elsewhere(&self, system_namespace: &str) -> Option<String> {
-        let is_here = self.is_configured || !matches!(self.controller, Controller::Absent(_));
+        let is_here =
+            self.configuration.is_there() || !matches!(self.controller, Controller::Absent(_));
         (!is_here).then(|| {
             format!(
                 "nothing of a controller is in the namespace {system_namespace}: --system-namespace and --config-from say where it is; \
@@ -175,31 +211,36 @@ impl Facts {
         })
     }
 
+    pub(super) fn configuration(&self) -> &Found {
+        &self.configuration
+    }
+
     /// What is told, for the repositories in which something would be stored.
     pub(super) fn tell(self, repositories: &[Repository], next: String) -> OnCluster {
+        let shown = |secret: Secret| RegistrySecret {
+            name: secret.name,
+            repositories: secret.credentials.map(|credentials| {
+                repositories
+                    .iter()
+                    .filter(|repository| !credentials.for_repository(repository).is_empty())
+                    .map(ToString::to_string)
+                    .collect()
+            }),
+        };
         OnCluster {
-            configuration: self.configuration,
+            configuration: self.configuration.tell(),
+            explained: self.configuration.explained(),
+            configuration_events: self.configuration.events,
             controller: match self.controller {
                 Controller::There(said) | Controller::Absent(said) => said,
-                Controller::Unknown => "not known".to_owned(),
+                Controller::Unknown => "not known, because its Lease could not be read".to_owned(),
             },
             service_account: self.account,
             registry_secrets: self
                 .secrets
-                .into_iter()
-                .map(|secret| RegistrySecret {
-                    name: secret.name,
-                    repositories: secret.credentials.map(|credentials| {
-                        repositories
-                            .iter()
-                            .filter(|repository| !credentials.for_repository(repository).is_empty())
-                            .map(ToString::to_string)
-                            .collect()
-                    }),
-                })
-                .collect(),
+                .map(|secrets| secrets.into_iter().map(shown).collect()),
             events: self.events,
-            unread: self.unread,
+            unread: self.unread.0,
             next,
         }
     }
@@ -227,7 +268,7 @@ impl Controller {
 }
 
 impl Event {
-    fn of(told: Told) -> Self {
+    pub(super) fn of(told: Told) -> Self {
         Self {
             at: told.at.map(|at| at.to_string()),
             by: told.by,
@@ -238,61 +279,22 @@ impl Event {
     }
 }
 
-/// What was read; what was not is told.
-fn known<T>(read: Result<T, Error>, unread: &mut Vec<String>) -> Option<T> {
-    read.map_err(|error| unread.push(exit::chain(&error))).ok()
-}
-
-/// The configuration of the cluster, else Chains' defaults, and whether it is not just absent. A controller goes on with the last good one where it is refused.
-async fn read_config(
-    cluster: &Cluster,
-    source: &ConfigSource,
-    unread: &mut Vec<String>,
-) -> Result<(Config, String, bool), Failure> {
-    let place = source.to_string();
-    let read = known(cluster.settings(source).await, unread);
-    let is_configured = !matches!(read, Some(None));
-    let (map, said) = match read {
-        Some(Some(map)) => (map, place.clone()),
-        Some(None) => (
-            Default::default(),
-            format!("Chains' defaults: there is no {place}"),
-        ),
-        None => (
-            Default::default(),
-            format!("Chains' defaults: {place} could not be read"),
-        ),
-    };
-    match config_of_map(&map) {
-        Ok(config) => Ok((config, said, is_configured)),
-        Err(refused) => {
-            let config = config_of_map(&Default::default());
-            let config = config.map_err(|e| Failure::misuse(e).context("Chains' defaults"))?;
-            Ok((
-                config,
-                format!(
-                    "{place} is refused, so the last good one holds; Chains' defaults are explained: {}",
-                    exit::chain(&refused)
-                ),
-                is_configured,
-            ))
-        }
-    }
-}
-
 /// A Secret of the account: what is not for registries is left out, what cannot be read is named.
 async fn read_secret(
     cluster: &Cluster,
     namespace: &str,
     name: String,
-    unread: &mut Vec<String>,
+    unread: &mut Unread,
 ) -> Option<Secret> {
     let reference = SecretRef::new(namespace, &name).ok()?;
     let data = match cluster.secret(&reference).await {
         Ok(data) => data,
         Err(error) => {
             let is_absent = error.is_not_found();
-            unread.push(exit::chain(&error));
+            unread.add(
+                &error,
+                "tekseal-explain-secrets in the namespace of the run",
+            );
             // What is not there is shown to nobody.
             return (!is_absent).then_some(Secret {
                 name,
@@ -315,7 +317,7 @@ async fn read_secret(
         }),
         Ok(()) => None,
         Err(error) => {
-            unread.push(exit::chain(&error));
+            unread.0.push(exit::chain(&error));
             None
         }
     }

@@ -5,6 +5,7 @@
 //! It reads documents, or a cluster: it signs nothing, asks no registry, and needs no key.
 
 mod cluster;
+mod configuration;
 mod keys;
 mod next;
 mod record;
@@ -118,6 +119,9 @@ struct Explanation {
     items: Vec<Signing>,
     left_out: Vec<Reason>,
     warnings: Vec<String>,
+    /// Whether the decision is the configuration's, and not that the run cannot be attested as it is.
+    #[serde(skip)]
+    is_planned: bool,
     /// Where images are, and where something would be stored.
     #[serde(skip)]
     repositories: BTreeSet<Repository>,
@@ -195,11 +199,24 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             labels: facts.as_ref().and_then(Facts::labels),
         };
         let (mut explanation, absent) = explained(&documents, &mut flags, &ground)?;
+        let is_planned = explanation.is_planned;
         explanation.read_marks(&documents, keys.as_deref())?;
+        if is_planned && explanation.is_marked_signed() {
+            explanation.decision = format!(
+                "marked as signed; if it were signed anew: {}",
+                explanation.decision
+            );
+        }
         if let Some(facts) = facts {
+            explanation.warnings.extend(facts.configuration().doubt());
             explanation
                 .warnings
                 .extend(facts.elsewhere(&args.system_namespace));
+            if let Some(proviso) = facts.configuration().proviso()
+                && is_planned
+            {
+                explanation.decision = format!("{}; {proviso}", explanation.decision);
+            }
             let next = next::of(&facts, &config, &explanation, &absent);
             let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
             explanation.on_cluster = Some(facts.tell(&repositories, next));
@@ -344,6 +361,7 @@ fn of_completed(
         flags.formats.as_deref(),
     );
     let mut explanation = of_run(run.run(), &observed.own);
+    explanation.is_planned = true;
     explanation.deep_inspection = settings.deep == DeepInspection::On;
     let places = plan.items.iter().flat_map(|item| &item.places);
     explanation
@@ -424,6 +442,15 @@ impl Explanation {
             .map(|(_, record)| RecordSaid::of(record, run.uid(), mark, keys));
         self.reason = annotation(marks::REASON).map(|(_, reason)| reason.to_owned());
         Ok(())
+    }
+
+    /// Whether a mark says that it is signed, and no record contradicts it.
+    fn is_marked_signed(&self) -> bool {
+        let signed = marks::Outcome::Signed.mark();
+        self.marks
+            .iter()
+            .any(|mark| mark.annotation == marks::SIGNED && mark.value == signed)
+            && !self.record.as_ref().is_some_and(RecordSaid::is_forged)
     }
 
     /// Nothing is signed of a run that did not succeed, where the configuration says so.

@@ -24,13 +24,20 @@ pub(super) fn of(
     if !fate.is_work {
         return fate.text;
     }
+    // Whoever is not there uses no configuration.
+    let told = match facts.configuration().fate() {
+        Some(proviso) => format!("{}; {proviso}", fate.text),
+        None => fate.text.clone(),
+    };
     match facts.controller() {
-        Controller::There(_) => fate.text,
+        Controller::There(_) => told,
         Controller::Absent(why) => format!(
             "{}; but nothing of ours watches it: {why} (Tekton Chains may)",
             fate.text
         ),
-        Controller::Unknown => format!("{}; whether a controller is there is not known", fate.text),
+        Controller::Unknown => {
+            format!("{told}; whether a controller is there is not known")
+        }
     }
 }
 

@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 
 use tekseal_core::is_invisible;
 
-use super::cluster::OnCluster;
+use super::cluster::{Event, OnCluster};
+use super::configuration::Explained;
 use super::record::RecordSaid;
 use super::{Entry, Explanation, Signing, payloads};
+
+/// How many parameters are named that are no hints.
+const SHOWN_WITHOUT_HINT: usize = 8;
 
 /// The explanation as text, a line each, most important first.
 pub(super) fn draw(explanation: &Explanation) -> String {
@@ -30,6 +34,13 @@ pub(super) fn draw(explanation: &Explanation) -> String {
         ),
     );
     line(2, explanation.decision.clone());
+    let unusable = explanation
+        .on_cluster
+        .as_ref()
+        .filter(|cluster| cluster.explained != Explained::InForce);
+    if let Some(cluster) = unusable {
+        configuration(&mut line, cluster);
+    }
     for mark in &explanation.marks {
         let said = format!("{}: {:?}", mark.annotation, mark.value);
         line(
@@ -41,7 +52,12 @@ pub(super) fn draw(explanation: &Explanation) -> String {
         line(2, record_line(record));
     }
     if let Some(reason) = &explanation.reason {
-        line(2, format!("reason on the run: {reason}"));
+        let what = match explanation.is_marked_signed() {
+            // It is no reason against the signatures, but says what has none.
+            true => "left out when it was signed",
+            false => "reason on the run",
+        };
+        line(2, format!("{what}: {reason}"));
     }
     if let Some(cluster) = &explanation.on_cluster {
         line(2, format!("next: {}", cluster.next));
@@ -69,8 +85,9 @@ pub(super) fn draw(explanation: &Explanation) -> String {
     if !explanation.items.is_empty() {
         line(0, "what is to be signed".to_owned());
     }
+    let by_default = unusable.is_some_and(|cluster| cluster.explained == Explained::Defaults);
     for item in &explanation.items {
-        signing(&mut line, item);
+        signing(&mut line, item, by_default);
     }
     if !explanation.left_out.is_empty() {
         line(0, "what is not".to_owned());
@@ -111,42 +128,63 @@ fn record_line(record: &RecordSaid) -> String {
 
 fn on_cluster(line: &mut impl FnMut(usize, String), cluster: &OnCluster) {
     line(0, "in the cluster".to_owned());
-    line(2, format!("configuration: {}", cluster.configuration));
+    if cluster.explained == Explained::InForce {
+        configuration(line, cluster);
+    }
     line(2, format!("controller: {}", cluster.controller));
     line(2, format!("ServiceAccount {}", cluster.service_account));
-    if cluster.registry_secrets.is_empty() {
-        line(
-            4,
-            "no Secret for registries: they are asked without credentials".to_owned(),
-        );
+    let without = match cluster.registry_secrets.as_deref() {
+        None => Some(
+            "not known which Secrets it has, nor whether registries are asked with credentials (see «not read»)",
+        ),
+        Some([]) => Some("no Secret for registries: they are asked without credentials"),
+        Some(_) => None,
+    };
+    if let Some(without) = without {
+        line(4, without.to_owned());
     }
-    for secret in &cluster.registry_secrets {
+    for secret in cluster.registry_secrets.iter().flatten() {
         let shown = match secret.repositories.as_deref() {
-            None => "could not be read, so it is not known for which registries".to_owned(),
+            None => "could not be read, so it is not known for which registries (see «not read»)"
+                .to_owned(),
             Some([]) => "has nothing for these images".to_owned(),
             Some(repositories) => format!("for {}", repositories.join(", ")),
         };
         line(4, format!("Secret {}: {shown}", secret.name));
     }
-    for event in &cluster.events {
-        let count = match event.count {
-            1 => String::new(),
-            count => format!(" ({count} times)"),
-        };
+    if cluster.events.is_none() {
         line(
             2,
-            format!(
-                "Event {} {}{count} by {}: {}",
-                event.at.as_deref().unwrap_or("at an unknown time"),
-                event.reason,
-                event.by,
-                event.note
-            ),
+            "Events: not known, because they could not be listed (see «not read»)".to_owned(),
         );
+    }
+    for event in cluster.events.iter().flatten() {
+        line(2, event_line(event));
     }
     for unread in &cluster.unread {
         line(2, format!("not read: {unread}"));
     }
+}
+
+fn configuration(line: &mut impl FnMut(usize, String), cluster: &OnCluster) {
+    line(2, format!("configuration: {}", cluster.configuration));
+    for event in &cluster.configuration_events {
+        line(4, event_line(event));
+    }
+}
+
+fn event_line(event: &Event) -> String {
+    let count = match event.count {
+        1 => String::new(),
+        count => format!(" ({count} times)"),
+    };
+    format!(
+        "Event {} {}{count} by {}: {}",
+        event.at.as_deref().unwrap_or("at an unknown time"),
+        event.reason,
+        event.by,
+        event.note
+    )
 }
 
 /// A local record has no namespace.
@@ -169,7 +207,14 @@ fn parameters(line: &mut impl FnMut(usize, String), entries: &[Entry]) {
         line(0, "parameters".to_owned());
     }
     let names: Vec<_> = others.iter().map(|entry| entry.name.as_str()).collect();
-    line(2, format!("no hints: {}", names.join(", ")));
+    let told = match names.len().checked_sub(SHOWN_WITHOUT_HINT) {
+        Some(further @ 1..) => format!(
+            "{} and {further} more, all with --output json",
+            names[..SHOWN_WITHOUT_HINT].join(", ")
+        ),
+        Some(0) | None => names.join(", "),
+    };
+    line(2, format!("no hints: {told}"));
 }
 
 fn list<'e>(
@@ -198,7 +243,12 @@ fn list<'e>(
     }
 }
 
-fn signing(line: &mut impl FnMut(usize, String), item: &Signing) {
+/// `by_default`: the configuration is not known, or not in force, so that keys and places are those of Chains' defaults.
+fn signing(line: &mut impl FnMut(usize, String), item: &Signing, by_default: bool) {
+    let whose = match by_default {
+        true => "by Chains' defaults ",
+        false => "",
+    };
     let predicate = item.predicate_type.as_ref();
     let predicate = predicate.map_or_else(String::new, |p| format!(" ({p})"));
     line(2, format!("{} as {}{predicate}", item.what, item.format));
@@ -209,8 +259,8 @@ fn signing(line: &mut impl FnMut(usize, String), item: &Signing) {
     for subject in &item.subjects {
         line(4, format!("subject {subject}"));
     }
-    line(4, format!("key {}", item.key));
+    line(4, format!("{whose}key {}", item.key));
     for place in &item.places {
-        line(4, format!("place {place}"));
+        line(4, format!("{whose}place {place}"));
     }
 }
