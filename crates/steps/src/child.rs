@@ -56,8 +56,8 @@ pub(crate) struct Call<'a> {
 /// What a child has for its environment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Environment<'a> {
-    /// This tool's, without what is for signing.
-    Ours,
+    /// This tool's, without what is for signing, and without these variables.
+    OursWithout(&'a [&'static str]),
     /// These variables and no others.
     Only(&'a [(OsString, OsString)]),
 }
@@ -226,8 +226,11 @@ pub(crate) async fn run(signals: &mut Signals, call: Call<'_>) -> Result<Ended, 
 fn command(call: &Call<'_>) -> Command {
     let mut command = Command::new(call.program.name);
     match call.environment {
-        Environment::Ours => {
+        Environment::OursWithout(names) => {
             for (name, _) in std::env::vars_os().filter(|(name, _)| is_ours_alone(name)) {
+                command.env_remove(name);
+            }
+            for name in names {
                 command.env_remove(name);
             }
         }
@@ -437,18 +440,20 @@ mod tests {
         let ended = sh("env", Environment::Only(&variables), Stdout::Keep);
         assert!(ended.answer.contains("ONE=1"), "{}", ended.answer);
         assert!(!ended.answer.contains("CARGO_"), "{}", ended.answer);
-        let ended = sh("env", Environment::Ours, Stdout::Keep);
+        let ended = sh("env", Environment::OursWithout(&["PATH"]), Stdout::Keep);
         assert!(ended.answer.contains("CARGO_"), "{}", ended.answer);
+        let has_path = ended.answer.lines().any(|line| line.starts_with("PATH="));
+        assert!(!has_path, "{}", ended.answer);
     }
 
     #[test]
     fn secrets_are_hidden_in_what_is_kept_of_the_log() {
         let script = "echo out s3cret; echo err s3cret >&2; exit 3";
-        let mut ended = sh(script, Environment::Ours, Stdout::Log);
+        let mut ended = sh(script, Environment::OursWithout(&[]), Stdout::Log);
         ended.tail.sort();
         assert_eq!(ended.tail, ["err ***", "out ***"]);
         assert!(!ended.is_success());
-        let ended = sh(script, Environment::Ours, Stdout::Keep);
+        let ended = sh(script, Environment::OursWithout(&[]), Stdout::Keep);
         assert_eq!(ended.answer, "out s3cret\n");
         assert_eq!(ended.tail, ["err ***"]);
     }
@@ -465,7 +470,7 @@ mod tests {
             let call = Call {
                 program: &ABSENT,
                 args: &[],
-                environment: Environment::Ours,
+                environment: Environment::OursWithout(&[]),
                 stdout: Stdout::Keep,
                 hide: None,
             };

@@ -851,6 +851,58 @@ fn an_sbom_is_made_by_the_tool_that_was_named_and_attached_to_nothing() {
 }
 
 #[test]
+fn a_variable_that_leads_to_no_credentials_is_told_and_does_no_harm_where_none_are_needed() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let registry = Registry::start();
+    let image = format!("{}/app:1", registry.address());
+    let empty = shop.path("docker");
+    fs::create_dir(&empty).expect("a folder");
+    for (variable, place) in [
+        ("DOCKER_CONFIG", empty.clone()),
+        ("DOCKER_CONFIG", shop.path("absent")),
+        ("REGISTRY_AUTH_FILE", shop.path("absent.json")),
+    ] {
+        let output = shop.tool(&image).env(variable, &place).run().ok();
+        let _ = output
+            .says(&format!("variable={variable} place={}", place.display()))
+            .says("going on without");
+    }
+    // A mounted Secret has another name for the file.
+    fs::write(empty.join(".dockerconfigjson"), r#"{"auths": {}}"#).expect("a file");
+    let output = shop.tool(&image).env("DOCKER_CONFIG", &empty).run().ok();
+    assert!(!output.stderr.contains("going on without"), "{output:?}");
+    fs::write(empty.join("config.json"), "no JSON").expect("a file");
+    let output = shop.tool(&image).env("DOCKER_CONFIG", &empty).run();
+    let output = output.fails_with(2);
+    explains(&output, &["config.json"]);
+}
+
+#[test]
+fn an_sbom_goes_behind_no_link() {
+    let Some(shop) = Shop::open(CONTAINERFILE) else {
+        return;
+    };
+    let registry = Registry::start();
+    let image = format!("{}/app:1", registry.address());
+    fs::create_dir(shop.path("elsewhere")).expect("a folder");
+    symlink(shop.path("elsewhere"), shop.path("source/out")).expect("a link");
+    let run = shop
+        .tool(&image)
+        .folder(shop.path("source"))
+        .args(["--sbom-tool", "cp /etc/hostname {output} {image}"])
+        .args(["--sbom-output", "out/sbom.json"]);
+    explains(
+        &run.run().fails_with(2),
+        &["symbolic link", "out/sbom.json"],
+    );
+    let left = fs::read_dir(shop.path("elsewhere")).expect("a folder");
+    assert_eq!(left.count(), 0);
+    assert!(registry.manifest("app", "1").is_none());
+}
+
+#[test]
 fn without_its_sbom_an_image_is_not_pushed() {
     let Some(shop) = Shop::open(CONTAINERFILE) else {
         return;

@@ -3,6 +3,8 @@
 //! Kubernetes and Docker take `username` and `password` of an entry as well as `auth`, which holds both in base64. buildah reads `auth` alone,
 //! and takes an entry without it for none.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -13,6 +15,8 @@ use super::settings::Settings;
 use crate::Failure;
 use crate::files::{self, Mode};
 use crate::registry_args::{MAX_CONFIG, RegistryArgs};
+
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 
 /// The file for buildah, in `scratch` if it had to be made.
 ///
@@ -49,13 +53,42 @@ fn chosen(settings: &Settings, registry: &RegistryArgs) -> Result<Option<PathBuf
     }
     let credentials = registry.credentials()?;
     let found = credentials.for_repository(&settings.image.repository);
-    Ok(found
+    let found = found
         .first()
         .map(|entry| PathBuf::from(entry.file()))
         .filter(|file| {
             // buildah does not read the oldest format.
             !file.ends_with(".dockercfg")
-        }))
+        });
+    Ok(found.or_else(|| of_secret(env::var_os(DOCKER_CONFIG))))
+}
+
+/// The file of a Secret that is mounted at `DOCKER_CONFIG`, where buildah looks for `config.json` alone. Base images may need it, also where
+/// it knows nothing of the image's registry.
+fn of_secret(folder: Option<OsString>) -> Option<PathBuf> {
+    let folder = PathBuf::from(folder.filter(|folder| !folder.is_empty())?);
+    let file = folder.join(".dockerconfigjson");
+    (!folder.join("config.json").is_file() && file.is_file()).then_some(file)
+}
+
+/// Variables that name a credentials file, or its folder, where there is none: buildah would fail with them, also where no credentials are
+/// needed, while others (docker, and what asks registries here) go on without.
+pub(super) fn leading_nowhere() -> Vec<&'static str> {
+    let names = [
+        ("REGISTRY_AUTH_FILE", None),
+        (DOCKER_CONFIG, Some("config.json")),
+    ];
+    let names = names.into_iter().filter(|(name, file)| {
+        let value = env::var_os(name).filter(|value| !value.is_empty());
+        value.is_some_and(|value| is_no_file(PathBuf::from(value), *file))
+    });
+    names.map(|(name, _)| name).collect()
+}
+
+/// Whether nothing is at `place`, or at `file` in it, that could be read as a file.
+fn is_no_file(place: PathBuf, file: Option<&str>) -> bool {
+    let path = file.map_or_else(|| place.clone(), |file| place.join(file));
+    !path.is_file()
 }
 
 /// The same credentials with `auth` in each entry, if one has `username` and `password` in its place. What is no credentials file is left
@@ -114,5 +147,20 @@ mod tests {
         ] {
             assert_eq!(in_the_form_of_buildah(file.as_bytes()), None, "{file}");
         }
+    }
+
+    #[test]
+    fn a_variable_that_leads_to_no_file_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = || folder.path().to_owned();
+        let of_secret = || of_secret(Some(place().into_os_string()));
+        assert!(is_no_file(place(), Some("config.json")) && is_no_file(place(), None));
+        assert_eq!(of_secret(), None);
+        let secret = folder.path().join(".dockerconfigjson");
+        std::fs::write(&secret, "{}").expect("a file");
+        assert_eq!(of_secret(), Some(secret.clone()));
+        std::fs::write(folder.path().join("config.json"), "{}").expect("a file");
+        assert!(!is_no_file(place(), Some("config.json")) && !is_no_file(secret, None));
+        assert_eq!(of_secret(), None, "buildah finds config.json itself");
     }
 }

@@ -5,21 +5,27 @@
 //! buildah's storage ─ push ─▶ OCI layout, a folder ─ the user's tool ─▶ file ─▶ --sbom-output
 //! ```
 //!
-//! It is made before anything is pushed, so that no image is there whose bill could not be written.
+//! It is made before anything is pushed, so that no image is there whose bill could not be written. Links come with the source, so none is
+//! followed on the way to where it is written: the source would choose which file of the container is replaced.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use super::build::What;
 use super::complaint::{Cause, Doing};
+use super::source::Source;
 use super::tool::{Network, Tool, words};
 use crate::child::{Program, Stdout};
-use crate::files::{self, folder_of};
+use crate::files::folder_of;
 use crate::{Failure, log};
 
 /// The tool, and where its file goes.
@@ -27,7 +33,22 @@ use crate::{Failure, log};
 pub(super) struct Sbom {
     /// The program first; [`IMAGE`] and [`OUTPUT`] are somewhere among the others.
     words: Vec<String>,
-    output: PathBuf,
+    output: Output,
+}
+
+/// Where the file goes.
+#[derive(Debug, PartialEq, Eq)]
+struct Output {
+    path: PathBuf,
+    /// The source and the path in it, where it lies there by its name.
+    in_source: Option<(PathBuf, PathBuf)>,
+    name: OsString,
+}
+
+/// The open folder of an output: what is written goes there, whatever its path leads to by then.
+struct Place<'o> {
+    folder: OwnedFd,
+    output: &'o Output,
 }
 
 /// Stands for the folder with the image.
@@ -41,8 +62,12 @@ impl Sbom {
     /// Reads both parameters; `None` where both are absent.
     ///
     /// # Errors
-    /// Exit 2 if one is missing, if the words do not say where image and output go, or if the output's folder is not there.
-    pub(super) fn parse(tool: Option<&str>, output: Option<&str>) -> Result<Option<Self>, Failure> {
+    /// Exit 2 if one is missing, if the words do not say where image and output go, or if the output's folder is not there or behind a link.
+    pub(super) fn parse(
+        tool: Option<&str>,
+        output: Option<&str>,
+        source: &Source,
+    ) -> Result<Option<Self>, Failure> {
         let refused = |reason: &str| Failure::misuse(anyhow!("SBOM_TOOL {reason}")).hint(HINT);
         let (tool, output) = match (tool, output) {
             (None, None) => return Ok(None),
@@ -67,13 +92,8 @@ impl Sbom {
                 return Err(refused(&format!("does not say where {part} goes")));
             }
         }
-        if output.is_dir() || !folder_of(&output).is_dir() {
-            return Err(Failure::misuse(anyhow!(
-                "--sbom-output {} is no file in a folder that is there",
-                output.display()
-            ))
-            .hint(HINT));
-        }
+        let output = Output::of(output, source)?;
+        output.open()?;
         Ok(Some(Self { words, output }))
     }
 
@@ -87,6 +107,103 @@ impl Sbom {
     }
 }
 
+impl Output {
+    fn of(path: PathBuf, source: &Source) -> Result<Self, Failure> {
+        let no_file = || {
+            Failure::misuse(anyhow!(
+                "--sbom-output {} is no file in a folder that is there",
+                path.display()
+            ))
+            .hint(HINT)
+        };
+        let name = path.file_name().ok_or_else(no_file)?.to_owned();
+        if path.is_dir() || !folder_of(&path).is_dir() {
+            return Err(no_file());
+        }
+        let from = env::current_dir()
+            .map_err(|e| Failure::outside(e).context("asking for the working folder"))?;
+        let whole = from.join(&path);
+        let inner = whole.strip_prefix(source.path()).ok();
+        let in_source = inner.map(|inner| (source.path().to_owned(), inner.to_owned()));
+        Ok(Self {
+            path,
+            in_source,
+            name,
+        })
+    }
+
+    /// Opens its folder. In the source no part of the way may be a link; elsewhere the folder may be none.
+    ///
+    /// # Errors
+    /// Exit 2 if it is.
+    fn open(&self) -> Result<Place<'_>, Failure> {
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let opened = match &self.in_source {
+            Some((source, inner)) => rustix::fs::openat(CWD, source, flags, Mode::empty())
+                .and_then(|source| {
+                    let folder = folder_of(inner);
+                    let resolve = ResolveFlags::NO_SYMLINKS;
+                    rustix::fs::openat2(source, folder, flags, Mode::empty(), resolve)
+                }),
+            None => {
+                let folder = folder_of(&self.path);
+                rustix::fs::openat(CWD, folder, flags | OFlags::NOFOLLOW, Mode::empty())
+            }
+        };
+        match opened {
+            Ok(folder) => Ok(Place {
+                folder,
+                output: self,
+            }),
+            // A link is no folder to the kernel where it follows none.
+            Err(Errno::LOOP | Errno::NOTDIR) => Err(Failure::misuse(anyhow!(
+                "the folder of --sbom-output {} is, or lies behind, a symbolic link",
+                self.path.display()
+            ))
+            .hint("links come with the source and may lead anywhere: name the folder itself by SBOM_OUTPUT (--sbom-output)")),
+            Err(e) => Err(Failure::misuse(io::Error::from(e)).context(format!(
+                "opening the folder of --sbom-output {}",
+                self.path.display()
+            ))),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Takes away what is there under its name: a file, or a link and not what it leads to.
+    fn clear(&self) -> Result<(), Failure> {
+        match rustix::fs::unlinkat(&self.folder, &self.output.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(Failure::outside(io::Error::from(e))
+                .context(format!("removing {}", self.output.path.display()))),
+        }
+    }
+
+    /// Writes the content of a file, whole or not at all.
+    fn fill(&self, from: &Path) -> io::Result<()> {
+        // Nobody else's: this step writes one such file, and what is left of one that was killed may go.
+        let temporary = format!(".tekseal-{}", std::process::id());
+        let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o600);
+        let opened = rustix::fs::openat(&self.folder, &temporary, flags | OFlags::CLOEXEC, mode)?;
+        let written = write(from, File::from(opened)).and_then(|()| {
+            let (folder, name) = (&self.folder, &self.output.name);
+            Ok(rustix::fs::renameat(folder, &temporary, folder, name)?)
+        });
+        if written.is_err() {
+            let _ = rustix::fs::unlinkat(&self.folder, &temporary, AtFlags::empty());
+        }
+        written
+    }
+}
+
+fn write(from: &Path, mut file: File) -> io::Result<()> {
+    io::copy(&mut File::open(from)?, &mut file)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.sync_all()
+}
+
 /// Makes the file.
 ///
 /// # Errors
@@ -94,8 +211,9 @@ impl Sbom {
 pub(super) async fn make(tool: &mut Tool, sbom: &Sbom, what: &What) -> Result<(), Failure> {
     let image = tool.scratch.path().join("sbom-image");
     let output = tool.scratch.path().join("sbom-output");
+    let place = sbom.output.open()?;
     // An older one would pass for that of this image.
-    files::remove_if_there(&sbom.output)?;
+    place.clear()?;
     save(tool, what, &image).await?;
     let program = Program {
         name: &sbom.words[0],
@@ -126,13 +244,11 @@ pub(super) async fn make(tool: &mut Tool, sbom: &Sbom, what: &What) -> Result<()
                 .hint(HINT),
         );
     }
-    copy(&output, &sbom.output).map_err(|e| {
-        Failure::of_writing(&e).context(format!("writing the SBOM {}", sbom.output.display()))
-    })?;
-    log::info(
-        "wrote the SBOM",
-        &[("file", &sbom.output.display()), ("bytes", &size)],
-    );
+    let target = sbom.output.path.display();
+    place
+        .fill(&output)
+        .map_err(|e| Failure::of_writing(&e).context(format!("writing the SBOM {target}")))?;
+    log::info("wrote the SBOM", &[("file", &target), ("bytes", &size)]);
     // Layers take room that the push may need.
     let _ = fs::remove_dir_all(&image);
     Ok(())
@@ -159,27 +275,22 @@ async fn save(tool: &mut Tool, what: &What, folder: &Path) -> Result<(), Failure
     }
 }
 
-fn copy(from: &Path, target: &Path) -> io::Result<()> {
-    let mut file = tempfile::Builder::new()
-        .prefix(".tekseal-")
-        .tempfile_in(folder_of(target))?;
-    io::copy(&mut File::open(from)?, file.as_file_mut())?;
-    file.as_file()
-        .set_permissions(Permissions::from_mode(0o644))?;
-    file.as_file().sync_all()?;
-    file.persist(target).map_err(|e| e.error)?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    fn source(folder: &Path) -> Source {
+        Source::open(folder).expect("it is there")
+    }
 
     #[test]
     fn words_are_split_without_a_shell_and_filled_in() {
         let sbom = Sbom::parse(
             Some("syft 'oci-dir:{image}' -o \"spdx-json={output}\" '$(id) {x}'"),
             Some("sbom.json"),
+            &source(Path::new(".")),
         )
         .expect("good")
         .expect("both are given");
@@ -188,7 +299,8 @@ mod tests {
             sbom.arguments(Path::new("/a b"), Path::new("/o")),
             ["oci-dir:/a b", "-o", "spdx-json=/o", "$(id) {x}"]
         );
-        assert_eq!(Sbom::parse(None, None).expect("good"), None);
+        let neither = Sbom::parse(None, None, &source(Path::new(".")));
+        assert_eq!(neither.expect("good"), None);
     }
 
     #[test]
@@ -205,9 +317,70 @@ mod tests {
             (Some("syft {image} {output}"), Some("/absent/sbom.json")),
             (Some("syft {image} {output}"), Some("/")),
         ] {
-            let failure = Sbom::parse(tool, output).expect_err("it cannot work");
+            let failure =
+                Sbom::parse(tool, output, &source(Path::new("."))).expect_err("it cannot work");
             assert_eq!(failure.code(), crate::exit::MISUSE, "{tool:?}");
             assert!(!format!("{failure:?}").contains("hints: []"), "{tool:?}");
         }
+    }
+
+    #[test]
+    fn no_link_is_followed_on_the_way_to_the_output() {
+        let above = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| above.path().join(name);
+        for folder in ["source/real/sub", "elsewhere/sub"] {
+            fs::create_dir_all(at(folder)).expect("a folder");
+        }
+        symlink(at("elsewhere"), at("source/out")).expect("a link");
+        symlink("real", at("source/around")).expect("a link");
+        symlink("elsewhere", at("link")).expect("a link");
+        let source = source(&at("source"));
+        // As the source is named: its own path has no links.
+        let source_path = source.path().to_owned();
+        let open = |path: PathBuf| Output::of(path, &source).and_then(|o| o.open().map(|_| ()));
+        for good in ["x.json", "real/x.json", "real/sub/x.json"] {
+            open(source_path.join(good)).unwrap_or_else(|e| panic!("{good}: {e:?}"));
+        }
+        open(at("elsewhere/x.json")).expect("it is outside, and no link");
+        let of_source = ["out/x.json", "out/sub/x.json", "around/x.json"];
+        let paths = of_source.map(|path| source_path.join(path));
+        for path in paths.into_iter().chain([at("link/x.json")]) {
+            let refused = open(path.clone()).expect_err("there is a link");
+            assert_eq!(refused.code(), crate::exit::MISUSE);
+            let said = format!("{refused:?}");
+            assert!(said.contains("symbolic link"), "{path:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_becomes_a_link_meanwhile_is_not_left() {
+        let above = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| above.path().join(name);
+        fs::create_dir_all(at("source/real")).expect("a folder");
+        fs::create_dir(at("elsewhere")).expect("a folder");
+        for (name, content) in [("made", "new"), ("elsewhere/x.json", "theirs")] {
+            fs::write(at(name), content).expect("a file");
+        }
+        let source = source(&at("source"));
+        let output = Output::of(source.path().join("real/x.json"), &source).expect("good");
+        let place = output.open().expect("it is there");
+        fs::rename(at("source/real"), at("source/moved")).expect("it is there");
+        symlink(at("elsewhere"), at("source/real")).expect("a link");
+        place.clear().expect("nothing is there");
+        place.fill(&at("made")).expect("there is room");
+        let read = |name: &str| fs::read_to_string(at(name)).expect("it is there");
+        assert_eq!(read("source/moved/x.json"), "new");
+        assert_eq!(read("elsewhere/x.json"), "theirs");
+        assert!(output.open().is_err());
+        // A link under the name itself is replaced.
+        symlink(at("elsewhere/x.json"), at("source/moved/link.json")).expect("a link");
+        let output = Output::of(source.path().join("moved/link.json"), &source).expect("good");
+        let place = output.open().expect("it is there");
+        place.clear().expect("it is taken away");
+        place.fill(&at("made")).expect("there is room");
+        assert_eq!(read("elsewhere/x.json"), "theirs");
+        assert_eq!(read("source/moved/link.json"), "new");
+        let left = fs::read_dir(at("source/moved")).expect("a folder").count();
+        assert_eq!(left, 2, "temporary files");
     }
 }

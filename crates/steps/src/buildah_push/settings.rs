@@ -133,7 +133,7 @@ impl Settings {
             push_retries: retries(given(&args.push_retries).unwrap_or("5"))?,
             log_level: log_level(args)?,
             record: given(&args.record).map(record).transpose()?,
-            sbom: Sbom::parse(given(&args.sbom_tool), given(&args.sbom_output))?,
+            sbom: Sbom::parse(given(&args.sbom_tool), given(&args.sbom_output), &source)?,
             push,
             squash: switch("SQUASH", &args.squash, false)?,
             no_cache: switch("NO_CACHE", &args.no_cache, false)?,

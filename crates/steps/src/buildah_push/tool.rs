@@ -56,6 +56,8 @@ pub(super) struct Tool {
     log_level: Option<String>,
     without_network: Option<&'static [&'static str]>,
     authfile: Option<PathBuf>,
+    /// Variables that it must not have.
+    leading_nowhere: Vec<&'static str>,
     cert_dir: Option<PathBuf>,
 }
 
@@ -76,12 +78,24 @@ impl Tool {
         registry: &RegistryArgs,
     ) -> Result<Self, Failure> {
         let scratch = files::scratch("tekseal-")?;
+        let authfile = authfile::for_buildah(settings, registry, scratch.path())?;
+        let leading_nowhere = authfile::leading_nowhere();
+        if authfile.is_none() {
+            for name in &leading_nowhere {
+                let place = std::env::var_os(name).unwrap_or_default();
+                log::warn(
+                    "no credentials file is there, going on without; where credentials are needed, bind the workspace dockerconfig, or put a config.json there",
+                    &[("variable", name), ("place", &Path::new(&place).display())],
+                );
+            }
+        }
         let mut tool = Self {
             signals: Signals::new()?,
             driver: settings.driver.clone(),
             log_level: settings.log_level.clone(),
             without_network: None,
-            authfile: authfile::for_buildah(settings, registry, scratch.path())?,
+            authfile,
+            leading_nowhere,
             cert_dir: cert_dir(scratch.path(), registry)?,
             scratch,
         };
@@ -159,7 +173,7 @@ impl Tool {
         let call = Call {
             program,
             args,
-            environment: Environment::Ours,
+            environment: Environment::OursWithout(&self.leading_nowhere),
             stdout,
             hide: None,
         };
