@@ -121,10 +121,17 @@ impl ContextArgs {
                 .map_err(|e| refused(e, &source))?;
             wish = wish.and(run.asks_for_log());
             for payload in payloads_of(&run, &flags, &config)? {
-                // Two of them may name the same image; one signature is enough.
-                let is_signature = *payload.kind() == PayloadKind::SimpleSigning;
-                if !is_signature || !payloads.contains(&payload) {
+                // Two of them may name the same image, and provenance v0.2 has no name of a run: one signature of the same bytes is enough, and
+                // no place holds two.
+                if !payloads.contains(&payload) {
                     payloads.push(payload);
+                    continue;
+                }
+                if let PayloadKind::Statement { format, .. } = payload.kind() {
+                    log::info(
+                        "the provenance of an earlier run has the same bytes, and is written once",
+                        &[("run", &source), ("format", format)],
+                    );
                 }
             }
         }
