@@ -141,6 +141,45 @@ fn nothing_is_deployed_that_was_not_verified() {
 }
 
 #[test]
+fn what_a_private_authority_and_another_namespace_need_can_be_given() {
+    let Some(all) = catalogue() else { return };
+    let (mut cloning, mut explaining) = (0, 0);
+    for pipeline in &all.pipelines {
+        let file = &pipeline.file;
+        for task in tasks(pipeline) {
+            let of = text(&task["taskRef"]["name"]);
+            if of == "git-clone" {
+                cloning += 1;
+                for name in ["basic-auth", "ssl-ca-directory"] {
+                    let bound = serde_json::json!({"name": name, "workspace": name});
+                    assert!(list(&task["workspaces"]).contains(&bound), "{file}: {name}");
+                    let own = pipeline.list("workspaces").iter();
+                    let mut own = own.filter(|one| one["name"] == name);
+                    let is_optional = own.next().is_some_and(|one| one["optional"] == true);
+                    assert!(is_optional, "{file}: {name}");
+                }
+            }
+            if of == "explain-signing" {
+                explaining += 1;
+                for name in ["SYSTEM_NAMESPACE", "CONFIG_FROM"] {
+                    let value = format!("$(params.{name})");
+                    let handed = serde_json::json!({"name": name, "value": value});
+                    assert!(list(&task["params"]).contains(&handed), "{file}: {name}");
+                    // What the Task says where nothing is given.
+                    let default = |of: &Definition| {
+                        let mut params = of.list("params").iter();
+                        let param = params.find(|param| param["name"] == name);
+                        param.map(|param| param["default"].clone())
+                    };
+                    assert_eq!(default(pipeline), default(all.task(of)), "{file}: {name}");
+                }
+            }
+        }
+    }
+    assert_eq!((cloning, explaining), (3, 1));
+}
+
+#[test]
 fn finally_tasks_use_no_results_and_no_pipeline_waits_for_itself() {
     let Some(all) = catalogue() else { return };
     for pipeline in &all.pipelines {
