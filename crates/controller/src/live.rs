@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use tekseal_attest::Witnesses;
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
 use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, Warning};
@@ -208,7 +209,8 @@ fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
         if logs.is_empty() && authorities.is_empty() {
             return Ok(None);
         }
-        let witnesses = Witnesses::new(logs, authorities, trust.clone())
+        let clock = || Timestamp::now().as_second();
+        let witnesses = Witnesses::new(logs, authorities, trust.clone(), clock)
             .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
         for (name, layout) in layouts(config) {
             witnesses.fit(layout).map_err(|problem| {
