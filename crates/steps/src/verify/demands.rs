@@ -287,8 +287,9 @@ impl Demands {
             Ok(layers) => self.try_all(layers, Kind::Either, image, &found).await,
             Err(error) => {
                 let reason = format!("the referrers: {}", exit::chain(&error));
-                let is_outside = error.blame() == Blame::Outside;
-                found.borrow_mut().refuse(Kind::Either, reason, is_outside);
+                let mut found = found.borrow_mut();
+                found.refuse(Kind::Either, reason, error.blame());
+                found.hint(error.hint());
             }
         }
         self.report(name, found.into_inner())
@@ -349,7 +350,7 @@ impl Demands {
             Ok(signed) => self.try_one(fetched, signed, kind, image, found),
             Err(error) => {
                 let reason = format!("layer {}: {}", fetched.digest, exit::chain(error));
-                found.refuse(kind, reason, error.blame() == Blame::Outside);
+                found.refuse(kind, reason, error.blame());
             }
         }
     }
@@ -379,7 +380,7 @@ impl Demands {
             Ok(bundle) => bundle,
             Err(rejection) => {
                 let reason = format!("layer {layer}: {:#}", anyhow::Error::from(rejection));
-                return found.refuse(kind, reason, false);
+                return found.refuse(kind, reason, Blame::Artifact);
             }
         };
         let is_signature = bundle.says_signature() && !self.asks_for_sign();
@@ -486,13 +487,19 @@ struct Found {
 }
 
 impl Found {
-    /// Notes why something could not be tried.
-    fn refuse(&mut self, kind: Kind, reason: String, is_outside: bool) {
+    /// Notes why something could not be tried, and who must act.
+    fn refuse(&mut self, kind: Kind, reason: String, blame: Blame) {
         if kind != Kind::Attestation {
-            self.signatures.refuse(reason.clone(), is_outside);
+            self.signatures.refuse(reason.clone(), blame);
         }
         if kind != Kind::Signature {
-            self.attestations.refuse(reason, is_outside);
+            self.attestations.refuse(reason, blame);
         }
+    }
+
+    /// Notes what people can do about it.
+    fn hint(&mut self, hint: Option<String>) {
+        self.signatures.hint(hint.clone());
+        self.attestations.hint(hint);
     }
 }
