@@ -9,6 +9,7 @@ use tekseal_remote::store::tree::{Attached, AttachedLayer, Image, Referrer, Refe
 use tekseal_remote::store::{self, Tree};
 
 use crate::Failure;
+use crate::exit;
 use crate::log::quoted;
 use crate::registry_args::{Access, RegistryArgs};
 use crate::verify::{self, Output};
@@ -135,7 +136,7 @@ fn tag_node(attached: &Attached) -> Node {
             })
             .collect(),
         Err(error) => vec![Node {
-            text: format!("cannot be read: {error}"),
+            text: format!("cannot be read: {}", exit::chain(error)),
             below: Vec::new(),
         }],
     };
