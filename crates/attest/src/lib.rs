@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 pub use look_back::{LookBack, Looked, Lost};
 pub use witness::Witnesses;
+use witness::stands_for;
 
 /// How many tags are written side by side. More only makes a registry queue.
 const WIDTH: usize = 8;
@@ -131,7 +132,8 @@ impl Item {
 }
 
 /// Stores every item beside every image that it speaks of. All that belongs under one tag is written at once, as are all bundles of one image;
-/// different tags are written side by side. An item that speaks of no image is put nowhere, with the reason.
+/// different tags are written side by side. An item that speaks of no image is put nowhere, with the reason. `witnesses` are those of whom the items
+/// have evidence: what is under a tag already stands for an item only if they vouch for it too.
 ///
 /// # Errors
 /// When a tag could not be written and confirmed. The others were still tried, so that a second run has less to do.
@@ -139,8 +141,9 @@ pub async fn store(
     registry: &Registry,
     items: Vec<Item>,
     key: PublicKey,
+    witnesses: Option<&Witnesses>,
 ) -> Result<Vec<Stored>, Box<StoreFailure>> {
-    let store = Store::new(registry, items, key);
+    let store = Store::new(registry, items, key, witnesses);
     let (stored, _) = store.all(Settle::Here).await?;
     Ok(stored)
 }
@@ -154,8 +157,9 @@ pub async fn store_early(
     registry: &Registry,
     items: Vec<Item>,
     key: PublicKey,
+    witnesses: Option<&Witnesses>,
 ) -> Result<(Vec<Stored>, Option<LookBack>), Box<StoreFailure>> {
-    let store = Store::new(registry, items, key);
+    let store = Store::new(registry, items, key, witnesses);
     let (stored, settles) = store.all(Settle::Later).await?;
     let look_back = settles.map(|at| LookBack::at(at, store, &stored));
     Ok((stored, look_back))
@@ -174,18 +178,30 @@ pub(crate) enum Settle {
 pub(crate) struct Store {
     pub(crate) registry: Registry,
     pub(crate) items: Arc<Vec<Item>>,
-    key: Arc<PublicKey>,
+    by: Arc<By>,
+}
+
+/// Who signed what is stored, and who vouches for it.
+struct By {
+    key: PublicKey,
+    witnesses: Option<Witnesses>,
 }
 
 /// What became of one slot: the place of each of its items, and when that has settled, where it has not yet.
 type Written = Result<(Vec<Place>, Option<Instant>), store::Error>;
 
 impl Store {
-    fn new(registry: &Registry, items: Vec<Item>, key: PublicKey) -> Self {
+    fn new(
+        registry: &Registry,
+        items: Vec<Item>,
+        key: PublicKey,
+        witnesses: Option<&Witnesses>,
+    ) -> Self {
+        let witnesses = witnesses.cloned();
         Self {
             registry: registry.clone(),
             items: Arc::new(items),
-            key: Arc::new(key),
+            by: Arc::new(By { key, witnesses }),
         }
     }
 
@@ -205,9 +221,9 @@ impl Store {
                 && let Some(slot) = waiting.pop()
             {
                 let (registry, items) = (self.registry.clone(), Arc::clone(&self.items));
-                let key = Arc::clone(&self.key);
+                let by = Arc::clone(&self.by);
                 running.spawn(async move {
-                    let written = slot.write(&registry, &items, &key, settle).await;
+                    let written = slot.write(&registry, &items, &by, settle).await;
                     (slot, written)
                 });
             }
@@ -250,19 +266,13 @@ struct Slot {
 }
 
 impl Slot {
-    async fn write(
-        &self,
-        registry: &Registry,
-        items: &[Item],
-        key: &PublicKey,
-        settle: Settle,
-    ) -> Written {
+    async fn write(&self, registry: &Registry, items: &[Item], by: &By, settle: Settle) -> Written {
         let new = self.items.iter().map(|&i| items[i].signed.clone());
         let new: Vec<Signed> = new.collect();
         let (places, left) = match self.tag {
             Tag::Referrers => self.refer(registry, &new, settle).await?,
             Tag::Signatures | Tag::Attestations | Tag::Sbom => {
-                self.append(registry, &new, key, settle).await?
+                self.append(registry, &new, by, settle).await?
             }
         };
         Ok((places, left.map(|left| Instant::now() + left)))
@@ -272,10 +282,13 @@ impl Slot {
         &self,
         registry: &Registry,
         new: &[Signed],
-        key: &PublicKey,
+        by: &By,
         settle: Settle,
     ) -> Result<(Vec<Place>, Option<Duration>), store::Error> {
-        let same = |existing: &Signed, new: &Signed| same_signer(existing, new, key);
+        let (key, witnesses) = (&by.key, by.witnesses.as_ref());
+        let same = |existing: &Signed, new: &Signed| {
+            same_signer(existing, new, key) && stands_for(witnesses, existing, new, key)
+        };
         let (image, tag) = (&self.image, self.tag);
         let (stored, left) = match settle {
             Settle::Here => (store::append(registry, image, tag, new, &same).await?, None),

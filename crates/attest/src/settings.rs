@@ -15,6 +15,7 @@ use tekseal_signing::Trust;
 use tekseal_signing::witness::EnvelopeEntry;
 
 use crate::Witnesses;
+use crate::witness::Clock;
 
 /// How often one request to a log is sent: the queue tries again later anyway.
 const TRIES: u32 = 2;
@@ -31,20 +32,21 @@ pub struct Told {
 }
 
 /// Who is told of what is signed under a configuration that can be carried out. `ca` are files with certificate authorities of logs, beside the
-/// system's; `is_key` says of a reference to a key whether it is of a kind that can be read.
+/// system's; by `clock` answers are judged; `is_key` says of a reference to a key whether it is of a kind that can be read.
 ///
 /// # Errors
 /// All that cannot be carried out, in words, each with the key to change.
 pub fn carry_out(
     config: &Config,
     ca: &[PathBuf],
+    clock: Clock,
     is_key: impl Fn(&str) -> bool,
 ) -> Result<Told, String> {
     if let Some(key) = config.unknown_key_of_ours() {
         return Err(format!("key {key:?} is not known"));
     }
     let mut problems = beyond(config, is_key);
-    let told = told(config, ca);
+    let told = told(config, ca, clock);
     problems.extend(told.as_ref().err().cloned());
     match told {
         Ok(told) if problems.is_empty() => Ok(told),
@@ -121,7 +123,7 @@ fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
 ///
 /// # Errors
 /// If there is nothing to believe them by, or no room for what they answer.
-fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
+fn told(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
     let transparency = config.transparency();
     let is_logged = transparency.upload != Upload::Off;
     if !is_logged && transparency.timestamp_urls.is_empty() {
@@ -148,7 +150,7 @@ fn told(config: &Config, ca: &[PathBuf]) -> Result<Told, String> {
         if logs.is_empty() && authorities.is_empty() {
             return Ok(None);
         }
-        let witnesses = Witnesses::new(logs, authorities, trust.clone())
+        let witnesses = Witnesses::new(logs, authorities, trust.clone(), clock)
             .map_err(|error| format!("tekseal.trusted-root is not set: {error}"))?;
         for (name, layout) in layouts(config) {
             witnesses.fit(layout).map_err(|problem| {

@@ -12,25 +12,28 @@
 mod again;
 mod earlier;
 mod error;
+mod log;
+mod stands;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tekseal_core::evidence::LogEntry;
 use tekseal_core::{Digest, Layout};
-use tekseal_remote::log::{self, Added};
 use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
-use tekseal_signing::witness::{EnvelopeEntry, Format, Unwitnessed};
+use tekseal_signing::witness::{EnvelopeEntry, Unwitnessed};
 use tekseal_signing::{PublicKey, Trust, random};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::Item;
 
 pub use again::Error as AgainError;
 pub use error::{Cause, NoRoom, NoTrust, WitnessFailure};
+use log::Log;
+pub(crate) use stands::stands_for;
 
 /// The most bytes that a log is sent at once. Rekor has no bound of its own, but proxies in front of it have; it keeps hashes, and no attestation of
 /// more than some hundred kilobytes.
@@ -46,6 +49,9 @@ const COPIES: usize = 5;
 /// How many requests are under way at a time. A log of the second version answers all that it gets within a second at once.
 const WIDTH: usize = 8;
 
+/// What time it is, seconds since 1970.
+pub type Clock = fn() -> i64;
+
 /// Logs and authorities that are told of every signature, and what they are believed by. Clones share everything: one is enough for any number of
 /// calls side by side.
 #[derive(Clone)]
@@ -55,15 +61,9 @@ struct All {
     logs: Vec<Log>,
     authorities: Vec<TimestampAuthority>,
     trust: Option<Arc<Trust>>,
+    clock: Clock,
     /// Of what is made of signatures to be sent, in KiB: several copies of a large Statement, for each log and authority.
     room: Semaphore,
-}
-
-struct Log {
-    rekor: Rekor,
-    format: Format,
-    /// What it is believed by where there is no trusted root: the key that it told itself, once.
-    told: OnceCell<Arc<Trust>>,
 }
 
 /// What witnesses an item has got.
@@ -110,7 +110,7 @@ enum Answer {
 
 impl Witnesses {
     /// These logs, each with the kind of entry that an envelope is in a log of the first version, and these authorities, believed by what is in
-    /// `trust`.
+    /// `trust` and is in use at the time of `clock`. One that is named twice is asked once.
     ///
     /// # Errors
     /// Without `trust` only logs of Rekor v1 can be asked: they tell their own key.
@@ -118,6 +118,7 @@ impl Witnesses {
         logs: Vec<(Rekor, EnvelopeEntry)>,
         authorities: Vec<TimestampAuthority>,
         trust: Option<Arc<Trust>>,
+        clock: Clock,
     ) -> Result<Self, NoTrust> {
         let is_v2 = |(rekor, _): &(Rekor, _)| rekor.version() == LogVersion::V2;
         if trust.is_none() && logs.iter().any(is_v2) {
@@ -126,18 +127,23 @@ impl Witnesses {
         if trust.is_none() && !authorities.is_empty() {
             return Err(NoTrust::Timestamps);
         }
-        let logs = logs.into_iter().map(|(rekor, envelopes)| Log {
-            format: match rekor.version() {
-                LogVersion::V1 => Format::V1(envelopes),
-                LogVersion::V2 => Format::V2,
-            },
-            rekor,
-            told: OnceCell::new(),
-        });
+        let is_named = |rekor: &Rekor, one: &Log| {
+            one.rekor.version() == rekor.version() && one.rekor.url() == rekor.url()
+        };
+        let mut once: Vec<Log> = Vec::with_capacity(logs.len());
+        for (rekor, envelopes) in logs {
+            if !once.iter().any(|one| is_named(&rekor, one)) {
+                once.push(Log::new(rekor, envelopes));
+            }
+        }
+        let mut urls = BTreeSet::new();
+        let authorities = authorities.into_iter();
+        let authorities = authorities.filter(|authority| urls.insert(authority.url()));
         Ok(Self(Arc::new(All {
-            logs: logs.collect(),
-            authorities,
+            logs: once,
+            authorities: authorities.collect(),
             trust,
+            clock,
             room: Semaphore::new(ROOM_KIB as usize),
         })))
     }
@@ -374,7 +380,7 @@ impl All {
                 let log = &self.logs[log];
                 let trust = log.trust(self.trust.as_ref());
                 let trust = trust.await.map_err(|cause| failed(items, &of, cause))?;
-                log.answer(items, of, key, &trust).await
+                log.answer(items, of, key, &trust, self.clock).await
             }
             Question::Stamp { authority, item } => {
                 let stamped = self.stamp(&self.authorities[authority], &items[item], key);
@@ -403,7 +409,7 @@ impl All {
         let response = authority.timestamp(request.der()).await;
         let response = response.map_err(|source| failed(Cause::Remote(source)))?;
         let timestamp = request
-            .judge(trust, &response, unwitnessed.stamped())
+            .judge(trust, &response, unwitnessed.stamped(), (self.clock)())
             .map_err(|source| {
                 failed(Cause::Timestamp {
                     url: authority.url(),
@@ -411,93 +417,6 @@ impl All {
                 })
             })?;
         Ok((response, timestamp))
-    }
-}
-
-impl Log {
-    /// Whether it is told of this form of a signature. A layer shows promises alone, which logs of the second version do not make.
-    fn takes(&self, item: &Item) -> bool {
-        match self.format {
-            Format::V1(_) => true,
-            Format::V2 => item.signed.is_bundle(),
-        }
-    }
-
-    /// What it is asked about an item, if it is not too large.
-    fn proposal(&self, item: &Item, key: &PublicKey) -> Result<Vec<u8>, Box<WitnessFailure>> {
-        let proposal = read(item, key)?.proposal(self.format);
-        let proposal =
-            proposal.map_err(|source| WitnessFailure::of(item, Cause::Unloggable(source)))?;
-        if proposal.len() > LARGEST_PROPOSAL {
-            let size = proposal.len();
-            return Err(WitnessFailure::of(item, Cause::TooLarge { size }));
-        }
-        Ok(proposal)
-    }
-
-    /// What the log is believed by: the trusted root, or the key that it tells when it is first needed.
-    async fn trust(&self, root: Option<&Arc<Trust>>) -> Result<Arc<Trust>, Cause> {
-        if let Some(trust) = root {
-            return Ok(Arc::clone(trust));
-        }
-        let told = self.told.get_or_try_init(|| async {
-            let pem = self.rekor.public_key().await.map_err(Cause::Remote)?;
-            let key = PublicKey::from_pem(&pem).map_err(|source| Cause::LogKey {
-                url: self.rekor.url(),
-                source,
-            })?;
-            Ok(Arc::new(Trust::of_log(key)))
-        });
-        told.await.cloned()
-    }
-
-    async fn answer(
-        &self,
-        items: &[Item],
-        of: Vec<usize>,
-        key: &PublicKey,
-        trust: &Trust,
-    ) -> Result<Answer, Box<WitnessFailure>> {
-        let url = self.rekor.url();
-        let first = &items[of[0]];
-        let proposal = self.proposal(first, key)?;
-        let added = self.rekor.add(&proposal).await;
-        drop(proposal);
-        let wrong = |item: &Item, source| {
-            let url = url.clone();
-            WitnessFailure::of(item, Cause::Answer { url, source })
-        };
-        let (judged, existed) = match added {
-            Ok(Added { answer, existed }) => {
-                let judged = read(first, key)?.judge_entry(self.format, trust, &answer);
-                (judged, existed)
-            }
-            Err(log::Error::AlreadyLogged {
-                index: Some(index), ..
-            }) => {
-                let entry = again::read(&self.rekor, index, trust).await;
-                let entry = entry.map_err(|source| {
-                    let url = url.clone();
-                    WitnessFailure::of(first, Cause::Again { url, index, source })
-                })?;
-                let judged = read(first, key)?.judge_as(self.format, trust, &entry);
-                (judged.map(|logged| (entry, logged)), true)
-            }
-            Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
-        };
-        let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
-        let vouched = |logged| Entry {
-            url: url.clone(),
-            logged,
-            existed,
-        };
-        let mut vouch = vec![(of[0], vouched(logged))];
-        for &at in &of[1..] {
-            let judged = read(&items[at], key)?.judge(trust, &entry);
-            let logged = judged.map_err(|source| wrong(&items[at], source))?;
-            vouch.push((at, vouched(logged)));
-        }
-        Ok(Answer::Logged { entry, of: vouch })
     }
 }
 

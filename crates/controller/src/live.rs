@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use jiff::Timestamp;
 use tekseal_attest::Witnesses;
 use tekseal_attest::settings::{self, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
@@ -102,7 +103,8 @@ fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told)
     })?;
     config.warnings().iter().for_each(tell);
     let is_key = |key: &str| Source::parse(key).is_ok();
-    let told = settings::carry_out(&config, ca, is_key)?;
+    let clock = || Timestamp::now().as_second();
+    let told = settings::carry_out(&config, ca, clock, is_key)?;
     let oci = &config.storages().oci;
     if oci.layout.has_bundles() && !oci.repository.is_empty() {
         tracing::warn!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tekseal_attest::{Item, LookBack, Place, StoreFailure};
+use tekseal_attest::{Item, LookBack, Place, StoreFailure, Witnesses};
 use tekseal_core::{DigestRef, Repository, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_signing::PublicKey;
@@ -71,6 +71,8 @@ pub(crate) struct Storing<'a> {
     /// The repository for all tags, instead of the images' own.
     pub(crate) repository: Option<Repository>,
     pub(crate) key: &'a PublicKey,
+    /// Of whom it has evidence.
+    pub(crate) witnesses: Option<&'a Witnesses>,
 }
 
 impl Storing<'_> {
@@ -155,7 +157,8 @@ impl Storing<'_> {
             });
             of_item.push(part.piece);
         }
-        let early = tekseal_attest::store_early(self.registry, items, self.key.clone());
+        let (key, witnesses) = (self.key.clone(), self.witnesses);
+        let early = tekseal_attest::store_early(self.registry, items, key, witnesses);
         let (stored, look_back) = early.await?;
         let mut places = Vec::with_capacity(stored.len());
         for one in stored {

@@ -126,3 +126,48 @@ pub(crate) fn clean(text: &str) -> String {
     let visible = |c| if is_invisible(c) { ' ' } else { c };
     text.trim_end().chars().map(visible).take(MOST).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use tekseal_attest::witness::NoTrust;
+    use tekseal_remote::log;
+    use tekseal_signing::witness::AnswerError;
+
+    use super::*;
+
+    /// What a log of the second version has already may be read in its files later, and its keys and addresses can be mended: nothing of that is the
+    /// run's fault. What is too large stays too large.
+    #[test]
+    fn trouble_with_logs_passes_unless_it_is_of_what_is_logged() {
+        let url = || "https://log.example".to_owned();
+        let already = |index| log::Error::AlreadyLogged { url: url(), index };
+        let unknown = AnswerError::UnknownLog {
+            log_id: "ab".to_owned(),
+        };
+        let cases = [
+            (Cause::Remote(already(None)), true),
+            (Cause::Remote(already(Some(7))), true),
+            (
+                Cause::Answer {
+                    url: url(),
+                    source: unknown,
+                },
+                true,
+            ),
+            (Cause::NoTrust(NoTrust::Log), true),
+            (Cause::TooLarge { size: 1 << 30 }, false),
+        ];
+        for (cause, passes) in cases {
+            let failure = WitnessFailure {
+                what: "image signature".to_owned(),
+                cause,
+            };
+            let trouble = Trouble::of_witness(&failure);
+            match &trouble {
+                Trouble::Passing { stage, .. } if passes => assert_eq!(*stage, Stage::Log),
+                Trouble::Last { stage, .. } if !passes => assert_eq!(*stage, Stage::Log),
+                other => panic!("{failure:?}: {other:?}"),
+            }
+        }
+    }
+}

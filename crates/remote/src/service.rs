@@ -13,6 +13,7 @@ use bytes::Bytes;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use reqwest::{Method, Url};
 use tekseal_core::excerpt::Excerpt;
+use tokio::time::Instant;
 
 pub use self::error::{Error, Failed};
 use crate::detail::Detail;
@@ -25,15 +26,13 @@ use crate::tls::Files;
 
 /// How often one request may be sent on, at the same origin.
 const MOST_REDIRECTS: usize = 3;
-/// A whole request may take so many times the time-out for a piece of its answer.
-const LONGEST_REQUEST: u32 = 2;
 
 /// How to talk to a service.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Extra certificate authorities beside the system's: PEM files, or folders with `*.pem` and `*.crt`.
     pub ca: Vec<PathBuf>,
-    /// How long to wait for each piece of an answer. A connection must be there after a third of it, a whole request may take twice that.
+    /// How long one try may take in all, with redirects and to the last byte of the answer. A connection must be there after a third of it.
     /// A log of the second version answers when it has published its next checkpoint, which takes up to 20 seconds.
     pub timeout: Duration,
     /// How often one request is sent at the most, where 5xx, 408, 429 or no complete answer comes.
@@ -216,12 +215,13 @@ impl Service {
     }
 
     async fn attempt(&self, ask: &Ask) -> Result<Answer, Failed> {
+        let deadline = Instant::now() + self.timeout;
         let mut url = ask.url.clone();
         for _ in 0..=MOST_REDIRECTS {
             let mut request = self
                 .line
                 .request(ask.method.clone(), &url)?
-                .timeout(self.timeout * LONGEST_REQUEST)
+                .timeout(deadline.saturating_duration_since(Instant::now()))
                 .header(ACCEPT, ask.accept);
             if let Some((media_type, bytes)) = &ask.content {
                 request = request

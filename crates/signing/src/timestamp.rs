@@ -13,7 +13,7 @@ mod error;
 mod request;
 mod token;
 
-use tekseal_core::trusted_root::Authority;
+use tekseal_core::trusted_root::{Authority, Validity};
 
 use crate::certificate::path::{self, Broken, Path, Purpose};
 use crate::certificate::x509::{X509, oid};
@@ -35,6 +35,15 @@ pub struct Timestamp {
     pub time: i64,
     /// The address of the authority, or the digest of its root certificate where it has none.
     pub authority: String,
+    uses: Vec<Validity>,
+}
+
+impl Timestamp {
+    /// Whether the authority was in use at this time, seconds since 1970. The time of the timestamp has been held against that already.
+    #[must_use]
+    pub fn authority_was_in_use_at(&self, time: i64) -> bool {
+        self.uses.iter().any(|valid| valid.covers(time))
+    }
 }
 
 /// Verifies a timestamp of `message`, a DER TimeStampResp.
@@ -59,7 +68,15 @@ pub fn verify(trust: &Trust, response: &[u8], message: &[u8]) -> Result<Option<T
     Ok(Some(Timestamp {
         time: token.time,
         authority: path::name_of(signer.authority),
+        uses: uses(trust, signer.authority),
     }))
+}
+
+/// When the authority is in use: it may stand in the trusted root several times.
+fn uses(trust: &Trust, authority: &Authority) -> Vec<Validity> {
+    let all = trust.timestamp_authorities.iter();
+    let same = all.filter(|one| one.chain == authority.chain);
+    same.map(|one| one.valid).collect()
 }
 
 /// Who signed, as far as the signature names it; that it did is not verified yet.

@@ -1,9 +1,12 @@
 //! What is trusted, ready for use: the keys of logs read, the certificates of authorities kept.
 
+use std::collections::BTreeSet;
+
 use sha2::{Digest as _, Sha256};
 use tekseal_core::digest::hex;
 use tekseal_core::trusted_root::{Authority, LogKey, TrustedRoot, Validity};
 
+use crate::certificate::path;
 use crate::public_key::{self, KeyAlgorithm, PublicKey};
 use crate::rejection::shortened;
 
@@ -107,6 +110,14 @@ impl Trust {
         !self.timestamp_authorities.is_empty()
     }
 
+    /// How many timestamp authorities are in use at this time, seconds since 1970; those of one name are one.
+    #[must_use]
+    pub fn timestamp_authorities_at(&self, time: i64) -> usize {
+        let in_use = self.timestamp_authorities.iter();
+        let in_use = in_use.filter(|authority| authority.valid.covers(time));
+        in_use.map(path::name_of).collect::<BTreeSet<_>>().len()
+    }
+
     /// Whether anybody is trusted to issue signing certificates.
     #[must_use]
     pub fn has_certificate_authorities(&self) -> bool {
@@ -181,7 +192,7 @@ pub(crate) fn note_id(name: &str, key: &PublicKey) -> Option<[u8; 32]> {
 
 /// The host of an address as Go's `url.Hostname` has it: without user, port, and the brackets of IPv6; empty where
 /// there is no scheme.
-fn host_of(url: &str) -> &str {
+pub(crate) fn host_of(url: &str) -> &str {
     let Some((_, rest)) = url.split_once("://") else {
         return "";
     };

@@ -20,7 +20,7 @@ mod metadata;
 mod root;
 
 pub use self::error::Error;
-pub use self::metadata::{Current, Known, Snapshot, Target, Targets, Timestamp};
+pub use self::metadata::{Cached, Current, Known, Snapshot, Target, Targets, Timestamp};
 pub use self::root::Root;
 
 /// The largest `root.json` that is read.

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An answer counts only if a verifier that trusts the same logs and authorities would accept it beside this very signature: what is judged here is
-//! what [`log::verify`](crate::log::verify) and [`timestamp::verify`](crate::timestamp::verify) judge there.
+//! what [`log::verify`](crate::log::verify) and [`timestamp::verify`](crate::timestamp::verify) judge there. And more, since here it is known who
+//! was asked, and when: the key of a log that was retired may be anybody's by now, and vouches well for its own past.
 
 use std::borrow::Cow;
 
@@ -18,13 +19,14 @@ use tekseal_core::proposal::{self, Signatory, SignatoryKind};
 use tekseal_core::{Digest, Evidence, Signed, cosign, dsse};
 
 use crate::certificate::Certificate;
+use crate::der::time as moment;
 use crate::log::{self, Claim, Enveloped, Logged, Signer, leaf_hash};
 use crate::pem;
 use crate::public_key::{HashAlgorithm, PublicKey};
 use crate::random::{self, Random};
-use crate::rejection::Rejection;
+use crate::rejection::{Rejection, shortened};
 use crate::timestamp::Request;
-use crate::trust::Trust;
+use crate::trust::{Trust, host_of};
 use crate::verifier::{annotated_signature, layer, read_envelope};
 
 /// In which form a log is asked.
@@ -45,6 +47,29 @@ pub enum EnvelopeEntry {
     /// `intoto` 0.0.1, the older one. It has no signature, and no reader of bundles takes it.
     InToto,
 }
+
+/// By what the answer of a log is judged: what is trusted, who was asked, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Bench<'a> {
+    /// What is trusted.
+    pub trust: &'a Trust,
+    /// The URL of the log. Where the trusted root has logs at its host, the answer must be of one of them.
+    pub url: &'a str,
+    /// What time it is, seconds since 1970.
+    pub now: i64,
+}
+
+/// For how long a log may have had its entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Age {
+    /// It says that it has taken it in now.
+    New,
+    /// It had it before, or somebody else has.
+    Any,
+}
+
+/// How far the clock of a log or an authority may be from ours, in seconds.
+pub const MOST_SKEW: i64 = 3600;
 
 /// A signature that is valid, and of which nobody else knows yet.
 pub struct Unwitnessed<'a> {
@@ -93,6 +118,36 @@ pub enum AnswerError {
         /// The id of its key, hexadecimal.
         log_id: String,
     },
+    /// The log is trusted, and another one than was asked.
+    #[error(
+        "the answer is of the log {log_id}, and those that the trusted root has at {host} are others"
+    )]
+    OtherLog {
+        /// The id of its key, hexadecimal.
+        log_id: String,
+        /// The host of the log that was asked.
+        host: String,
+    },
+    /// The log is trusted for another time than now.
+    #[error(
+        "the answer is of the log {log_id}, whose key is not in use at {now}, as the trusted root says"
+    )]
+    OutOfUse {
+        /// The id of its key, hexadecimal.
+        log_id: String,
+        /// What time it is.
+        now: String,
+    },
+    /// The log tells another time than it can be.
+    #[error(
+        "the log says that it has the entry since {found}, and it is {now}: they are more than {MOST_SKEW} seconds apart"
+    )]
+    Time {
+        /// The log's time.
+        found: String,
+        /// What time it is.
+        now: String,
+    },
     /// An entry of the signature, in another form.
     #[error("the log was asked for {asked}, and its entry is {found}")]
     OtherKind {
@@ -115,10 +170,13 @@ pub enum AnswerError {
 }
 
 impl AnswerError {
-    /// Whether it is the caller's trusted root that does not know the log, and no fault of the answer.
+    /// Whether it is the caller's trusted root that does not have the log, or not for now and not there, and no fault of the answer.
     #[must_use]
-    pub fn is_unknown_log(&self) -> bool {
-        matches!(self, Self::UnknownLog { .. })
+    pub fn is_of_trusted_root(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownLog { .. } | Self::OtherLog { .. } | Self::OutOfUse { .. }
+        )
     }
 }
 
@@ -217,14 +275,15 @@ impl<'a> Unwitnessed<'a> {
     }
 
     /// Judges what a log answered: that it is its entry of this signature, in the form that was asked for, with everything that such a log vouches
-    /// with.
+    /// with, by a key that is in use, and of a time that can be.
     ///
     /// # Errors
     /// If it is anything else.
     pub fn judge_entry(
         &self,
         format: Format,
-        trust: &Trust,
+        bench: &Bench<'_>,
+        age: Age,
         answer: &[u8],
     ) -> Result<(LogEntry, Logged), AnswerError> {
         let entry = match format {
@@ -239,7 +298,7 @@ impl<'a> Unwitnessed<'a> {
             }
             Format::V2 => LogEntry::of_rekor_v2(answer)?,
         };
-        let logged = self.judge_as(format, trust, &entry)?;
+        let logged = self.judge_as(format, bench, age, &entry)?;
         Ok((entry, logged))
     }
 
@@ -250,10 +309,12 @@ impl<'a> Unwitnessed<'a> {
     pub fn judge_as(
         &self,
         format: Format,
-        trust: &Trust,
+        bench: &Bench<'_>,
+        age: Age,
         entry: &LogEntry,
     ) -> Result<Logged, AnswerError> {
-        let logged = self.judge(trust, entry)?;
+        let logged = self.judge(bench.trust, entry)?;
+        bench.hold(&logged, age)?;
         let asked = self.kind(format);
         let found = format!("{} {}", logged.kind, logged.version);
         if found != asked {
@@ -319,6 +380,50 @@ impl<'a> Unwitnessed<'a> {
             (Format::V1(EnvelopeEntry::Dsse), Some(_)) => "dsse 0.0.1",
             (Format::V1(EnvelopeEntry::InToto), Some(_)) => "intoto 0.0.1",
         }
+    }
+}
+
+impl Bench<'_> {
+    /// What a verifier that reads the entry later cannot know: who was asked, and when.
+    ///
+    /// # Errors
+    /// If another log answered, one that is out of use, or one with another time.
+    pub fn hold(&self, logged: &Logged, age: Age) -> Result<(), AnswerError> {
+        let log_id = || logged.log_id.clone();
+        let host = host_of(self.url);
+        let at_host = self.trust.logs.iter().filter(|log| log.host == host);
+        let mut ids = at_host.map(|log| hex(&log.key_id)).peekable();
+        if !host.is_empty() && ids.peek().is_some() && !ids.any(|id| id == logged.log_id) {
+            return Err(AnswerError::OtherLog {
+                log_id: log_id(),
+                host: shortened(host),
+            });
+        }
+        if !logged.log_was_in_use_at(self.now) {
+            return Err(AnswerError::OutOfUse {
+                log_id: log_id(),
+                now: moment::text(self.now),
+            });
+        }
+        let is_possible = logged
+            .integrated_time
+            .is_none_or(|time| can_be(time, self.now, age));
+        if is_possible {
+            return Ok(());
+        }
+        Err(AnswerError::Time {
+            found: moment::text(logged.integrated_time.unwrap_or_default()),
+            now: moment::text(self.now),
+        })
+    }
+}
+
+/// Whether something of this age can be of this time.
+pub(crate) fn can_be(time: i64, now: i64, age: Age) -> bool {
+    let is_come = time <= now.saturating_add(MOST_SKEW);
+    match age {
+        Age::New => is_come && time >= now.saturating_sub(MOST_SKEW),
+        Age::Any => is_come,
     }
 }
 

@@ -11,10 +11,13 @@ use tekseal_core::{DigestRef, Payload, PayloadKind, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store::{self, Kind, Member};
 
+use crate::verify::within;
 use crate::{Failure, log};
 
 /// How many manifests one call signs or attests.
 const MOST_SELECTED: usize = 2048;
+/// After how many seconds an index to sign or to attest is given up: a registry that sends a byte a second must not hold a pipeline for hours.
+const LONGEST: u64 = 300;
 /// How many indexes of a run are read side by side.
 const WIDTH: usize = 4;
 
@@ -113,7 +116,9 @@ impl Recursive {
         registry: &Registry,
         image: &DigestRef,
     ) -> Result<Vec<DigestRef>, Failure> {
-        let selected = self.select(registry, image).await?.into_iter();
+        let selected = within(LONGEST, self.select(registry, image))
+            .await?
+            .into_iter();
         let images: Vec<DigestRef> = selected
             .filter(Selected::is_attestable)
             .map(|selected| selected.image)
@@ -143,7 +148,10 @@ impl Recursive {
             .map(|payload| async move {
                 match image_of(&payload) {
                     None => Ok::<_, Failure>((Some(payload), Vec::new())),
-                    Some(image) => Ok((None, self.select(registry, &image).await?)),
+                    Some(image) => {
+                        let selected = within(LONGEST, self.select(registry, &image));
+                        Ok((None, selected.await?))
+                    }
                 }
             })
             .buffered(WIDTH);

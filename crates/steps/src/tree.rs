@@ -10,6 +10,7 @@ use tekseal_remote::store::tree::{Attached, AttachedLayer, Image, Referrer, Refe
 use tekseal_remote::store::{self, Tree};
 
 use crate::Failure;
+use crate::exit;
 use crate::log::quoted;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::verify::{self, Output};
@@ -152,7 +153,7 @@ fn tag_node(attached: &Attached) -> Node {
     let below = match &attached.layers {
         Ok(layers) => leaves(layer_texts(layers)),
         Err(error) => vec![Node {
-            text: format!("cannot be read: {error}"),
+            text: format!("cannot be read: {}", exit::chain(error)),
             below: Vec::new(),
         }],
     };

@@ -1,7 +1,8 @@
 //! The trusted root of a TUF mirror: asks the mirror, or only what it said before, and remembers it.
 //!
 //! Nothing in the cache is believed: each time everything is verified anew, from the root that was given. What a cache is for is that a mirror shows
-//! nothing older than it showed before, and that no network is needed. Its files are written whole or not at all, that of the timestamp last.
+//! nothing older than it showed before, and that no network is needed. Its files are written whole or not at all, each as soon as it is verified: a
+//! mirror that keeps back what comes next must not make us forget what it has shown.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,8 +12,7 @@ use jiff::Timestamp;
 use tekseal_core::Digest;
 use tekseal_remote::Mirror;
 use tekseal_signing::tuf::{
-    self, Current, MOST_METADATA_BYTES, MOST_ROOT_BYTES, MOST_ROTATIONS, MOST_TIMESTAMP_BYTES,
-    Root, Snapshot, Targets,
+    self, Cached, MOST_METADATA_BYTES, MOST_ROOT_BYTES, MOST_ROTATIONS, MOST_TIMESTAMP_BYTES, Root,
 };
 
 use crate::files::{self, Mode};
@@ -132,7 +132,12 @@ impl Repository<'_> {
         let current = root.current(now).map_err(|e| self.refused(e))?;
         let cached_timestamp = self.cached("timestamp.json", MOST_TIMESTAMP_BYTES)?;
         let cached_snapshot = self.cached("snapshot.json", MOST_METADATA_BYTES)?;
-        let known = current.known(cached_timestamp.as_deref(), cached_snapshot.as_deref());
+        let cached_targets = self.cached("targets.json", MOST_METADATA_BYTES)?;
+        let known = current.known(Cached {
+            timestamp: cached_timestamp.as_deref(),
+            snapshot: cached_snapshot.as_deref(),
+            targets: cached_targets.as_deref(),
+        });
         let timestamp = match &self.mirror {
             Some(_) => Some(self.need("timestamp.json", MOST_TIMESTAMP_BYTES).await?),
             None => cached_timestamp,
@@ -141,12 +146,17 @@ impl Repository<'_> {
         let timestamp = current
             .timestamp(&timestamp, &known)
             .map_err(|e| self.refused(e))?;
+        if self.mirror.is_some() {
+            self.keep("timestamp.json", timestamp.bytes())?;
+        }
         let (file, most) = timestamp.snapshot_file(&root);
         let take = |bytes: &[u8]| current.snapshot(&timestamp, bytes, &known);
-        let (snapshot_bytes, snapshot) = self
-            .current("snapshot.json", cached_snapshot, &file, most, take)
-            .await?;
-        let (targets_bytes, targets) = self.targets(current, &root, &snapshot).await?;
+        let snapshot = self.current("snapshot.json", cached_snapshot, &file, most, take);
+        let snapshot = snapshot.await?.1;
+        let (file, most) = snapshot.targets_file(&root);
+        let take = |bytes: &[u8]| current.targets(&snapshot, bytes);
+        let targets = self.current("targets.json", cached_targets, &file, most, take);
+        let targets = targets.await?.1;
         let target = targets.find(TARGET).map_err(|e| {
             self.refused(e)
                 .hint("it must be a target of targets.json itself: delegations are not followed")
@@ -156,12 +166,6 @@ impl Repository<'_> {
         let most = target.length().min(MOST_TARGET_BYTES);
         let take = |bytes: &[u8]| target.check(bytes);
         let (content, ()) = self.current(TARGET, cached, &path, most, take).await?;
-        if self.mirror.is_some() {
-            self.keep(TARGET, &content)?;
-            self.keep("targets.json", &targets_bytes)?;
-            self.keep("snapshot.json", &snapshot_bytes)?;
-            self.keep("timestamp.json", timestamp.bytes())?;
-        }
         Ok(content)
     }
 
@@ -198,20 +202,7 @@ impl Repository<'_> {
         .hint("give a newer root.json by --tuf-root"))
     }
 
-    async fn targets(
-        &self,
-        current: Current<'_>,
-        root: &Root,
-        snapshot: &Snapshot,
-    ) -> Result<(Vec<u8>, Targets), Failure> {
-        let cached = self.cached("targets.json", MOST_METADATA_BYTES)?;
-        let (file, most) = snapshot.targets_file(root);
-        let take = |bytes: &[u8]| current.targets(snapshot, bytes);
-        self.current("targets.json", cached, &file, most, take)
-            .await
-    }
-
-    /// What is cached under `name` if `take` takes it, else what the mirror has at `path`.
+    /// What is cached under `name` if `take` takes it, else what the mirror has at `path`, which is remembered then.
     async fn current<T>(
         &self,
         name: &str,
@@ -234,6 +225,7 @@ impl Repository<'_> {
         }
         let bytes = self.need(path, most).await?;
         let taken = take(&bytes).map_err(|e| self.refused(e))?;
+        self.keep(name, &bytes)?;
         Ok((bytes, taken))
     }
 

@@ -90,7 +90,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             None => (items, Vec::new()),
         };
         witness_args::report(&traces, |item| &kinds[item]);
-        let stored = tekseal_attest::store(&registry, items, key)
+        let stored = tekseal_attest::store(&registry, items, key, witnesses.as_ref())
             .await
             .map_err(|f| store_failed(*f))?;
         Ok((stored, traces))

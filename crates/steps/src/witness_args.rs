@@ -1,5 +1,6 @@
 //! Who is told of every signature before it is stored: transparency logs and timestamp authorities, by flags, a signing configuration, or Chains'.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,7 +144,8 @@ impl WitnessArgs {
                 );
             }
         }
-        Witnesses::new(logs, authorities, trust).map_err(|error| {
+        let clock = || Timestamp::now().as_second();
+        Witnesses::new(logs, authorities, trust, clock).map_err(|error| {
             let what = match error {
                 NoTrust::Log => "a log of Rekor v2",
                 NoTrust::Timestamps => "timestamps",
@@ -243,7 +245,8 @@ impl WitnessArgs {
         if urls.is_empty() {
             urls = transparency(config)?.timestamp_urls;
         }
-        urls.dedup();
+        let mut named = HashSet::new();
+        urls.retain(|url| named.insert(url.clone()));
         Ok(urls)
     }
 

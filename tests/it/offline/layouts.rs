@@ -92,6 +92,28 @@ fn what_cosign_saved_is_verified_from_its_folder() {
     }
 }
 
+/// The path of an image is printed beside what was verified of it.
+#[test]
+fn the_path_of_a_folder_forges_no_line_and_no_pair() {
+    let layout = layout_of("sign-v2-notlog");
+    let flags = ["--only", "signature", UNLOGGED];
+    let beside = tempfile::tempdir().expect("a folder");
+    let named = |name: &str| {
+        let path = beside.path().join(name);
+        std::os::unix::fs::symlink(layout.path(), &path).expect("the folder is ours");
+        path.display().to_string()
+    };
+    let forged = named("a\nverified signature image=registry.example/app");
+    let wanted = "has a character that is not seen";
+    refused(verify(&flags).arg(format!("oci:{forged}:img")), 2, wanted);
+    refused(verify(&flags).arg("--local-image").arg(&forged), 2, wanted);
+    let spaced = named("a key=SHA256:of-somebody-else");
+    let said = verify(&flags).arg(format!("oci:{spaced}:img")).ok();
+    let line = format!("verified signature image=\"oci:{spaced}@{IMAGE}\" key=SHA256:");
+    assert!(said.stdout.starts_with(&line), "{said:?}");
+    assert_eq!(said.stdout.lines().count(), 1, "{said:?}");
+}
+
 #[test]
 fn a_folder_is_refused_for_what_was_done_to_it() {
     let flags = ["--only", "signature", UNLOGGED];

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
-use tekseal_harness::{Proxy, Run, TufKey, TufRepository, cosign, signed};
+use tekseal_harness::{Proxy, Run, Seen, TufKey, TufRepository, cosign, signed};
 use tempfile::TempDir;
 
 use super::{IMAGE, ISSUER, bundle, file, refused, verify, write};
@@ -49,6 +49,18 @@ impl Stand {
 
     fn cache(&self) -> PathBuf {
         self.folder.path().join("cache")
+    }
+
+    /// The files of the cache, in the order in which they are written.
+    fn remembered(&self) -> Vec<&'static str> {
+        let names = ["timestamp.json", "snapshot.json", "targets.json"];
+        let all = [&names[..], &["trusted_root.json"]].concat();
+        let is_there = fs::read_dir(self.cache()).is_ok_and(|mut all| all.next().is_some());
+        let there = all.into_iter().filter(|name| self.cached(name).exists());
+        match is_there {
+            true => there.collect(),
+            false => Vec::new(),
+        }
     }
 
     /// A file of the cache, which has one mirror.
@@ -207,8 +219,17 @@ fn what_a_mirror_must_not_say_is_refused_by_name() {
         served.insert(found.unwrap_or_else(|| (*path).to_owned()), content.clone());
         let mirror = serve(served);
         refused(stand.client(&url(&mirror)), 3, wanted);
-        let cache = fs::read_dir(stand.cache()).map_or(0, Iterator::count);
-        assert_eq!(cache, 0, "nothing of {path} is remembered");
+        // What was verified before it is remembered, and nothing of it.
+        let order = [
+            "timestamp.json",
+            "1.snapshot.json",
+            "1.targets.json",
+            "targets/",
+        ];
+        let before = order.iter().position(|known| known == path);
+        let names = ["timestamp.json", "snapshot.json", "targets.json"];
+        assert_eq!(stand.remembered(), names[..before.unwrap_or(0)], "{path}");
+        let _ = fs::remove_dir_all(stand.cache());
     }
     for path in ["timestamp.json", "1.snapshot.json", "1.targets.json"] {
         let mut served = root.files.clone();
@@ -219,6 +240,7 @@ fn what_a_mirror_must_not_say_is_refused_by_name() {
             3,
             &format!("the mirror has no {path}"),
         );
+        let _ = fs::remove_dir_all(stand.cache());
     }
     // A root that has expired is one still: the next may follow from it.
     let mut expired = root.root(2);
@@ -261,6 +283,45 @@ fn what_is_older_than_before_is_refused_and_what_was_before_stays() {
         kept
     );
     stand.client(&url(&turned)).arg("--offline").ok();
+}
+
+/// What was shown is remembered at once, also if the rest is not to be had; and what is lost of it is not all that is known.
+#[test]
+fn a_mirror_that_fails_after_the_timestamp_cannot_go_back_either() {
+    const BEFORE: usize = 0;
+    const HALF: usize = 1;
+    const WHOLE: usize = 2;
+    let mut stand = Stand::new();
+    let old = stand.repository.file("timestamp.json").to_vec();
+    stand.repository.publish(&trusted_root());
+    let upstream = stand.repository.serve();
+    let mirror = Proxy::start(upstream.address());
+    let shown = Arc::new(AtomicUsize::new(BEFORE));
+    let is = |what: usize, path: &'static str| {
+        let shown = Arc::clone(&shown);
+        move |seen: &Seen| seen.path == path && shown.load(Ordering::SeqCst) == what
+    };
+    let rule = mirror.when(is(BEFORE, "/timestamp.json"));
+    rule.answer(200, &[], &old);
+    let rule = mirror.when(is(HALF, "/2.snapshot.json"));
+    rule.answer(404, &[], b"");
+    let client = |what: usize| {
+        shown.store(what, Ordering::SeqCst);
+        stand.client(&url(&mirror))
+    };
+    client(BEFORE).ok();
+    refused(client(HALF), 3, "the mirror has no 2.snapshot.json");
+    let wanted = "timestamp.json was rolled back: version 1 after 2";
+    refused(client(BEFORE), 3, wanted);
+    client(WHOLE).ok();
+    let lost = |name: &str| fs::remove_file(stand.cached(name)).expect("it is there");
+    lost("timestamp.json");
+    let wanted = "snapshot.json was rolled back: version 1 after 2";
+    refused(client(BEFORE), 3, wanted);
+    lost("snapshot.json");
+    let wanted = "targets.json was rolled back: version 1 after 2";
+    refused(client(BEFORE), 3, wanted);
+    client(WHOLE).ok();
 }
 
 #[test]

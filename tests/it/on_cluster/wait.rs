@@ -455,6 +455,75 @@ fn a_server_that_is_started_again_is_waited_for() {
     );
 }
 
+/// Bundles lie under no tag of cosign's: what refers to the image is looked at too.
+#[test]
+fn an_image_that_is_signed_by_bundles_alone_is_not_waited_for_in_vain() {
+    let shop = Workshop::new();
+    let (key, public) = plain_key();
+    let other = shop.key_pair("other").0;
+    let bundle = |key: &Path| {
+        let run = shop.attest_command(&shop.run(), key);
+        run.args(["--layout", "bundle"]).ok();
+    };
+    let wait = |timeout: &str| {
+        Run::tool("tekseal-wait")
+            .args(["--image", &shop.image, "--timeout", timeout])
+            .env("TEKSEAL_RETRY_FOR", "1")
+    };
+    let skip = || wait("1500ms").arg("--insecure-skip-verify");
+    skip().fails_with(1).says("has no signature yet");
+    bundle(&other);
+    skip().ok();
+    let by_key = |timeout: &str| wait(timeout).args(["--key", path(&public)]);
+    by_key("1500ms")
+        .fails_with(1)
+        .says("not verified yet")
+        .says("no valid signature");
+    let waiting = by_key("50s").start();
+    bundle(&key);
+    let said = waiting.wait().ok();
+    assert!(said.stdout.contains("verified signature"), "{said:?}");
+    // No log was told, and a trusted root asks for one.
+    let root = tekseal_harness::fixtures().join("cosign-samples/keys/trusted_root.json");
+    let by_root = || by_key("1500ms").args(["--trusted-root", path(&root)]);
+    by_root().fails_with(1).says("waited in vain");
+    by_root().arg("--insecure-ignore-tlog").ok();
+}
+
+#[test]
+fn what_is_trusted_to_wait_for_an_image_is_said_at_once() {
+    let root = tekseal_harness::fixtures().join("cosign-samples/keys/trusted_root.json");
+    let (_, public) = plain_key();
+    let image = format!("registry.example.com/team/a@sha256:{}", "0".repeat(64));
+    let (root, public, image) = (path(&root), path(&public), image.as_str());
+    let identity = ["--certificate-identity", "a@example.com"];
+    for (args, said) in [
+        (
+            vec!["--key", public, identity[0], identity[1]],
+            "without --certificate-oidc-issuer",
+        ),
+        (
+            vec![identity[0], identity[1], "--certificate-oidc-issuer", "b"],
+            "needs --trusted-root",
+        ),
+        (
+            vec!["--insecure-skip-verify", "--trusted-root", root],
+            "forbids to verify",
+        ),
+        (
+            vec!["--use-signed-timestamps", "--key", public],
+            "needs --trusted-root",
+        ),
+    ] {
+        let run = Run::tool("tekseal-wait").args(["--image", image]);
+        run.args(args).fails_with(2).says(said);
+    }
+    let run = Run::tool("tekseal-wait").args(["k8s://ns/taskrun/a", "--offline"]);
+    run.args(["--key", public])
+        .fails_with(2)
+        .says("runs lie in a cluster");
+}
+
 #[test]
 fn an_image_is_asked_for_until_it_is_signed_with_the_key() {
     let shop = Workshop::new();

@@ -110,6 +110,43 @@ fn a_log_of_which_the_trusted_root_knows_nothing_is_not_believed() {
     nothing_is_stored(&shop);
 }
 
+/// Whoever has the key of a log that was retired can vouch for anything: for a verifier that reads it later as of a time when that was good.
+#[test]
+fn a_log_or_an_authority_that_is_out_of_use_is_not_believed() {
+    let Some(signery) = Signery::basic() else {
+        return;
+    };
+    let shop = Workshop::new();
+    let root = std::fs::read(signery.trusted_root()).expect("it is there");
+    let root: Value = serde_json::from_slice(&root).expect("JSON");
+    let retired = |kind: &str, place: &str| {
+        let mut root = root.clone();
+        for one in root[kind].as_array_mut().expect("a list") {
+            let one = one.pointer_mut(place).expect("it is there");
+            one["validFor"] =
+                json!({"start": "2020-01-01T00:00:00Z", "end": "2025-12-31T23:59:59Z"});
+        }
+        shop.file(&format!("{kind}.json"), &root.to_string())
+    };
+    let attest = |root: &std::path::Path| {
+        let run = shop.attest_command(&shop.run(), &signery.key);
+        run.args(["--layout", "bundle", "--trusted-root"]).arg(root)
+    };
+    let said = attest(&retired("tlogs", "/publicKey"))
+        .args(["--tlog", "v2", "--rekor-url"])
+        .arg(shared_log().url())
+        .fails_with(2);
+    let wanted = "whose key is not in use at";
+    assert!(said.stderr.contains(wanted), "{said:?}");
+    nothing_is_stored(&shop);
+    let said = attest(&retired("timestampAuthorities", ""))
+        .arg("--timestamp-url")
+        .arg(shared_authority().url())
+        .fails_with(3);
+    assert!(said.stderr.contains("was not in use at"), "{said:?}");
+    nothing_is_stored(&shop);
+}
+
 #[test]
 fn a_log_that_fails_is_told_and_nothing_is_stored() {
     let Some(signery) = Signery::basic() else {

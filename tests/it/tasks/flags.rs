@@ -81,8 +81,13 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
     ),
     (
         "tekseal-wait",
-        "--insecure-ignore-tlog",
-        "it silences a notice",
+        "--offline",
+        "a Pod begins with an empty cache",
+    ),
+    (
+        "tekseal-wait",
+        "--tuf-cache",
+        "the home of a Pod is as long there",
     ),
     (
         "tekseal-verify",

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tekseal_core::digest::hex;
-use tekseal_harness::{Output, Proxy, Run, fixtures};
+use tekseal_harness::{Moment, Output, Proxy, Run, fixtures};
 use tekseal_signing::log::leaf_hash;
 
 use super::{asking, verifying};
@@ -129,7 +130,7 @@ fn what_the_log_of_the_trusted_root_gave_is_verified() {
     verify(&good.answer(), &["--key", &key("a.pub")]).ok();
     for (args, why) in [
         (["--key", &key("b.pub")], "is by another key or certificate"),
-        (["--sha", &other], "is not of 0000"),
+        (["--sha", &other], "is not of sha256:0000"),
         (["--file", &key("a.pub")], "a.pub: it has payload sha256:"),
     ] {
         verify(&good.answer(), &args).fails_with(1).says(why);
@@ -393,14 +394,38 @@ fn a_search_gives_names_of_entries_or_nothing() {
     }
 }
 
+/// Of an image that has many signatures an index is asked many times: all of it has one time.
+#[test]
+fn a_search_ends_when_its_time_is_over() {
+    let log = Proxy::start("127.0.0.1:1");
+    let gate = log
+        .on("POST", "/index/retrieve")
+        .hold(Moment::BeforeForwarding);
+    let search = asking(&url(&log), "search").args(["--sha", &"0".repeat(64)]);
+    let started = Instant::now();
+    let said = search.args(["--timeout", "2s", "--log-timeout", "60"]);
+    let said = said.fails_with(3).says("not done after 2 seconds");
+    assert!(started.elapsed() < Duration::from_secs(30), "{said:?}");
+    gate.release();
+}
+
 #[test]
 fn what_cannot_be_asked_is_said_before_anything_is_sent() {
     let log = log(200, "[]");
     let url = url(&log);
     let private = key("a.key");
+    let md5 = format!("md5:{}", "0".repeat(64));
     for (run, why) in [
         (asking(&url, "search"), "nothing to look for is given"),
         (asking(&url, "search").args(["--sha", "7"]), "--sha"),
+        (
+            verifying(&url, &root()).args(["--index", "7", "--sha", "7"]),
+            "--sha \"7\" is no hash",
+        ),
+        (
+            verifying(&url, &root()).args(["--index", "7", "--sha", &md5]),
+            "is no hash",
+        ),
         (
             asking(&url, "search").args(["--sha", &format!("sha512:{}", "0".repeat(64))]),
             "--sha",

@@ -273,7 +273,11 @@ fn a_registry_that_fails_is_told_apart_from_one_that_says_no() {
     #[rustfmt::skip]
     let cases = [
         (format!("/manifests/{}", tag("")), 503, 3, "the referrers: "),
-        (format!("/manifests/{}", tag("")), 401, 1, "asks for credentials and none was found"),
+        (format!("/manifests/{}", tag("")), 401, 2, "asks for credentials and none was found"),
+        (format!("/referrers/{IMAGE}"), 401, 2, "no valid signature, but not everything could be read: the referrers: "),
+        (format!("/referrers/{IMAGE}"), 403, 2, "no valid signature, but not everything could be read: the referrers: "),
+        (format!("/manifests/{bundle}"), 401, 2, "asks for credentials and none was found"),
+        (format!("/blobs/{content}"), 401, 2, "no valid signature, but not everything could be read: layer sha256:"),
         (format!("/manifests/{bundle}"), 500, 3, "no valid signature, but not everything could be read: layer sha256:"),
         (format!("/blobs/{content}"), 500, 3, "no valid signature, but not everything could be read: layer sha256:"),
         (format!("/blobs/{content}"), 404, 1, "no valid signature: layer sha256:"),

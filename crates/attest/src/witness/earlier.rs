@@ -1,9 +1,12 @@
 //! Looks whether a bundle is stored already, with everything that the witnesses would add: the same signature is not logged twice, and not stored
 //! twice because a log proves an entry anew each time it is asked.
 
+use std::collections::BTreeSet;
+
 use tekseal_core::{Bundle, DigestRef, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store::Layers;
+use tekseal_signing::witness::Age;
 use tekseal_signing::{PublicKey, Trust, Unwitnessed, timestamp};
 
 use super::{Cause, Entry, Trace, WitnessFailure, Witnesses};
@@ -87,31 +90,41 @@ impl Witnesses {
         };
         for log in &self.0.logs {
             let trust = log.trust(self.0.trust.as_ref()).await.ok()?;
+            let url = log.rekor.url();
+            let bench = log.bench(&trust, &url, self.0.clock);
             let mut entries = evidence.entries.iter();
             let logged = entries.find_map(|entry| {
-                let logged = stored.judge_as(log.format, &trust, entry).ok()?;
-                let is_new = trace.entries.iter().all(|known| known.logged != logged);
-                is_new.then_some(logged)
+                let logged = stored.judge_as(log.format, &bench, Age::Any, entry).ok()?;
+                // Two entries of one log are not those of two.
+                let of_others = |known: &Entry| known.logged.log_id != logged.log_id;
+                trace.entries.iter().all(of_others).then_some(logged)
             })?;
             trace.entries.push(Entry {
-                url: log.rekor.url(),
+                url,
                 logged,
                 existed: true,
             });
         }
         let no_trust = Trust::default();
         let trust = self.0.trust.as_deref().unwrap_or(&no_trust);
+        let now = (self.0.clock)();
         for response in &evidence.timestamps {
             let verified = timestamp::verify(trust, response, stored.stamped()).ok()?;
-            trace.timestamps.extend(verified);
+            let in_use = verified.filter(|stamp| stamp.authority_was_in_use_at(now));
+            trace.timestamps.extend(in_use);
         }
+        // Two times of one authority are not those of two, unless there is but one that could answer.
+        let wanted = self.0.authorities.len();
+        let named: BTreeSet<_> = trace.timestamps.iter().map(|one| &one.authority).collect();
+        let has_times = trace.timestamps.len() >= wanted
+            && named.len() >= wanted.min(trust.timestamp_authorities_at(now));
         // To the last byte what this would store: an entry that nobody judged, or anything else that somebody put in, is not taken over.
         let ours = item
             .signed
             .with_evidence(&evidence.entries, &evidence.timestamps);
         let is_whole = evidence.entries.len() == trace.entries.len()
             && evidence.timestamps.len() == trace.timestamps.len()
-            && trace.timestamps.len() >= self.0.authorities.len()
+            && has_times
             && ours.is_ok_and(|ours| ours.layer() == found.layer());
         is_whole.then_some(trace)
     }
@@ -122,3 +135,6 @@ fn predicate_type(item: &Item) -> &str {
     let known = annotations.get(tekseal_core::bundle::PREDICATE_TYPE_ANNOTATION);
     known.map_or("", String::as_str)
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,7 @@ impl WitnessFailure {
             Cause::Unsigned(_) | Cause::TooLarge { .. } => Blame::Artifact,
             Cause::Unloggable(_) | Cause::NoTrust(_) | Cause::Evidence(_) => Blame::Setting,
             Cause::Remote(error) => error.blame(),
-            Cause::Answer { source, .. } if source.is_unknown_log() => Blame::Setting,
+            Cause::Answer { source, .. } if source.is_of_trusted_root() => Blame::Setting,
             Cause::Again {
                 source: AgainError::Remote(error),
                 ..
@@ -147,10 +147,7 @@ impl WitnessFailure {
                 source: AgainError::Foreign,
                 ..
             } => Blame::Setting,
-            Cause::Timestamp {
-                source: timestamp::AnswerError::Foreign,
-                ..
-            } => Blame::Setting,
+            Cause::Timestamp { source, .. } if source.is_of_trusted_root() => Blame::Setting,
             Cause::Answer { .. }
             | Cause::Again { .. }
             | Cause::LogKey { .. }
@@ -163,19 +160,27 @@ impl WitnessFailure {
     /// What people can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let trusted = "the trusted root must have the log or the authority that is asked: `cosign trusted-root create` makes one";
+        let trusted = "the trusted root must have the log or the authority that is asked, and as one that is in use: `cosign trusted-root create` makes one";
+        let clock = "the clock of this machine may be wrong, or that of the one that answered";
         match &self.cause {
             Cause::Again { .. } | Cause::Remote(log::Error::AlreadyLogged { .. }) => Some(
                 "logs of the second version hand out an entry once; their static files (checkpoint, tile/…) must be at the same address, or the entry is as good as lost for whoever signs the same again with the same key"
                     .to_owned(),
             ),
             Cause::Remote(error) => error.hint(),
-            Cause::Answer { source, .. } if source.is_unknown_log() => Some(trusted.to_owned()),
-            Cause::Timestamp {
-                source: timestamp::AnswerError::Foreign,
+            Cause::Answer { source, .. } if source.is_of_trusted_root() => Some(trusted.to_owned()),
+            Cause::Timestamp { source, .. } if source.is_of_trusted_root() => {
+                Some(trusted.to_owned())
+            }
+            Cause::NoTrust(_) => Some(trusted.to_owned()),
+            Cause::Answer {
+                source: AnswerError::Time { .. },
                 ..
             }
-            | Cause::NoTrust(_) => Some(trusted.to_owned()),
+            | Cause::Timestamp {
+                source: timestamp::AnswerError::Time { .. },
+                ..
+            } => Some(clock.to_owned()),
             Cause::Earlier(error) => error.hint(),
             Cause::TooLarge { .. } => {
                 Some("sign it without a log, or with one of the second version, which is sent a digest".to_owned())

@@ -1,8 +1,11 @@
 //! What would be asked, without asking anybody.
 
+use std::time::Duration;
+
 use tekseal_core::{Blame, DigestRef, Layout, Payload, Subject};
 use tekseal_remote::log::Options;
 use tekseal_signing::{Signer, random};
+use tokio::time::timeout;
 
 use super::*;
 
@@ -25,11 +28,18 @@ fn log(version: LogVersion) -> (Rekor, EnvelopeEntry) {
 }
 
 fn witnesses(versions: &[LogVersion], authorities: usize) -> Witnesses {
-    let authority = TimestampAuthority::new("http://time.example/x", &Options::default());
-    let authorities = vec![authority.expect("a good URL"); authorities];
+    let authorities = (0..authorities).map(|n| authority(&format!("http://time.example/{n}")));
     let logs = versions.iter().copied().map(log).collect();
     let trust = Some(Arc::new(Trust::default()));
-    Witnesses::new(logs, authorities, trust).unwrap_or_else(|e| panic!("{e}"))
+    Witnesses::new(logs, authorities.collect(), trust, now).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn authority(url: &str) -> TimestampAuthority {
+    TimestampAuthority::new(url, &Options::default()).expect("a good URL")
+}
+
+fn now() -> i64 {
+    1_800_000_000
 }
 
 /// The positions about which a log is asked together, and about which an authority is.
@@ -80,17 +90,66 @@ fn one_signature_is_one_entry_and_a_log_v2_is_told_of_bundles_alone() {
     }
 }
 
+/// Several copies are made of what is asked about: together there are never more than there is room for.
+#[tokio::test]
+async fn what_is_large_waits_until_there_is_room() {
+    let (signer, image) = (signer(), image());
+    let of = |bytes: usize| statement(&vec![b' '; bytes], vec![Subject::of_image(&image)]);
+    let payloads = [of(1 << 20), of(16), of(32 << 20)];
+    let items = crate::sign(&signer, &payloads, Layout::Bundle).expect("sound");
+    let all = witnesses(&[LogVersion::V2], 1).0;
+    let stamp = |item: usize| Question::Stamp { authority: 0, item };
+    let log = |item: usize| Question::Log {
+        log: 0,
+        items: vec![item],
+    };
+    let free = || all.room.available_permits();
+    let whole = free();
+    assert_eq!(whole, ROOM_KIB as usize);
+    let small = all.room_for(&stamp(1), &items).await;
+    assert_eq!(
+        free(),
+        whole - LEAST_KIB as usize,
+        "the least that one takes"
+    );
+    let large = all.room_for(&log(0), &items).await;
+    let copies = COPIES * items[0].signed.layer().len() / 1024;
+    assert_eq!(free(), whole - LEAST_KIB as usize - copies);
+    // More than there is room for at all has to be alone.
+    let alone = stamp(2);
+    let mut waiting = std::pin::pin!(all.room_for(&alone, &items));
+    let wait = Duration::from_millis(20);
+    assert!(timeout(wait, &mut waiting).await.is_err());
+    drop(small);
+    assert!(timeout(wait, &mut waiting).await.is_err());
+    drop(large);
+    let _alone = waiting.await;
+    assert_eq!(free(), 0);
+}
+
 #[test]
 fn without_a_trusted_root_only_a_log_v1_is_asked() {
     let of = |versions: &[LogVersion], authorities: usize| {
-        let authority = TimestampAuthority::new("http://time.example/x", &Options::default());
-        let authorities = vec![authority.expect("a good URL"); authorities];
+        let authorities = vec![authority("http://time.example/x"); authorities];
         let logs = versions.iter().copied().map(log).collect();
-        Witnesses::new(logs, authorities, None).err()
+        Witnesses::new(logs, authorities, None, now).err()
     };
     assert_eq!(of(&[LogVersion::V1], 0), None);
     assert_eq!(of(&[LogVersion::V1, LogVersion::V2], 0), Some(NoTrust::Log));
     assert_eq!(of(&[LogVersion::V1], 1), Some(NoTrust::Timestamps));
+}
+
+#[test]
+fn one_that_is_named_twice_is_asked_once() {
+    let urls = ["http://a.example", "http://b.example", "http://a.example/"];
+    let authorities = urls.map(authority).into();
+    let logs = [LogVersion::V1, LogVersion::V2, LogVersion::V1].map(log);
+    let trust = Some(Arc::new(Trust::default()));
+    let once = Witnesses::new(logs.into(), authorities, trust, now).expect("it is trusted");
+    let told = once.0.logs.iter().map(|log| log.rekor.version());
+    assert_eq!(told.collect::<Vec<_>>(), [LogVersion::V1, LogVersion::V2]);
+    let asked: Vec<_> = once.0.authorities.iter().map(|one| one.url()).collect();
+    assert_eq!(asked, ["http://a.example/", "http://b.example/"]);
 }
 
 #[test]

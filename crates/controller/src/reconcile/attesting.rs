@@ -151,6 +151,7 @@ impl Attempt<'_> {
             signed,
             repository,
             key: means.signer.public_key(),
+            witnesses: means.live.witnesses(prepared.asks_for_log),
         };
         storing.store().await.map_err(|failure| {
             let registries = &self.context.registries;

@@ -137,7 +137,10 @@ impl<'a> Merger<'a> {
         if existing.signature().is_none() || !has_proofs_of(existing, own) {
             return false;
         }
-        if existing.digest() == own.digest() && existing.signature() == own.signature() {
+        if existing.digest() == own.digest()
+            && existing.signature() == own.signature()
+            && has_no_other_evidence(existing, own)
+        {
             return true;
         }
         // What is too large for memory is compared by its digest alone.
@@ -286,6 +289,14 @@ fn has_proofs_of(existing: &Layer, own: &Layer) -> bool {
         })
         .all(|key| own.proof(key).is_none() || existing.proof(key).is_some())
         && has_evidence_of(existing, own)
+}
+
+/// Whether `existing` has what logs and authorities said of `own` byte for byte, where they said anything. Of anything else somebody must say whether
+/// it is good: a promise of nobody over the right entry is nothing.
+fn has_no_other_evidence(existing: &Layer, own: &Layer) -> bool {
+    let kinds = [cosign::BUNDLE_ANNOTATION, cosign::TIMESTAMP_ANNOTATION];
+    let mut kinds = kinds.iter();
+    kinds.all(|kind| own.proof(kind).is_none() || existing.proof(kind) == own.proof(kind))
 }
 
 /// Whether the evidence of `existing` can be read where `own` has some, and is the same if the signature is. Who says it is good, and for whom,

@@ -38,7 +38,7 @@ pub use fetch::{Fetched, LayerError, Layers, Place, attestations, signatures};
 pub use item::SignedFile;
 pub use refer::{Referred, refer, refer_early, refer_file, refer_within};
 pub use source::{Source, Unread};
-pub use tree::{Tree, tree};
+pub use tree::{Tree, referrers, tree};
 pub use walk::{Kind, Member, Walked, walk};
 
 /// What a registry was seen to hold in the end.

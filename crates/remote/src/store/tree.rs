@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tekseal_core::{Digest, DigestRef, cosign};
+use tekseal_core::{Digest, DigestRef, bundle, cosign};
 
 use crate::Registry;
 use crate::registry::{Manifest, Reference};
@@ -14,6 +14,7 @@ use crate::registry::{Manifest, Reference};
 use super::error::Error;
 use super::manifest::{self, ImageManifest, is_index, null_is_default};
 use super::place;
+use super::referrer::EMPTY_CONFIG;
 
 /// Annotation with the RFC 3161 time stamp of a layer.
 const TIMESTAMP_ANNOTATION: &str = "dev.sigstore.cosign/rfc3161timestamp";
@@ -212,18 +213,19 @@ async fn attached(
     }))
 }
 
-/// The registry's own list, else the index that clients keep.
-pub(super) async fn referrers(
+/// What names the image as its subject: the registry's own list, else the index that clients keep.
+///
+/// # Errors
+/// What the registry refuses, and a list that is none.
+pub async fn referrers(
     registry: &Registry,
     image: &DigestRef,
 ) -> Result<(ReferrersSource, Vec<Referrer>), Error> {
     if let Some(bytes) = registry.referrers(&image.repository, &image.digest).await? {
         let place = format!("the referrers of {image}");
-        let children = children(&bytes).map_err(|source| Error::Manifest { place, source })?;
-        return Ok((
-            ReferrersSource::Api,
-            children.into_iter().map(Referrer::of).collect(),
-        ));
+        let listed = Referrer::list(&bytes);
+        let listed = listed.map_err(|source| Error::Manifest { place, source })?;
+        return Ok((ReferrersSource::Api, listed));
     }
     let tag = cosign::Tag::Referrers;
     let name = tag.of(&image.digest);
@@ -233,14 +235,11 @@ pub(super) async fn referrers(
     else {
         return Ok((ReferrersSource::Nowhere, Vec::new()));
     };
-    let children = children(&found.bytes).map_err(|source| Error::Manifest {
+    let listed = Referrer::list(&found.bytes).map_err(|source| Error::Manifest {
         place: place(image, tag),
         source,
     })?;
-    Ok((
-        ReferrersSource::FallbackTag,
-        children.into_iter().map(Referrer::of).collect(),
-    ))
+    Ok((ReferrersSource::FallbackTag, listed))
 }
 
 fn children(bytes: &[u8]) -> Result<Vec<Child>, manifest::Error> {
@@ -303,6 +302,29 @@ impl AttachedLayer {
 }
 
 impl Referrer {
+    /// Those in a list, the index that a registry gives or that clients keep.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn list(index: &[u8]) -> Result<Vec<Self>, manifest::Error> {
+        Ok(children(index)?.into_iter().map(Self::of).collect())
+    }
+
+    /// Whether it may be a bundle or a signature. Some registries report the media type of the configuration as what it is, and indexes that clients
+    /// keep may say nothing.
+    #[must_use]
+    pub fn may_hold_signatures(&self) -> bool {
+        let is_manifest = matches!(
+            self.media_type.as_str(),
+            "" | manifest::OCI_MANIFEST | manifest::DOCKER_MANIFEST
+        );
+        is_manifest
+            && match self.artifact_type.as_deref() {
+                None | Some("" | EMPTY_CONFIG | cosign::SIGNATURE_ARTIFACT) => true,
+                Some(kind) => bundle::is_media_type(kind),
+            }
+    }
+
     fn of(child: Child) -> Self {
         Self {
             digest: child.digest,

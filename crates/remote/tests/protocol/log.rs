@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use tekseal_remote::log::{Added, EntryUuid, Error, LogVersion, Options, Query, Rekor};
 use tekseal_remote::service::Failed;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
 use super::*;
 
 const PROPOSED: &[u8] = br#"{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{}}"#;
@@ -357,7 +359,7 @@ async fn an_index_is_asked_as_rekor_cli_asks_it() {
         email: Some("me@example.com".to_owned()),
         public_key: Some("PEM".to_owned()),
     };
-    let found = log.search(&query).await.expect("it answers");
+    let found = log.search(&[query]).await.expect("it answers");
     let found: Vec<_> = found.iter().map(EntryUuid::as_str).collect();
     assert_eq!(found, [uuid().as_str(), &"0b".repeat(32)]);
     let seen = &server.seen()[0];
@@ -366,6 +368,56 @@ async fn an_index_is_asked_as_rekor_cli_asks_it() {
         String::from_utf8_lossy(&seen.body),
         r#"{"email":"me@example.com","hash":"sha256:0a","operator":"or","publicKey":{"content":"UEVN","format":"x509"}}"#
     );
+}
+
+#[tokio::test]
+async fn the_answers_of_an_index_have_a_size_together() {
+    // Two of them are as many bytes as are read, and none is too large by itself.
+    let half = format!("[\"{}\"{}]", uuid(), " ".repeat((2 << 20) - 84));
+    assert_eq!(half.len(), 2 << 20);
+    let server = Server::start(move |_, _| Reply::new(200).body(half.clone())).await;
+    let log = log(&server, LogVersion::V1, &hasty());
+    let queries = vec![Query::default(); 3];
+    let found = log.search(&queries[..2]).await.expect("it is small enough");
+    assert_eq!(found.len(), 1, "each once");
+    let error = log.search(&queries).await.expect_err("it is too much");
+    assert!(told(&error).contains("is larger than 0 bytes"), "{error:?}");
+    assert_eq!(error.blame(), Blame::Outside);
+    assert_eq!(server.seen().len(), 5);
+    assert!(log.search(&[]).await.expect("nobody is asked").is_empty());
+}
+
+/// What comes byte by byte, or by way of others, takes no longer in all than one answer may.
+#[tokio::test]
+async fn a_whole_answer_is_waited_for_as_long_as_is_said() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("loopback has free ports");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let head = b"HTTP/1.1 201 Created\r\ncontent-length: 1000\r\n\r\n";
+                // The whole request is one segment.
+                let mut is_there = stream.read(&mut [0; 4096]).await.is_ok();
+                is_there = is_there && stream.write_all(head).await.is_ok();
+                while is_there {
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                    is_there = stream.write_all(b" ").await.is_ok();
+                }
+            });
+        }
+    });
+    let options = Options {
+        tries: 1,
+        timeout: Duration::from_secs(3),
+        ..Options::default()
+    };
+    let log = Rekor::new(&format!("http://{address}"), LogVersion::V1, &options);
+    let started = Instant::now();
+    let error = log.expect("a good URL").add(PROPOSED).await;
+    let (took, error) = (started.elapsed(), error.expect_err("it never ends"));
+    assert_eq!(error.blame(), Blame::Outside, "{}", told(&error));
+    assert!((3..5).contains(&took.as_secs()), "{took:?}");
 }
 
 #[tokio::test]

@@ -246,6 +246,49 @@ async fn a_log_entry_that_comes_later_is_not_thrown_away() {
     assert_eq!(door.count("PUT", "/manifests/"), 2);
 }
 
+/// An entry with this promise; the rest is always the same.
+fn logged(promise: &str) -> Signed {
+    let plain = signature("a");
+    let mut annotations = plain.annotations().clone();
+    let id = "ab".repeat(32);
+    let entry = format!(
+        r#"{{"SignedEntryTimestamp":"{promise}","Payload":{{"body":"e30=","integratedTime":1,"logIndex":1,"logID":"{id}"}}}}"#
+    );
+    annotations.insert(BUNDLE_ANNOTATION.to_owned(), entry);
+    let kind = plain.media_type().to_owned();
+    Signed::fetched(kind, plain.layer().to_vec(), annotations)
+}
+
+#[tokio::test]
+async fn the_same_entry_by_another_promise_counts_only_if_it_is_said_to_be_good() {
+    for is_good in [false, true] {
+        let registry = Double::default();
+        let door = registry.door().await;
+        sign(&door, &[logged("AAAA")])
+            .await
+            .expect("nobody is in the way");
+        let image = image(&door.repository());
+        let same = move |_: &Signed, _: &Signed| is_good;
+        let (client, new) = (door.client(), [logged("BBBB")]);
+        let append = store::append(&client, &image, Tag::Signatures, &new, &same);
+        let stored = soon(append).await.expect("nobody is in the way");
+        let (outcome, count) = match is_good {
+            true => (Outcome::AlreadyThere, 1),
+            false => (Outcome::Added, 2),
+        };
+        assert_eq!(stored.outcomes, [outcome]);
+        let manifest = registry.manifest(&sig_tag()).expect("the tag is there");
+        assert_eq!(layers(&manifest).len(), count);
+        // Once it is there it is there.
+        let again = sign(&door, &new).await.expect("nobody is in the way");
+        let is_there = again.outcomes == [Outcome::AlreadyThere];
+        assert_eq!(
+            is_there, !is_good,
+            "its own layer alone needs nobody's word"
+        );
+    }
+}
+
 #[tokio::test]
 async fn docker_media_types_and_the_layers_of_others_are_kept() {
     let registry = Double::default();

@@ -86,6 +86,29 @@ async fn a_manifest_that_is_listed_twice_is_read_once() {
 }
 
 #[tokio::test]
+async fn what_is_larger_than_is_of_use_is_left_out_unread() {
+    let registry = Double::default();
+    let of = |content: &str| put(&registry, &[layer(&registry, BUNDLE, content, "")]);
+    let large = "l".repeat(11);
+    let entries = [of(&large), of("it is ten."), of("small")];
+    registry.list_referrers(format!(r#"{{"manifests":[{}]}}"#, entries.join(",")).as_bytes());
+    let door = registry.door().await;
+    let (client, image) = (door.client(), image(&door.repository()));
+    let layers = soon(Layers::referring(&client, &image)).await;
+    let mut layers = layers.expect("the list is fine");
+    layers.leave_out_larger(10);
+    let mut found = Vec::new();
+    while let Some(fetched) = soon(layers.next()).await {
+        let signed = fetched.signed.expect("it is there");
+        found.push(String::from_utf8_lossy(signed.layer()).into_owned());
+    }
+    assert_eq!(found, ["it is ten.", "small"]);
+    let digest = Digest::of(large.as_bytes());
+    assert_eq!(door.count("GET", &format!("/blobs/{digest}")), 0);
+    assert_eq!(door.count("GET", "/blobs/"), 2);
+}
+
+#[tokio::test]
 async fn a_list_that_is_none_is_refused() {
     let registry = Double::default();
     let door = registry.door().await;

@@ -6,9 +6,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::token::{Token, oid};
 use super::{Error, LARGEST, Timestamp, verify};
-use crate::der::{self, tag};
+use crate::der::{self, tag, time as moment};
 use crate::random::{self, Random};
 use crate::trust::Trust;
+use crate::witness::{Age, MOST_SKEW, can_be};
 
 /// A TimeStampReq: over the SHA-256 of some bytes, with a number that nobody can foresee, and with the wish for the authority's certificate.
 #[derive(Debug)]
@@ -27,9 +28,35 @@ pub enum AnswerError {
     /// Nobody who is trusted signed it.
     #[error("the timestamp is by no authority of the trusted root")]
     Foreign,
+    /// The authority is trusted for another time than now.
+    #[error("the timestamp authority {authority} is not in use at {now}, as the trusted root says")]
+    OutOfUse {
+        /// Which authority.
+        authority: String,
+        /// What time it is.
+        now: String,
+    },
+    /// The authority tells another time than it is.
+    #[error(
+        "the timestamp is of {found}, and it is {now}: they are more than {MOST_SKEW} seconds apart"
+    )]
+    Time {
+        /// The authority's time.
+        found: String,
+        /// What time it is.
+        now: String,
+    },
     /// An answer to another request: an old one, perhaps.
     #[error("the timestamp has not the number (nonce) of the request: it answers another one")]
     Nonce,
+}
+
+impl AnswerError {
+    /// Whether it is the caller's trusted root that does not have the authority, or not for now, and no fault of the answer.
+    #[must_use]
+    pub fn is_of_trusted_root(&self) -> bool {
+        matches!(self, Self::Foreign | Self::OutOfUse { .. })
+    }
 }
 
 const NONCE_LENGTH: usize = 16;
@@ -68,7 +95,8 @@ impl Request {
         &self.der
     }
 
-    /// Judges an answer: that it is a timestamp of `message`, made for this request, by an authority of the trusted root.
+    /// Judges an answer: that it is a timestamp of `message`, made for this request, by an authority of the trusted root that is in use at `now`
+    /// (seconds since 1970), and of about that time.
     ///
     /// # Errors
     /// If it is anything else.
@@ -77,6 +105,7 @@ impl Request {
         trust: &Trust,
         response: &[u8],
         message: &[u8],
+        now: i64,
     ) -> Result<Timestamp, AnswerError> {
         if response.len() > LARGEST {
             return Err(Error::TooLarge(response.len()).into());
@@ -84,7 +113,20 @@ impl Request {
         if Token::read(response)?.nonce != Some(&self.nonce) {
             return Err(AnswerError::Nonce);
         }
-        verify(trust, response, message)?.ok_or(AnswerError::Foreign)
+        let timestamp = verify(trust, response, message)?.ok_or(AnswerError::Foreign)?;
+        if !timestamp.authority_was_in_use_at(now) {
+            return Err(AnswerError::OutOfUse {
+                authority: timestamp.authority,
+                now: moment::text(now),
+            });
+        }
+        if !can_be(timestamp.time, now, Age::New) {
+            return Err(AnswerError::Time {
+                found: moment::text(timestamp.time),
+                now: moment::text(now),
+            });
+        }
+        Ok(timestamp)
     }
 }
 

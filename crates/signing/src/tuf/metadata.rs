@@ -26,6 +26,20 @@ pub struct Current<'a> {
 pub struct Known {
     timestamp: Option<Timestamp>,
     snapshot: Option<Snapshot>,
+    /// The version of the document with the targets.
+    targets: Option<u64>,
+}
+
+/// The documents that were taken before, as they are remembered: each from the moment on at which it was verified, whatever became of those after it
+/// (steps 5.4.5, 5.5.7 and 5.6.6).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cached<'a> {
+    /// `timestamp.json`
+    pub timestamp: Option<&'a [u8]>,
+    /// `snapshot.json`
+    pub snapshot: Option<&'a [u8]>,
+    /// `targets.json`
+    pub targets: Option<&'a [u8]>,
 }
 
 /// Which snapshot is the current one.
@@ -85,18 +99,20 @@ impl<'a> Current<'a> {
     }
 
     /// What the cached documents say that these keys signed; expired or not, nothing older is taken. What they did not sign says nothing: that is how a
-    /// repository recovers whose keys were stolen (section 5.3.11).
+    /// repository recovers whose keys were stolen (section 5.3.11). Each speaks for itself, so that one that is lost is not all that was known: a
+    /// snapshot has a version that timestamps name, and targets one that snapshots name.
     #[must_use]
-    pub fn known(self, timestamp: Option<&[u8]>, snapshot: Option<&[u8]>) -> Known {
-        let timestamp = timestamp.and_then(|bytes| self.read_timestamp(bytes).ok());
-        // Only the snapshot that the timestamp names was accepted.
-        let snapshot = timestamp.as_ref().zip(snapshot).and_then(|(by, bytes)| {
-            by.snapshot.check(SNAPSHOT, Role::Timestamp, bytes).ok()?;
-            self.read_snapshot(bytes).ok()
-        });
+    pub fn known(self, cached: Cached<'_>) -> Known {
         Known {
-            timestamp,
-            snapshot,
+            timestamp: cached
+                .timestamp
+                .and_then(|bytes| self.read_timestamp(bytes).ok()),
+            snapshot: cached
+                .snapshot
+                .and_then(|bytes| self.read_snapshot(bytes).ok()),
+            targets: cached
+                .targets
+                .and_then(|bytes| Some(self.read_targets(bytes).ok()?.head.version)),
         }
     }
 
@@ -106,6 +122,9 @@ impl<'a> Current<'a> {
     /// If it is not signed, older than what was seen, or expired.
     pub fn timestamp(self, bytes: &[u8], known: &Known) -> Result<Timestamp, Error> {
         let mut timestamp = self.read_timestamp(bytes)?;
+        if let Some(known) = &known.snapshot {
+            not_older(SNAPSHOT, timestamp.snapshot.version, known.head.version)?;
+        }
         if let Some(known) = &known.timestamp {
             not_older("timestamp.json", timestamp.head.version, known.head.version)?;
             not_older(SNAPSHOT, timestamp.snapshot.version, known.snapshot.version)?;
@@ -132,6 +151,9 @@ impl<'a> Current<'a> {
                 not_older(file, *found, *version)?;
             }
         }
+        if let Some(known) = known.targets {
+            not_older(TARGETS, snapshot.targets.version, known)?;
+        }
         snapshot.head.check_expiry(self.now)?;
         Ok(snapshot)
     }
@@ -142,7 +164,7 @@ impl<'a> Current<'a> {
     /// If it is another one, not signed, or has expired.
     pub fn targets(self, by: &Snapshot, bytes: &[u8]) -> Result<Targets, Error> {
         by.targets.check(TARGETS, Role::Snapshot, bytes)?;
-        let document: Document<Files> = self.read(Role::Targets, bytes, MOST_METADATA_BYTES)?;
+        let document = self.read_targets(bytes)?;
         is_version(Role::Targets, &document.head, &by.targets)?;
         document.head.check_expiry(self.now)?;
         Ok(Targets {
@@ -171,6 +193,10 @@ impl<'a> Current<'a> {
             targets: take(&mut named, TARGETS, Role::Snapshot)?,
             head: document.head,
         })
+    }
+
+    fn read_targets(self, bytes: &[u8]) -> Result<Document<Files>, Error> {
+        self.read(Role::Targets, bytes, MOST_METADATA_BYTES)
     }
 
     fn read<T: serde::de::DeserializeOwned>(

@@ -10,6 +10,15 @@ const CONTENT: &[u8] = b"{\"trusted\":true}";
 
 /// What a client of this repository gets that has seen `known` before.
 fn update(repository: &TufRepository, known: Option<&TufRepository>) -> Result<Vec<u8>, Error> {
+    update_with(repository, known, |_| ())
+}
+
+/// The same, where the client has lost something of what it has seen.
+fn update_with(
+    repository: &TufRepository,
+    known: Option<&TufRepository>,
+    lose: impl FnOnce(&mut Cached<'_>),
+) -> Result<Vec<u8>, Error> {
     let mut root = Root::first(repository.file("1.root.json"))?;
     while let Some(next) = repository
         .files
@@ -19,11 +28,14 @@ fn update(repository: &TufRepository, known: Option<&TufRepository>) -> Result<V
     }
     let current = root.current(NOW)?;
     let known = known.map_or_else(Known::default, |known| {
-        let snapshot = known.files.get(&format!("{}.snapshot.json", known.version));
-        current.known(
-            known.files.get("timestamp.json").map(Vec::as_slice),
-            snapshot.map(Vec::as_slice),
-        )
+        let file = |path: &str| known.files.get(path).map(Vec::as_slice);
+        let mut cached = Cached {
+            timestamp: file("timestamp.json"),
+            snapshot: file(&format!("{}.snapshot.json", known.version)),
+            targets: file(&format!("{}.targets.json", known.version)),
+        };
+        lose(&mut cached);
+        current.known(cached)
     });
     let timestamp = current.timestamp(repository.file("timestamp.json"), &known)?;
     let (file, most) = timestamp.snapshot_file(&root);
@@ -123,6 +135,34 @@ fn roots_follow_only_when_old_and_new_keys_have_signed_the_next_version() {
     refused(&repository, None, "not of the form that TUF gives it");
 }
 
+/// The SubjectPublicKeyInfo with bytes behind it is the same key to a reader that stops at its end; two spellings would be two keys, and one signer
+/// two.
+#[test]
+fn a_key_with_something_behind_it_is_no_second_key() {
+    let repository = TufRepository::new(CONTENT);
+    let [a, b] = &repository.roots;
+    let pem = a.value["keyval"]["public"]
+        .as_str()
+        .expect("P-256 is in PEM");
+    let der = crate::pem::read(pem.as_bytes(), |_| true).expect("whole");
+    let longer = crate::pem::write("PUBLIC KEY", &[&der.content[..], b"\0"].concat());
+    let mut root = repository.root(1);
+    root["keys"]["x"] = a.value.clone();
+    root["roles"]["root"]["keyids"] = json!([a.id, b.id, "x"]);
+    let told = |root: &Value| {
+        let mut bytes: Value = serde_json::from_slice(&signed(root, &[a])).expect("JSON");
+        let again = json!({"keyid": "x", "sig": bytes["signatures"][0]["sig"]});
+        let signatures = bytes["signatures"].as_array_mut().expect("a list");
+        signatures.push(again);
+        let first = Root::first(&serde_json::to_vec(&bytes).expect("JSON"));
+        first.expect_err("one has signed").to_string()
+    };
+    let wanted = "root.json has valid signatures of 1 keys of the root.json itself, wanted 2";
+    assert_eq!(told(&root), wanted, "the same spelling");
+    root["keys"]["x"]["keyval"]["public"] = json!(longer.as_str());
+    assert_eq!(told(&root), wanted, "another spelling");
+}
+
 #[test]
 fn thresholds_that_nobody_meets_are_no_thresholds() {
     let repository = TufRepository::new(CONTENT);
@@ -208,6 +248,83 @@ fn what_is_older_than_what_was_seen_is_refused() {
         Some(&known),
         "targets.json was rolled back: version 1 after 2",
     );
+}
+
+#[test]
+fn what_was_seen_is_known_by_each_document_that_is_still_there() {
+    let mut repository = TufRepository::new(CONTENT);
+    let before = repository.files.clone();
+    repository.publish(b"new");
+    let known = TufRepository {
+        files: repository.files.clone(),
+        version: 2,
+        ..TufRepository::new(CONTENT)
+    };
+    // A mirror that shows what was, all of it.
+    repository.files = before;
+    type Lose = fn(&mut Cached<'_>);
+    let rows: [(Lose, &str); 4] = [
+        (
+            |c| c.snapshot = None,
+            "timestamp.json was rolled back: version 1 after 2",
+        ),
+        (
+            |c| c.timestamp = None,
+            "snapshot.json was rolled back: version 1 after 2",
+        ),
+        (
+            |c| (c.timestamp, c.snapshot) = (None, None),
+            "targets.json was rolled back: version 1 after 2",
+        ),
+        (|c| *c = Cached::default(), ""),
+    ];
+    for (lose, wanted) in rows {
+        let said = update_with(&repository, Some(&known), lose);
+        let said = said.map_or_else(|error| error.to_string(), |_| String::new());
+        assert_eq!(said, wanted);
+    }
+    // The snapshot is lost, and a new one names old targets.
+    let mut repository = TufRepository::new(CONTENT);
+    repository.publish_as(CONTENT, |_| ());
+    repository.publish_as(
+        CONTENT,
+        of("snapshot", |s| {
+            s["meta"]["targets.json"]["version"] = json!(1)
+        }),
+    );
+    let said = update_with(&repository, Some(&known_as(&repository, 2)), |c| {
+        c.snapshot = None
+    });
+    let said = said.expect_err("older than the targets that are there");
+    let wanted = "targets.json was rolled back: version 1 after 2";
+    assert_eq!(said.to_string(), wanted);
+}
+
+/// A client that has seen this version of the repository, and a timestamp that is newer than its snapshot: what came after that was not to be had.
+fn known_as(repository: &TufRepository, version: u64) -> TufRepository {
+    TufRepository {
+        files: repository.files.clone(),
+        version,
+        ..TufRepository::new(CONTENT)
+    }
+}
+
+#[test]
+fn a_timestamp_that_is_newer_than_the_snapshot_takes_nothing_away_from_it() {
+    let mut repository = TufRepository::new(CONTENT);
+    repository.publish(CONTENT);
+    repository.publish_as(
+        CONTENT,
+        of("snapshot", |s| {
+            s["meta"]["targets.json"]["version"] = json!(1)
+        }),
+    );
+    // The timestamp of the third version is kept, and the snapshot of the second.
+    let known = known_as(&repository, 2);
+    let said = update_with(&repository, Some(&known), |c| c.targets = None);
+    let said = said.expect_err("older than what the snapshot names");
+    let wanted = "targets.json was rolled back: version 1 after 2";
+    assert_eq!(said.to_string(), wanted);
 }
 
 #[test]

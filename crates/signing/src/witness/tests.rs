@@ -11,6 +11,8 @@ use crate::timestamp;
 const LOGGED_V1: &str = "attest-v3-bundle-rekor1/blobs";
 const LOGGED_V2: &str = "attest-v3-bundle-rekor2-tsa/blobs";
 const DSSE: Format = Format::V1(EnvelopeEntry::Dsse);
+/// Nobody of the trusted root is there, so any of them may answer.
+const ELSEWHERE: &str = "http://log.example";
 
 fn trust() -> Trust {
     Trust::new(&trusted_root()).expect("a good file")
@@ -54,6 +56,23 @@ fn answer(uuid: &str, entry: &LogEntry) -> Value {
     }})
 }
 
+/// The log answers on the day on which it took the entry in.
+fn bench<'a>(trust: &'a Trust, entry: &LogEntry) -> Bench<'a> {
+    Bench {
+        trust,
+        url: ELSEWHERE,
+        now: entry.integrated_time.expect("the sample has one"),
+    }
+}
+
+/// A day on which both logs of the samples were in use.
+fn a_day() -> i64 {
+    let (_, evidence) = bundle(LOGGED_V1);
+    evidence.entries[0]
+        .integrated_time
+        .expect("the sample has one")
+}
+
 fn uuid(entry: &LogEntry) -> String {
     hex(&leaf_hash(&entry.body))
 }
@@ -64,7 +83,9 @@ fn an_answer_of_rekor_v1_is_judged() {
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
-    let judge = |answer: Value| asked.judge_entry(DSSE, &trust, answer.to_string().as_bytes());
+    let bench = bench(&trust, entry);
+    let judge =
+        |answer: Value| asked.judge_entry(DSSE, &bench, Age::New, answer.to_string().as_bytes());
     let (found, logged) = judge(answer(&uuid(entry), entry)).expect("a good answer");
     assert_eq!(logged.kind, "dsse");
     assert!(logged.has_promise && logged.has_proof);
@@ -96,14 +117,21 @@ fn an_answer_of_rekor_v1_is_judged() {
         Err(AnswerError::Without("inclusion proof"))
     ));
     assert!(matches!(judge(json!({})), Err(AnswerError::Entry(_))));
-    let page = asked.judge_entry(DSSE, &trust, b"<html>moved</html>");
+    let page = asked.judge_entry(DSSE, &bench, Age::New, b"<html>moved</html>");
     assert!(matches!(page, Err(AnswerError::Entry(_))));
+    let nobody = Trust::default();
     let foreign = asked.judge_entry(
         DSSE,
-        &Trust::default(),
+        &Bench {
+            trust: &nobody,
+            ..bench
+        },
+        Age::New,
         answer(&uuid(entry), entry).to_string().as_bytes(),
     );
-    assert!(foreign.expect_err("nobody is trusted").is_unknown_log());
+    let foreign = foreign.expect_err("nobody is trusted");
+    assert!(matches!(foreign, AnswerError::UnknownLog { .. }));
+    assert!(foreign.is_of_trusted_root());
 }
 
 #[test]
@@ -112,9 +140,13 @@ fn an_answer_of_rekor_v2_is_judged() {
     let (signed, evidence) = bundle(LOGGED_V2);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let answer = evidence.entries[0].to_bundle_json().expect("of a kind");
-    let (entry, logged) = asked
-        .judge_entry(Format::V2, &trust, answer.as_bytes())
-        .expect("a good answer");
+    let bench = Bench {
+        trust: &trust,
+        url: ELSEWHERE,
+        now: a_day(),
+    };
+    let judge = |answer: &str| asked.judge_entry(Format::V2, &bench, Age::New, answer.as_bytes());
+    let (entry, logged) = judge(&answer).expect("a good answer");
     assert_eq!(entry, evidence.entries[0]);
     assert_eq!(
         (logged.kind.as_str(), logged.integrated_time),
@@ -123,18 +155,13 @@ fn an_answer_of_rekor_v2_is_judged() {
 
     let (_, other) = bundle("sign-v3-bundle-rekor2-tsa/blobs");
     let other = other.entries[0].to_bundle_json().expect("of a kind");
-    let refused = asked.judge_entry(Format::V2, &trust, other.as_bytes());
     assert!(matches!(
-        refused,
+        judge(&other),
         Err(AnswerError::Log(log::Error::OtherSignature))
     ));
     let (_, v1) = bundle(LOGGED_V1);
     let v1 = v1.entries[0].to_bundle_json().expect("of a kind");
-    assert!(
-        asked
-            .judge_entry(Format::V2, &trust, v1.as_bytes())
-            .is_err()
-    );
+    assert!(judge(&v1).is_err());
 }
 
 #[test]
@@ -145,7 +172,7 @@ fn an_entry_of_another_kind_than_asked_for_is_refused() {
     let entry = &evidence.entries[0];
     let answer = answer(&uuid(entry), entry).to_string();
     let intoto = Format::V1(EnvelopeEntry::InToto);
-    let refused = asked.judge_entry(intoto, &trust, answer.as_bytes());
+    let refused = asked.judge_entry(intoto, &bench(&trust, entry), Age::New, answer.as_bytes());
     let refused = refused.expect_err("it is a dsse entry");
     assert_eq!(
         refused.to_string(),
@@ -161,11 +188,14 @@ fn a_log_is_believed_by_its_key_alone() {
     let key = key_a();
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
-    let answer = answer(&uuid(&evidence.entries[0]), &evidence.entries[0]).to_string();
-    let judged = asked.judge_entry(DSSE, &Trust::of_log(rekor1), answer.as_bytes());
+    let entry = &evidence.entries[0];
+    let answer = answer(&uuid(entry), entry).to_string();
+    let judge =
+        |trust: &Trust| asked.judge_entry(DSSE, &bench(trust, entry), Age::New, answer.as_bytes());
+    let judged = judge(&Trust::of_log(rekor1));
     assert!(judged.is_ok(), "{judged:?}");
-    let judged = asked.judge_entry(DSSE, &Trust::of_log(key.clone()), answer.as_bytes());
-    assert!(judged.expect_err("another key").is_unknown_log());
+    let judged = judge(&Trust::of_log(key.clone())).expect_err("another key");
+    assert!(matches!(judged, AnswerError::UnknownLog { .. }));
 }
 
 #[test]
@@ -179,10 +209,107 @@ fn a_timestamp_that_answers_another_request_is_refused() {
     let request = asked
         .timestamp_request(&mut random::system)
         .expect("randomness");
-    let refused = request.judge(&trust, response, asked.stamped());
+    let now = a_day();
+    let refused = request.judge(&trust, response, asked.stamped(), now);
     assert_eq!(refused, Err(timestamp::AnswerError::Nonce));
-    let refused = request.judge(&trust, b"<html>", asked.stamped());
+    let refused = request.judge(&trust, b"<html>", asked.stamped(), now);
     assert!(matches!(refused, Err(timestamp::AnswerError::Timestamp(_))));
+}
+
+#[test]
+fn a_log_that_is_out_of_use_vouches_for_its_past_and_for_nothing_new() {
+    let key = key_a();
+    for (folder, format) in [(LOGGED_V1, DSSE), (LOGGED_V2, Format::V2)] {
+        let (signed, evidence) = bundle(folder);
+        let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
+        let (entry, logged_at) = (&evidence.entries[0], a_day());
+        let judge = |start: Option<i64>, end: Option<i64>, now: i64| {
+            let mut root = trusted_root();
+            for log in &mut root.logs {
+                (log.valid.start, log.valid.end) = (start, end);
+            }
+            let trust = Trust::new(&root).expect("a good file");
+            // A verifier that reads it later has nothing against it.
+            asked.judge(&trust, entry).expect("it was in use then");
+            let bench = Bench {
+                trust: &trust,
+                url: ELSEWHERE,
+                now,
+            };
+            asked.judge_as(format, &bench, Age::New, entry)
+        };
+        let end = Some(logged_at + 60);
+        assert!(judge(None, end, logged_at + 60).is_ok(), "{folder}");
+        for (start, end, now) in [
+            (None, end, logged_at + 61),
+            (Some(logged_at), None, logged_at - 1),
+        ] {
+            let refused = judge(start, end, now).expect_err("out of use");
+            assert!(matches!(refused, AnswerError::OutOfUse { .. }), "{refused}");
+            assert!(refused.is_of_trusted_root());
+        }
+    }
+}
+
+#[test]
+fn a_log_has_taken_in_now_what_it_says_is_new() {
+    let (key, trust) = (key_a(), trust());
+    let (signed, evidence) = bundle(LOGGED_V1);
+    let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
+    let entry = &evidence.entries[0];
+    let judge = |apart: i64, age| {
+        let bench = Bench {
+            now: a_day() + apart,
+            ..bench(&trust, entry)
+        };
+        asked.judge_as(DSSE, &bench, age, entry)
+    };
+    for (apart, is_new, is_any) in [
+        (0, true, true),
+        (MOST_SKEW, true, true),
+        (-MOST_SKEW, true, true),
+        (MOST_SKEW + 1, false, true),
+        (1 << 28, false, true),
+        (-MOST_SKEW - 1, false, false),
+    ] {
+        for (age, is_good) in [(Age::New, is_new), (Age::Any, is_any)] {
+            match judge(apart, age) {
+                Ok(_) => assert!(is_good, "{apart} {age:?}"),
+                Err(AnswerError::Time { .. }) => assert!(!is_good, "{apart} {age:?}"),
+                Err(other) => panic!("{apart} {age:?}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn another_log_than_the_one_that_was_asked_is_refused_where_that_is_known() {
+    let key = key_a();
+    let (signed, evidence) = bundle(LOGGED_V1);
+    let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
+    let entry = &evidence.entries[0];
+    let mut root = trusted_root();
+    root.logs[0].base_url = "https://one.example:3000/a".to_owned();
+    let two = root.logs.last_mut().expect("of Rekor v2");
+    two.base_url = "https://two.example".to_owned();
+    two.key_id = Trust::of_log(PublicKey::from_spki(&two.public_key).expect("a key")).logs[0]
+        .key_id
+        .clone();
+    let trust = Trust::new(&root).expect("a good file");
+    let judge = |url: &'static str| {
+        let bench = Bench {
+            url,
+            ..bench(&trust, entry)
+        };
+        asked.judge_as(DSSE, &bench, Age::New, entry)
+    };
+    for good in ["https://one.example", "http://three.example", ""] {
+        assert!(judge(good).is_ok(), "{good}");
+    }
+    let refused = judge("https://two.example:8443/x").expect_err("it is of the first");
+    assert!(refused.is_of_trusted_root());
+    let said = refused.to_string();
+    assert!(said.ends_with("at two.example are others"), "{said}");
 }
 
 #[test]

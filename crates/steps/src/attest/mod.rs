@@ -131,7 +131,7 @@ async fn sign_and_store(
         }
         None => items,
     };
-    let stored = tekseal_attest::store(registry, items, key)
+    let stored = tekseal_attest::store(registry, items, key, witnesses)
         .await
         .map_err(|f| upload::store_failed(*f))?;
     upload::report(&stored);

@@ -3,6 +3,7 @@
 //! A controller goes on with the last good configuration where it cannot use the one that is there. Which that is stands nowhere, so it is not
 //! explained: what is explained in its place is said with it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
@@ -84,7 +85,8 @@ pub(super) async fn find(
         Some(Some(map)) => match config_of_map(&map) {
             Ok(config) => {
                 let is_key = |key: &str| key.parse::<SecretRef>().is_ok();
-                let judged = settings::carry_out(&config, &[], is_key);
+                let clock = || Timestamp::now().as_second();
+                let judged = settings::carry_out(&config, &[], clock, is_key);
                 (Some(config), judged.err().map(Trouble::BeyondController))
             }
             Err(refused) => (None, Some(Trouble::Malformed(exit::chain(&refused)))),

@@ -12,6 +12,7 @@ mod found;
 mod log_args;
 mod print;
 mod search;
+mod sha;
 mod verify;
 
 use anyhow::anyhow;

@@ -1,17 +1,17 @@
 //! `tekseal-log search`: which entries a log's index has for a digest, an image, a key or an address.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::anyhow;
 use serde_json::json;
-use tekseal_core::{Digest, cosign};
+use tekseal_core::{Digest, ImageRef, cosign};
 use tekseal_remote::log::Query;
 use tekseal_remote::store;
 use tekseal_signing::PublicKey;
 
 use super::log_args::LogArgs;
 use super::print;
+use super::sha::Sha;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::verify::{self, Output};
 use crate::{Failure, files, log};
@@ -41,6 +41,9 @@ pub(super) struct Args {
         value_name = "FORM"
     )]
     output: Output,
+    /// How long to look, in all: seconds, or 90s, 5m, 1h, up to a day
+    #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "DURATION", default_value = "300", value_parser = verify::seconds)]
+    timeout: u64,
     #[command(flatten)]
     log: LogArgs,
     #[command(flatten)]
@@ -50,13 +53,12 @@ pub(super) struct Args {
 const MOST_KEY_BYTES: u64 = 64 << 10;
 /// For so many signatures of one image an index is asked.
 const MOST_PAYLOADS: usize = 64;
-/// After how many seconds a registry is not waited for any longer.
-const LONGEST: u64 = 300;
 
 /// Exit 1 where the index knows of none.
 pub(super) async fn run(args: &Args) -> Result<(), Failure> {
+    let sha = given(&args.sha).next().map(Sha::parse).transpose()?;
     let first = Query {
-        hash: given(&args.sha).next().map(digest).transpose()?,
+        hash: sha.map(|sha| sha.in_index()).transpose()?,
         email: given(&args.email).next().map(str::to_owned),
         public_key: given(&args.key).next().map(public_key).transpose()?,
     };
@@ -71,26 +73,23 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     }
     queries.extend(among_attestations);
     let rekor = args.log.open()?;
-    if let Some(image) = given(&args.image).next() {
-        let digests = digests_of(image, &args.registry).await?;
-        queries.extend(digests.into_iter().map(|hash| Query {
-            hash: Some(hash),
-            ..Query::default()
-        }));
-    }
-    if queries.is_empty() {
+    let image = given(&args.image).next().map(verify::parse_image);
+    let image = image.transpose()?;
+    if queries.is_empty() && image.is_none() {
         return Err(Failure::misuse(anyhow!("nothing to look for is given"))
             .hint("give --sha, --image, --key or --email"));
     }
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
-    for query in &queries {
-        for uuid in rekor.search(query).await? {
-            if seen.insert(uuid.clone()) {
-                found.push(uuid.to_string());
-            }
+    let found = verify::within(args.timeout, async {
+        if let Some(image) = image {
+            let digests = digests_of(image, &args.registry).await?;
+            queries.extend(digests.into_iter().map(|hash| Query {
+                hash: Some(hash),
+                ..Query::default()
+            }));
         }
-    }
+        Ok(rekor.search(&queries).await?)
+    });
+    let found: Vec<String> = found.await?.iter().map(ToString::to_string).collect();
     if found.is_empty() {
         return Err(none_found(args));
     }
@@ -111,20 +110,6 @@ fn none_found(args: &Args) -> Failure {
     failure
 }
 
-/// A SHA-256 with its algorithm in front.
-fn digest(text: &str) -> Result<String, Failure> {
-    let text = text.trim();
-    let with_algorithm = match text.contains(':') {
-        true => text.to_owned(),
-        false => format!("sha256:{text}"),
-    };
-    with_algorithm
-        .to_ascii_lowercase()
-        .parse()
-        .map(|digest: Digest| digest.to_string())
-        .map_err(|e| Failure::misuse(e).context("--sha"))
-}
-
 /// The text of a public key. Nothing else leaves this machine, least of all a private key that was named by mistake.
 fn public_key(path: &str) -> Result<String, Failure> {
     let bytes = files::read(Path::new(path), MOST_KEY_BYTES, "public key")?;
@@ -134,12 +119,10 @@ fn public_key(path: &str) -> Result<String, Failure> {
 }
 
 /// The digest of an image, and those of the payloads of its signatures, as its registry has them.
-async fn digests_of(image: &str, registry: &RegistryArgs) -> Result<Vec<String>, Failure> {
-    let image = verify::parse_image(image)?;
+async fn digests_of(image: ImageRef, registry: &RegistryArgs) -> Result<Vec<String>, Failure> {
     let registry = registry.open(Access::Pull)?;
     let image = verify::resolve(&registry, image).await?;
-    let list = async { Ok(store::tree(&registry, &image).await?) };
-    let tree = verify::within(LONGEST, list).await?;
+    let tree = store::tree(&registry, &image).await?;
     let mut digests = vec![image.digest.to_string()];
     let signatures = tree
         .tags

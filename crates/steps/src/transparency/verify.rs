@@ -10,6 +10,7 @@ use tekseal_signing::{HashAlgorithm, Trust};
 
 use super::found::Found;
 use super::log_args::LogArgs;
+use super::sha::Sha;
 use super::{EntryArgs, print};
 use crate::cluster_args::ClusterArgs;
 use crate::registry_args::given;
@@ -25,7 +26,7 @@ pub(super) struct Args {
     /// File that must have been signed: a payload, or an envelope as it was sent to the log
     #[arg(long, env = "TEKSEAL_FILE", value_name = "FILE")]
     file: Option<String>,
-    /// Digest of what must have been signed, sha256:… or its digits
+    /// Digest of what must have been signed, sha256:…, sha384:…, sha512:…, or its digits
     #[arg(long, env = "TEKSEAL_SHA", value_name = "DIGEST")]
     sha: Option<String>,
     /// Public key that must have signed: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
@@ -61,6 +62,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             .hint("a log that is asked for its own key vouches for itself: the trusted root has the keys that you trust"));
     };
     let trust = read_trusted_root(root)?;
+    let sha = given(&args.sha).next().map(Sha::parse).transpose()?;
     let file = given(&args.file).next();
     let file = file
         .map(|path| files::read(Path::new(path), MOST_FILE_BYTES, "file"))
@@ -84,10 +86,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         let path = given(&args.file).next().unwrap_or_default();
         is_of(&found, |hashed| is_hash_of(hashed, &content), path)?;
     }
-    if let Some(sha) = given(&args.sha).next() {
-        let digits = sha.trim().to_ascii_lowercase();
-        let digits = digits.rsplit(':').next().unwrap_or_default();
-        is_of(&found, |hashed| hashed.value == digits, sha.trim())?;
+    if let Some(sha) = sha {
+        is_of(&found, |hashed| sha.is(hashed), &sha.to_string())?;
     }
     print::to_stdout(&print::verified(&found, &logged, args.output)?)
 }

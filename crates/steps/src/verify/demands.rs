@@ -15,7 +15,7 @@ use tekseal_signing::{
 
 use super::judged::{Judged, Tried};
 use super::report::{AttestationReport, Checked, Report, SignatureReport};
-use super::trust_args::TrustArgs;
+use super::trust_args::{TrustArgs, Trusted};
 use crate::registry_args::{RegistryArgs, given};
 use crate::{Failure, exit, log};
 
@@ -77,29 +77,14 @@ pub(crate) struct Demands {
 }
 
 impl DemandArgs {
-    /// What is asked of images with this key, which alone vouches for them.
-    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
-        let (identity, trusted) = (None, None);
-        self.of(Some(key), identity, trusted)
-    }
-
     /// What is asked of images with this key, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
-    pub(super) fn of_trust(
+    pub(crate) fn of_trust(
         &self,
         key: Option<PublicKey>,
         trust: &TrustArgs,
         network: &RegistryArgs,
     ) -> Result<Demands, Failure> {
         let identity = trust.identity()?;
-        self.of(key, identity, Some((trust, network)))
-    }
-
-    fn of(
-        &self,
-        key: Option<PublicKey>,
-        identity: Option<IdentityRule>,
-        trust: Option<(&TrustArgs, &RegistryArgs)>,
-    ) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
@@ -135,7 +120,8 @@ impl DemandArgs {
             }
             _ => NONE_IS_VALID,
         };
-        let (verifier, checked) = self.verifier(key, identity, hash, trust)?;
+        let trusted = trust.trusted(self.insecure_ignore_tlog, network)?;
+        let (verifier, checked) = verifier(key, identity, hash, trusted)?;
         Ok(Demands {
             why_none_is_valid,
             verifier: Arc::new(verifier),
@@ -144,60 +130,6 @@ impl DemandArgs {
             annotations: annotations.collect::<Result<_, Failure>>()?,
             checked,
         })
-    }
-
-    fn verifier(
-        &self,
-        key: Option<PublicKey>,
-        identity: Option<IdentityRule>,
-        hash: HashAlgorithm,
-        trust: Option<(&TrustArgs, &RegistryArgs)>,
-    ) -> Result<(Verifier, Checked), Failure> {
-        let trusted = match trust {
-            Some((trust, network)) => trust.trusted(self.insecure_ignore_tlog, network)?,
-            None => None,
-        };
-        let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
-        let checked = Checked {
-            signature: true,
-            subject: true,
-            transparency_log: needs.log,
-            timestamp: needs.timestamp,
-            certificate_log: needs.certificate_log && identity.is_some(),
-        };
-        let verifier = match (key, identity, trusted) {
-            (None, None, _) => {
-                return Err(Failure::misuse(anyhow!(
-                    "neither a key nor an identity is given to verify with"
-                ))
-                .hint("give --key; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
-            }
-            (Some(_), Some(_), _) => {
-                return Err(Failure::misuse(anyhow!(
-                    "--key and --certificate-identity are both given"
-                ))
-                .hint("a signature is either of a key or of a certificate: verify twice to accept both"));
-            }
-            (None, Some(_), None) => {
-                return Err(Failure::misuse(anyhow!(
-                    "--certificate-identity needs --trusted-root"
-                ))
-                .hint(
-                    "it says which authorities may name who signed: Sigstore's trusted_root.json",
-                ));
-            }
-            (None, Some(rule), Some(trusted)) => {
-                Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
-            }
-            (Some(key), None, trusted) => {
-                let verifier = Verifier::new(vec![key], hash).map_err(Failure::misuse)?;
-                match trusted {
-                    Some(trusted) => verifier.trusting(trusted.trust, trusted.needs),
-                    None => verifier,
-                }
-            }
-        };
-        Ok((verifier, checked))
     }
 
     /// The tags beside an image under which something must lie.
@@ -218,6 +150,57 @@ impl DemandArgs {
             );
         }
     }
+}
+
+/// Who verifies, and what the verdict rests on.
+fn verifier(
+    key: Option<PublicKey>,
+    identity: Option<IdentityRule>,
+    hash: HashAlgorithm,
+    trusted: Option<Trusted>,
+) -> Result<(Verifier, Checked), Failure> {
+    let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
+    let checked = Checked {
+        signature: true,
+        subject: true,
+        transparency_log: needs.log,
+        timestamp: needs.timestamp,
+        certificate_log: needs.certificate_log && identity.is_some(),
+    };
+    let verifier = match (key, identity, trusted) {
+        (None, None, _) => {
+            return Err(Failure::misuse(anyhow!(
+                    "neither a key nor an identity is given to verify with"
+                ))
+                .hint("give --key; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
+        }
+        (Some(_), Some(_), _) => {
+            return Err(Failure::misuse(anyhow!(
+                "--key and --certificate-identity are both given"
+            ))
+            .hint(
+                "a signature is either of a key or of a certificate: verify twice to accept both",
+            ));
+        }
+        (None, Some(_), None) => {
+            return Err(
+                Failure::misuse(anyhow!("--certificate-identity needs --trusted-root")).hint(
+                    "it says which authorities may name who signed: Sigstore's trusted_root.json",
+                ),
+            );
+        }
+        (None, Some(rule), Some(trusted)) => {
+            Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
+        }
+        (Some(key), None, trusted) => {
+            let verifier = Verifier::new(vec![key], hash).map_err(Failure::misuse)?;
+            match trusted {
+                Some(trusted) => verifier.trusting(trusted.trust, trusted.needs),
+                None => verifier,
+            }
+        }
+    };
+    Ok((verifier, checked))
 }
 
 impl Demands {
@@ -287,8 +270,9 @@ impl Demands {
             Ok(layers) => self.try_all(layers, Kind::Either, image, &found).await,
             Err(error) => {
                 let reason = format!("the referrers: {}", exit::chain(&error));
-                let is_outside = error.blame() == Blame::Outside;
-                found.borrow_mut().refuse(Kind::Either, reason, is_outside);
+                let mut found = found.borrow_mut();
+                found.refuse(Kind::Either, reason, error.blame());
+                found.hint(error.hint());
             }
         }
         self.report(name, found.into_inner())
@@ -349,7 +333,7 @@ impl Demands {
             Ok(signed) => self.try_one(fetched, signed, kind, image, found),
             Err(error) => {
                 let reason = format!("layer {}: {}", fetched.digest, exit::chain(error));
-                found.refuse(kind, reason, error.blame() == Blame::Outside);
+                found.refuse(kind, reason, error.blame());
             }
         }
     }
@@ -379,7 +363,7 @@ impl Demands {
             Ok(bundle) => bundle,
             Err(rejection) => {
                 let reason = format!("layer {layer}: {:#}", anyhow::Error::from(rejection));
-                return found.refuse(kind, reason, false);
+                return found.refuse(kind, reason, Blame::Artifact);
             }
         };
         let is_signature = bundle.says_signature() && !self.asks_for_sign();
@@ -486,13 +470,19 @@ struct Found {
 }
 
 impl Found {
-    /// Notes why something could not be tried.
-    fn refuse(&mut self, kind: Kind, reason: String, is_outside: bool) {
+    /// Notes why something could not be tried, and who must act.
+    fn refuse(&mut self, kind: Kind, reason: String, blame: Blame) {
         if kind != Kind::Attestation {
-            self.signatures.refuse(reason.clone(), is_outside);
+            self.signatures.refuse(reason.clone(), blame);
         }
         if kind != Kind::Signature {
-            self.attestations.refuse(reason, is_outside);
+            self.attestations.refuse(reason, blame);
         }
+    }
+
+    /// Notes what people can do about it.
+    fn hint(&mut self, hint: Option<String>) {
+        self.signatures.hint(hint.clone());
+        self.attestations.hint(hint);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::anyhow;
+use tekseal_core::Blame;
 use tekseal_remote::store::Fetched;
 use tekseal_signing::Rejection;
 
@@ -18,10 +19,19 @@ pub(super) struct Judged<T> {
     reasons: Vec<String>,
     /// How many of them are good, but for their type.
     of_other_types: usize,
-    /// Something could not be read for now, so «no» would be said without having looked.
-    is_outside: bool,
+    /// Something could not be read, so «no» would be said without having looked: for now, or until somebody changes something.
+    unseen: Option<Unseen>,
+    /// What people can do about that.
+    hint: Option<String>,
     /// The tag itself could not be read.
     unread: Option<Failure>,
+}
+
+/// For how long something is not seen. Trying again does not help where somebody must change something, so that goes before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Unseen {
+    ForNow,
+    UntilChanged,
 }
 
 impl<T> Default for Judged<T> {
@@ -30,7 +40,8 @@ impl<T> Default for Judged<T> {
             good: Vec::new(),
             reasons: Vec::new(),
             of_other_types: 0,
-            is_outside: false,
+            unseen: None,
+            hint: None,
             unread: None,
         }
     }
@@ -45,15 +56,24 @@ impl<T> Judged<T> {
                 let is_of_type = matches!(rejection, Rejection::PredicateType { .. });
                 self.of_other_types += usize::from(is_of_type);
                 let reason = format!("{:#}", anyhow::Error::from(rejection));
-                self.refuse(format!("layer {layer}: {reason}"), false);
+                self.refuse(format!("layer {layer}: {reason}"), Blame::Artifact);
             }
         }
     }
 
-    /// Notes why something could not be tried, and whether that may pass.
-    pub(super) fn refuse(&mut self, reason: String, is_outside: bool) {
+    /// Notes why something could not be tried, and who must act.
+    pub(super) fn refuse(&mut self, reason: String, blame: Blame) {
         self.reasons.push(reason);
-        self.is_outside |= is_outside;
+        self.unseen = self.unseen.max(match blame {
+            Blame::Artifact => None,
+            Blame::Outside => Some(Unseen::ForNow),
+            Blame::Setting => Some(Unseen::UntilChanged),
+        });
+    }
+
+    /// Notes what people can do about what could not be read.
+    pub(super) fn hint(&mut self, hint: Option<String>) {
+        self.hint = hint.or(self.hint.take());
     }
 
     /// Notes that the tag could not be read.
@@ -84,12 +104,18 @@ impl<T> Judged<T> {
         if self.reasons.len() > MOST_REASONS {
             text.push_str(&format!("; and {} more", self.reasons.len() - MOST_REASONS));
         }
-        if self.is_outside {
-            return Failure::outside(anyhow!(
-                "no valid {what}, but not everything could be read: {text}"
-            ));
+        let Some(unseen) = self.unseen else {
+            return Failure::no(anyhow!("no valid {what}: {text}"));
+        };
+        let error = anyhow!("no valid {what}, but not everything could be read: {text}");
+        let failure = match unseen {
+            Unseen::ForNow => Failure::outside(error),
+            Unseen::UntilChanged => Failure::misuse(error),
+        };
+        match self.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
-        Failure::no(anyhow!("no valid {what}: {text}"))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use tekseal_core::Digest;
+use tekseal_core::{Digest, is_invisible};
 use tekseal_remote::oci_layout::{OciLayout, Wanted};
 use tekseal_remote::store::Source;
 
@@ -14,7 +14,7 @@ use crate::Failure;
 /// How skopeo and others call a folder with an OCI image layout.
 const PREFIX: &str = "oci:";
 
-/// An image in a folder.
+/// An image in a folder. Its path is printed, so it has no characters that could make one line look like two.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LayoutRef {
     path: PathBuf,
@@ -41,10 +41,18 @@ impl LayoutRef {
                 "{PREFIX}{text} is not of the form {PREFIX}PATH[:TAG|@DIGEST]"
             )));
         }
-        Ok(Self {
-            path: PathBuf::from(path),
-            wanted,
-        })
+        Self::new(path, wanted)
+    }
+
+    fn new(path: &str, wanted: Wanted) -> Result<Self, Failure> {
+        if path.contains(is_invisible) {
+            return Err(Failure::misuse(anyhow!(
+                "the path {path:?} of an image has a character that is not seen"
+            ))
+            .hint("lines of output would not be what they seem: name the folder differently"));
+        }
+        let path = PathBuf::from(path);
+        Ok(Self { path, wanted })
     }
 
     async fn check(&self, demands: &Demands) -> Result<Report, Failure> {
@@ -61,11 +69,8 @@ impl LayoutRef {
 /// The images if they lie in folders: those that begin with `oci:`, and with `--local-image` all of them, which then are paths.
 pub(super) fn parse(images: &[String], are_paths: bool) -> Result<Option<Vec<LayoutRef>>, Failure> {
     if are_paths {
-        let whole = |path: &String| LayoutRef {
-            path: PathBuf::from(path),
-            wanted: Wanted::Only,
-        };
-        return Ok(Some(images.iter().map(whole).collect()));
+        let whole = |path: &String| LayoutRef::new(path, Wanted::Only);
+        return images.iter().map(whole).collect::<Result<_, _>>().map(Some);
     }
     let layouts = images.iter().filter_map(|text| text.strip_prefix(PREFIX));
     let layouts: Vec<_> = layouts.map(LayoutRef::parse).collect::<Result<_, _>>()?;
@@ -129,6 +134,11 @@ mod tests {
                 wanted,
             };
             assert_eq!(LayoutRef::parse(text).ok(), Some(wanted), "{text}");
+        }
+        for text in ["a\nverified", "a\u{1b}[2J", "a\u{202e}b", "a\r:1"] {
+            let refused = LayoutRef::parse(text).expect_err(text);
+            assert_eq!(refused.code(), crate::exit::MISUSE);
+            assert!(super::parse(&[text.to_owned()], true).is_err());
         }
         for text in ["", ":1", "a:", "a@sha256:b", "@sha256:"] {
             assert!(LayoutRef::parse(text).is_err(), "{text}");

@@ -270,7 +270,7 @@ fn judge_bundles(
 }
 
 /// A duration as people write it, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     parameters::duration(text)
         .map(|duration| duration.as_secs())
         .filter(|seconds| (1..=86_400).contains(seconds))
@@ -287,7 +287,7 @@ pub(crate) async fn within<T>(
         .unwrap_or_else(|_| {
             Err(
                 Failure::outside(anyhow!("not done after {seconds} seconds")).hint(
-                    "the registry is too slow, or sends without end; --timeout gives it longer",
+                    "whoever was asked is too slow, or sends without end; --timeout gives it longer, where there is one",
                 ),
             )
         })

@@ -253,7 +253,7 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
         writeln!(
             out,
             "verified signature image={}{platform} key={}{}",
-            report.image,
+            quoted(&report.image),
             one.found.key,
             one.who.text()
         )?;
@@ -266,7 +266,7 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
         writeln!(
             out,
             "verified attestation image={}{platform} type={}{builder} key={}{}",
-            report.image,
+            quoted(&report.image),
             quoted(&one.predicate_type),
             one.found.key,
             one.who.text()

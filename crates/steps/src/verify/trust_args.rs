@@ -58,7 +58,7 @@ pub(super) struct Trusted {
 
 impl TrustArgs {
     /// Who must have signed; nothing where that is a key.
-    pub(super) fn identity(&self) -> Result<Option<IdentityRule>, Failure> {
+    pub(crate) fn identity(&self) -> Result<Option<IdentityRule>, Failure> {
         let matcher =
             |exact, pattern, flag: &str| match (given(exact).next(), given(pattern).next()) {
                 (Some(_), Some(_)) => Err(Failure::misuse(anyhow!(
@@ -97,12 +97,17 @@ impl TrustArgs {
     }
 
     /// Whether something is said to be trusted.
-    pub(super) fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         given(&self.trusted_root).next().is_some() || self.tuf.mirror().is_some()
     }
 
+    /// Whether nothing but registries may be connected to.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.offline
+    }
+
     /// Refuses a key that lies in a cluster where nothing may be connected to.
-    pub(super) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
+    pub(crate) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
         if self.offline && key.starts_with("k8s://") {
             return Err(Failure::misuse(anyhow!(
                 "--offline is given, and the key {key} lies in a cluster"

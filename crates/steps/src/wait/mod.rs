@@ -3,7 +3,7 @@
 //! ```text
 //!   RUN/TASK  watch of the PipelineRun ──▶ TaskRuns of the task
 //!   RUN       watch of that one object ──▶ chains.tekton.dev/signed ──▶ images of its results ─┐
-//!   --image   .sig and .att, asked with growing waits ─────────────────────────────────────────┴▶ tekseal-verify's demands
+//!   --image   .sig, .att and referrers, asked with growing waits ──────────────────────────────┴▶ tekseal-verify's demands
 //! ```
 //!
 //! A mark on a run proves nothing: whoever may change the run may write it. So what counts in the end is the key, unless
@@ -32,7 +32,7 @@ use crate::log;
 use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
-use crate::verify::{self, DemandArgs, Demands, Output, Report};
+use crate::verify::{self, DemandArgs, Demands, Output, Report, TrustArgs};
 
 pub use own::OwnArgs;
 
@@ -66,7 +66,7 @@ pub struct Args {
         default_value = "10m"
     )]
     timeout: String,
-    /// Public key with which the images are verified: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
+    /// Public key with which the images are verified: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     /// Believe the mark on the run, or what lies beside the image, whoever put it there
@@ -74,6 +74,8 @@ pub struct Args {
     insecure_skip_verify: bool,
     #[command(flatten)]
     demands: DemandArgs,
+    #[command(flatten)]
+    trust: TrustArgs,
     #[command(flatten)]
     own: OwnArgs,
     /// How to print what was verified
@@ -140,6 +142,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let patience = patience(&args.timeout)?;
     let own = args.own.known();
     if let Targets::Runs(runs) = &targets {
+        if args.trust.is_offline() {
+            return Err(
+                Failure::misuse(anyhow!("--offline is given, and runs lie in a cluster"))
+                    .hint("wait for images, with --image"),
+            );
+        }
         runs.iter().try_for_each(|named| own.refuse(named))?;
     }
     let check = args.check()?;
@@ -179,7 +187,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let answer = refusal.as_ref().map(|(answer, _)| *answer);
     if answer.is_none() {
         verify::print(&reports, args.output)?;
-        if check.of_task_runs.is_some() {
+        if check.of_task_runs.is_some() && !args.trust.has_root() {
             args.demands.tell_of_log();
         }
     }
@@ -212,24 +220,36 @@ impl Args {
     fn check(&self) -> Result<Check, Failure> {
         let registry = self.registry.open(Access::Pull)?;
         let key = given(&self.key).next();
-        let (of_task_runs, of_pipeline_runs) = match (key, self.insecure_skip_verify) {
-            (Some(_), true) => {
+        let is_somebody = key.is_some() || self.trust.identity()?.is_some();
+        let of_task_runs = match (is_somebody, self.insecure_skip_verify) {
+            (true, true) => {
                 return Err(Failure::misuse(anyhow!(
-                    "--key asks to verify and --insecure-skip-verify forbids it"
+                    "--key or --certificate-identity asks to verify and --insecure-skip-verify forbids it"
                 )));
             }
-            (None, false) => {
+            (false, false) => {
                 return Err(Failure::misuse(anyhow!("no key is given to verify with")).hint(
                     "give --key, or say with --insecure-skip-verify that anybody's mark will do",
                 ));
             }
-            (None, true) => (None, None),
-            (Some(reference), false) => {
-                let key = key_args::public_key(reference, &self.cluster)?;
-                let of_pipeline_runs = self.demands.of_key(key.clone())?.of_pipeline_runs();
-                (Some(self.demands.of_key(key)?), Some(of_pipeline_runs))
+            (false, true) => {
+                if self.trust.has_root() {
+                    return Err(Failure::misuse(anyhow!(
+                        "a trusted root is given and --insecure-skip-verify forbids to verify by it"
+                    )));
+                }
+                None
+            }
+            (true, false) => {
+                if let Some(reference) = key {
+                    self.trust.may_ask_cluster(reference)?;
+                }
+                let key = key.map(|reference| key_args::public_key(reference, &self.cluster));
+                let key = key.transpose()?;
+                Some(self.demands.of_trust(key, &self.trust, &self.registry)?)
             }
         };
+        let of_pipeline_runs = of_task_runs.clone().map(Demands::of_pipeline_runs);
         Ok(Check {
             registry,
             of_task_runs,

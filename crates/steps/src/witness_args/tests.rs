@@ -150,6 +150,48 @@ fn what_chains_leaves_to_each_run_is_what_the_runs_say() {
     }
 }
 
+/// An address that is given on a command line may hold a password by mistake; what is said of it goes into logs that many read.
+#[test]
+fn passwords_in_addresses_are_refused_and_not_shown() {
+    let secrets = [
+        "https://me:hunter2@service.example",
+        "https://hunter2@service.example/x",
+        "https://me:hunter2@service example",
+        "https://service.example/?token=hunter2",
+        "ftp://me:hunter2@service.example",
+    ];
+    let samples = tekseal_harness::fixtures().join("cosign-samples/keys");
+    let root = samples.join("trusted_root.json").display().to_string();
+    for url in secrets {
+        let of_log = with("v1", url);
+        let of_time = WitnessArgs {
+            timestamp_url: vec![url.to_owned()],
+            trusted_root: Some(root.clone()),
+            ..args()
+        };
+        let text = format!(
+            r#"{{"mediaType":"application/vnd.dev.sigstore.signingconfig.v0.2+json","rekorTlogUrls":[{{"url":{url:?},"majorApiVersion":1}}],"rekorTlogConfig":{{"selector":"ANY"}}}}"#
+        );
+        let (_folder, path) = config(&text);
+        let of_config = WitnessArgs {
+            signing_config: Some(path.display().to_string()),
+            ..args()
+        };
+        for args in [of_log, of_time, of_config] {
+            let refused = args.witnesses(
+                Layout::Bundle,
+                None,
+                LogWish::Unknown,
+                &RegistryArgs::default(),
+            );
+            let refused = refused.err().expect("it is no address of a service");
+            assert_eq!(refused.code(), crate::exit::MISUSE, "{url}");
+            let said = format!("{refused:?}");
+            assert!(!said.contains("hunter2"), "{url}: {said}");
+        }
+    }
+}
+
 #[test]
 fn what_has_no_room_in_the_layout_is_refused() {
     let one = |version| vec![(version, String::new())];
@@ -187,6 +229,14 @@ fn timestamps_are_those_of_the_flag_or_of_the_signing_configuration() {
         flag.authorities(Some(&both), None, NOW).expect("good"),
         ["http://a"]
     );
+    let again = WitnessArgs {
+        timestamp_url: ["http://a", "http://b", "http://a"]
+            .map(str::to_owned)
+            .into(),
+        ..args()
+    };
+    let once = again.authorities(None, None, NOW).expect("good");
+    assert_eq!(once, ["http://a", "http://b"], "each is asked once");
     let (_folder, path) = config(r#"{"tekseal.timestamp.urls":"http://c, http://d"}"#);
     let of_config = |args: &WitnessArgs, signing| args.authorities(signing, Some(&path), NOW);
     let found = of_config(&args(), None).expect("good");

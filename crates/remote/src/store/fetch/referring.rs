@@ -11,10 +11,8 @@ use crate::registry::MANIFEST_LIMIT;
 use super::{At, LayerError, Layers, MOST_MANIFEST_BYTES, MOST_REFERRERS, Place, WIDTH};
 use crate::store::concurrent::concurrently;
 use crate::store::error::Error;
-use crate::store::manifest::{self, ImageManifest, Layer, MOST_LAYERS};
-use crate::store::referrer::EMPTY_CONFIG;
+use crate::store::manifest::{ImageManifest, Layer, MOST_LAYERS};
 use crate::store::source::Source;
-use crate::store::tree::Referrer;
 
 /// Manifests of referrers that have more are read one by one.
 const SMALL_MANIFEST: u64 = 64 << 10;
@@ -37,7 +35,7 @@ impl<'a> Layers<'a> {
         let mut referrers = source.referrers(image).await?;
         let mut known = HashSet::new();
         referrers.retain(|referrer| {
-            may_hold_signatures(referrer) && known.insert(referrer.digest.clone())
+            referrer.may_hold_signatures() && known.insert(referrer.digest.clone())
         });
         drop(known);
         let mut layers = Self::none(source);
@@ -129,20 +127,6 @@ impl Gathered {
         self.signatures = signatures;
         Ok(layers)
     }
-}
-
-/// Whether a referrer may be a bundle or a signature. Some registries report the media type of the configuration as what it is, and indexes that
-/// clients keep may say nothing.
-fn may_hold_signatures(referrer: &Referrer) -> bool {
-    let is_manifest = matches!(
-        referrer.media_type.as_str(),
-        "" | manifest::OCI_MANIFEST | manifest::DOCKER_MANIFEST
-    );
-    is_manifest
-        && match referrer.artifact_type.as_deref() {
-            None | Some("" | EMPTY_CONFIG | cosign::SIGNATURE_ARTIFACT) => true,
-            Some(kind) => bundle::is_media_type(kind),
-        }
 }
 
 /// The manifest of a referrer, of at most `limit` bytes, and how many it has.

@@ -6,6 +6,8 @@ use super::made::*;
 use super::*;
 use crate::certificate::x509::oid;
 use crate::der::{encode, tag};
+use crate::random;
+use crate::witness::MOST_SKEW;
 
 /// What becomes of it where its root is trusted.
 fn outcome(made: &Made) -> Result<Option<Timestamp>, Error> {
@@ -34,13 +36,47 @@ fn accepted(change: impl FnOnce(&mut Made)) -> bool {
 
 #[test]
 fn what_is_made_here_is_good_before_it_is_changed() {
-    assert_eq!(
-        outcome(&Made::new()),
-        Ok(Some(Timestamp {
-            time: NEW_YEAR + 31 * DAY,
-            authority: "https://tsa-root.example.com".to_owned(),
-        }))
-    );
+    let found = outcome(&Made::new()).expect("good").expect("trusted");
+    assert_eq!(found.time, NEW_YEAR + 31 * DAY);
+    assert_eq!(found.authority, "https://tsa-root.example.com");
+}
+
+#[test]
+fn what_is_stamped_now_is_of_now_and_by_an_authority_in_use() {
+    let request = Request::new(MESSAGE, &mut random::system).expect("randomness");
+    let der = request.der();
+    // A BOOLEAN is behind the nonce.
+    let nonce = &der[der.len() - 19..der.len() - 3];
+    let mut made = Made::new();
+    made.tail = encode(tag::INTEGER, nonce);
+    let (response, time) = (made.response(), NEW_YEAR + 31 * DAY);
+    let judge = |end: Option<i64>, now: i64| {
+        let mut trust = trusting(&made);
+        trust.timestamp_authorities[0].valid.end = end;
+        request.judge(&trust, &response, MESSAGE, now)
+    };
+    for good in [time, time + MOST_SKEW, time - MOST_SKEW] {
+        assert_eq!(judge(None, good).expect("of now").time, time);
+    }
+    for bad in [time + MOST_SKEW + 1, time - MOST_SKEW - 1, i64::MAX] {
+        let refused = judge(None, bad).expect_err("not of now");
+        assert!(matches!(refused, AnswerError::Time { .. }), "{refused}");
+        assert!(!refused.is_of_trusted_root());
+    }
+    let end = Some(time + 10);
+    assert!(judge(end, time + 10).is_ok());
+    let refused = judge(end, time + 11).expect_err("out of use by now");
+    let wanted = "the timestamp authority https://tsa-root.example.com is not in use at 2026-02-01T00:00:11Z, as the trusted root says";
+    assert_eq!(refused.to_string(), wanted);
+    assert!(refused.is_of_trusted_root());
+    // Whoever reads it later has nothing against it.
+    let mut trust = trusting(&made);
+    trust.timestamp_authorities[0].valid.end = end;
+    assert!(matches!(verify(&trust, &response, MESSAGE), Ok(Some(_))));
+    assert_eq!(trust.timestamp_authorities_at(time + 10), 1);
+    assert_eq!(trust.timestamp_authorities_at(time + 11), 0);
+    trust.timestamp_authorities.push(made.root.trusted(&[]));
+    assert_eq!(trust.timestamp_authorities_at(time), 1, "one by two lines");
 }
 
 #[test]
