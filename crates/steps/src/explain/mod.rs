@@ -353,13 +353,7 @@ fn of_completed(
     let mut observed = hints::observe(run);
     let settings = flags.settings(config, run);
     let (shown, redacted) = flags.redact(run, &mut observed, config)?;
-    let plan = Plan::of(
-        &shown,
-        &observed,
-        config,
-        settings,
-        flags.formats.as_deref(),
-    );
+    let plan = Plan::of(&shown, &observed, config, settings, flags.overrides());
     let mut explanation = of_run(run.run(), &observed.own);
     explanation.is_planned = true;
     explanation.deep_inspection = settings.deep == DeepInspection::On;
