@@ -82,10 +82,7 @@ impl<T> Judged<T> {
     /// What was not looked at though others may: what is good is then not known to be all that there is.
     pub(super) fn missed(&self) -> Option<Failure> {
         if let Some(failure) = &self.unread {
-            return Some(Failure::with_code(
-                failure.code(),
-                anyhow!(failure.message()),
-            ));
+            return Some(failure.again());
         }
         let reason = anyhow!("{}", self.missed.as_ref()?);
         Some(match self.is_outside {

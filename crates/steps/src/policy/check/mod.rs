@@ -207,9 +207,8 @@ impl Tally {
             Verdict::Unjudged(failure) => {
                 self.unjudged += 1;
                 let text = format!("image {}", outcome.name);
-                let again = || Failure::with_code(failure.code(), anyhow!(failure.message()));
                 self.first_unjudged
-                    .get_or_insert_with(|| again().context(text));
+                    .get_or_insert_with(|| failure.again().context(text));
             }
         }
     }
