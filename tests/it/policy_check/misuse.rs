@@ -85,7 +85,7 @@ fn lists_of_images_that_are_none_are_refused_with_the_line() {
         ),
         (b"\xff\xfe", "is not UTF-8"),
         (many.as_bytes(), "more than 10000 images"),
-        (&vec![b'#'; (4 << 20) + 1], "4194304"),
+        (&vec![b'#'; (4 << 20) + 1], "larger than 4096 KiB"),
     ] {
         let said = with(content).fails_with(2);
         assert!(said.stderr.contains(wanted), "{wanted}: {said:?}");

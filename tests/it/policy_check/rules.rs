@@ -230,7 +230,12 @@ fn an_image_in_a_folder_is_checked_without_a_registry() {
     };
     let shop = attested(&[(V02, v02(BUILDER))]);
     let saved = shop.path("saved");
-    cosign.save(&shop.image, &saved).ok();
+    cosign
+        .run("save")
+        .arg("--dir")
+        .arg(&saved)
+        .arg(&shop.image)
+        .ok();
     let folder = format!("oci:{}", saved.display());
     let said = check(&shop, &BUILT).arg(&folder).arg(&shop.image).ok();
     let wanted = format!("pass  {folder}@{}  4 of 4 checks", shop.digest);
