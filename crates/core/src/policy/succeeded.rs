@@ -15,11 +15,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::judge::{Finding, nothing, shown};
 use crate::provenance::{Provenance, Version};
 use crate::statement::Statement;
-use crate::strict_json;
+use crate::strict_json::{self, Step};
 
 /// The build type of v1 whose provenance has the TaskRuns.
 pub(super) const TELLING_BUILD_TYPE: &str = "https://tekton.dev/chains/v2/slsa-tekton";
@@ -38,13 +39,13 @@ pub(super) fn of(statement: &Statement, provenance: &Provenance) -> Finding {
 }
 
 fn of_tasks(statement: &Statement) -> Finding {
-    let raw = statement.predicate().map_or("null", |raw| raw.get());
-    let read = serde_json::from_str::<Predicate>(raw);
-    let tasks = match read {
-        Ok(predicate) => predicate.build_config.unwrap_or_default().tasks,
-        Err(error) => return failed(format!("no tasks: {}", shown(&error.to_string())), TASKS),
+    let predicate = statement.predicate().and_then(object::<Predicate<'_>>);
+    let config = predicate.and_then(|predicate| predicate.build_config);
+    let config = config.and_then(object::<BuildConfig<'_>>);
+    let tasks = match config.and_then(|config| config.tasks) {
+        Some(raw) => serde_json::from_str(raw.get()).unwrap_or_default(),
+        None => Tasks::default(),
     };
-    let tasks = tasks.unwrap_or_default();
     if let Some((at, status)) = tasks.first_bad {
         return failed(status, &format!("{TASKS}[{at}].status"));
     }
@@ -52,6 +53,14 @@ fn of_tasks(statement: &Statement) -> Finding {
         0 => failed("no task whose status is told".to_owned(), TASKS),
         count => passed(count, &format!("{TASKS}[*].status")),
     }
+}
+
+/// What is said of an object; nothing where something else stands, such as a list, whose items would be taken for members.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    let is_object = raw.get().starts_with('{');
+    is_object
+        .then(|| serde_json::from_str(raw.get()).ok())
+        .flatten()
 }
 
 fn of_contents(provenance: &Provenance) -> Finding {
@@ -80,12 +89,26 @@ fn of_contents(provenance: &Provenance) -> Finding {
 
 /// The status of the condition `Succeeded` of a TaskRun; nothing where it has none, or several.
 fn condition(text: &str) -> Option<String> {
-    strict_json::check(text, |_| &[]).ok()?;
+    strict_json::check(text, names_of_run).ok()?;
     let run: Run = serde_json::from_str(text).ok()?;
     let conditions = run.status.conditions.into_iter();
     let mut ends = conditions.filter(|condition| condition.kind == SUCCEEDED);
     let status = ends.next()?.status;
     ends.next().is_none().then_some(status)
+}
+
+/// The objects on the way to the condition, where neither a list nor a look-alike may stand.
+fn names_of_run(place: &[Step]) -> &'static [&'static str] {
+    match place {
+        [] => &["status"],
+        [Step::Member(status)] if status == "status" => &["conditions"],
+        [Step::Member(status), Step::Member(conditions), Step::Item(_)]
+            if status == "status" && conditions == "conditions" =>
+        {
+            &["type", "status"]
+        }
+        _ => &[],
+    }
 }
 
 fn passed(count: usize, path: &str) -> Finding {
@@ -105,16 +128,15 @@ fn failed(found: String, path: &str) -> Finding {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Predicate {
-    #[serde(default)]
-    build_config: Option<BuildConfig>,
+struct Predicate<'a> {
+    #[serde(borrow, default, rename = "buildConfig")]
+    build_config: Option<&'a RawValue>,
 }
 
-#[derive(Default, Deserialize)]
-struct BuildConfig {
-    #[serde(default)]
-    tasks: Option<Tasks>,
+#[derive(Deserialize)]
+struct BuildConfig<'a> {
+    #[serde(borrow, default)]
+    tasks: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -164,14 +186,17 @@ impl<'de> Visitor<'de> for TasksVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Tasks, A::Error> {
         let mut tasks = Tasks::default();
-        while let Some(task) = list.next_element::<Task>()? {
-            let status = task.status.unwrap_or_default();
-            if status != SUCCEEDED && tasks.first_bad.is_none() {
-                let told = match status.is_empty() {
-                    true => nothing(),
-                    false => shown(&status),
-                };
-                tasks.first_bad = Some((tasks.count, told));
+        while let Some(raw) = list.next_element::<&RawValue>()? {
+            if tasks.first_bad.is_none() {
+                let status = object::<Task>(raw).and_then(|task| task.status);
+                let status = status.unwrap_or_default();
+                if status != SUCCEEDED {
+                    let told = match status.is_empty() {
+                        true => nothing(),
+                        false => shown(&status),
+                    };
+                    tasks.first_bad = Some((tasks.count, told));
+                }
             }
             tasks.count += 1;
         }
