@@ -177,7 +177,7 @@ fn a_pipeline_run_of_chains_shows_that_it_succeeded_where_its_format_does() {
         shop.attest_command(&pipeline.path("pipelinerun.json"), &key)
             .arg("--children")
             .arg(pipeline.path("children"))
-            .args(["--format", kind])
+            .args(["--deep-inspection", "--format", kind])
             .ok();
     };
     run("slsa/v1");

@@ -1,8 +1,5 @@
 //! Which repository and which commit of it.
 
-use serde_json::{Value, json};
-
-use super::super::same_repository;
 use super::*;
 
 #[test]

@@ -1,9 +1,5 @@
 //! Whether the run succeeded.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
-
 use super::*;
 
 #[test]
