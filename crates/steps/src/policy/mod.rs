@@ -6,7 +6,7 @@ mod rule_args;
 
 use crate::Failure;
 
-pub use rule_args::{RuleArgs, Version};
+pub use rule_args::{RuleArgs, Version, Which};
 
 /// Say what images must show, and check that they do.
 #[derive(Debug, clap::Args)]
