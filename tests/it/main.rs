@@ -22,6 +22,7 @@ mod lifecycle;
 mod node;
 mod offline;
 mod on_cluster;
+mod policy_check;
 mod predicate;
 mod recursive;
 mod results;

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::anyhow;
-use tekseal_core::Blame;
+use tekseal_remote::registry::Blame;
 use tekseal_remote::store::Fetched;
+use tekseal_remote::store::fetch::LayerError;
 use tekseal_signing::Rejection;
 
 use super::demands::Kind;
@@ -23,6 +24,8 @@ pub(super) struct Judged<T> {
     unseen: Option<Unseen>,
     /// What people can do about that.
     hint: Option<String>,
+    /// The first thing that others may read and that was not: it could not be, or there is too much of it.
+    missed: Option<String>,
     /// The tag itself could not be read.
     unread: Option<Failure>,
 }
@@ -42,6 +45,7 @@ impl<T> Default for Judged<T> {
             of_other_types: 0,
             unseen: None,
             hint: None,
+            missed: None,
             unread: None,
         }
     }
@@ -56,19 +60,22 @@ impl<T> Judged<T> {
                 let is_of_type = matches!(rejection, Rejection::PredicateType { .. });
                 self.of_other_types += usize::from(is_of_type);
                 let reason = format!("{:#}", anyhow::Error::from(rejection));
-                self.refuse(format!("layer {layer}: {reason}"), Blame::Artifact);
+                self.refuse(format!("layer {layer}: {reason}"), Why::Artifact);
             }
         }
     }
 
-    /// Notes why something could not be tried, and who must act.
-    pub(super) fn refuse(&mut self, reason: String, blame: Blame) {
-        self.reasons.push(reason);
-        self.unseen = self.unseen.max(match blame {
-            Blame::Artifact => None,
-            Blame::Outside => Some(Unseen::ForNow),
-            Blame::Setting => Some(Unseen::UntilChanged),
+    /// Notes why something could not be tried.
+    pub(super) fn refuse(&mut self, reason: String, why: Why) {
+        if why != Why::Artifact && self.missed.is_none() {
+            self.missed = Some(reason.clone());
+        }
+        self.unseen = self.unseen.max(match why {
+            Why::Artifact | Why::Limit => None,
+            Why::Outside => Some(Unseen::ForNow),
+            Why::Setting => Some(Unseen::UntilChanged),
         });
+        self.reasons.push(reason);
     }
 
     /// Notes what people can do about what could not be read.
@@ -91,9 +98,31 @@ impl<T> Judged<T> {
         self.of_other_types > 0 && self.of_other_types == self.reasons.len()
     }
 
+    /// What was not looked at though others may: what is good is then not known to be all that there is.
+    pub(super) fn missed(&self) -> Option<Failure> {
+        if let Some(failure) = &self.unread {
+            return Some(failure.again());
+        }
+        let reason = anyhow!("{}", self.missed.as_ref()?);
+        Some(self.unseen_failure(reason))
+    }
+
+    /// The failure that nothing good was seen, or not all.
+    fn unseen_failure(&self, error: anyhow::Error) -> Failure {
+        let failure = match self.unseen {
+            None => return Failure::no(error),
+            Some(Unseen::ForNow) => Failure::outside(error),
+            Some(Unseen::UntilChanged) => Failure::misuse(error),
+        };
+        match &self.hint {
+            Some(hint) => failure.hint(hint.clone()),
+            None => failure,
+        }
+    }
+
     /// Why none is good.
-    pub(super) fn none_good(self, what: &str) -> Failure {
-        if let Some(failure) = self.unread {
+    pub(super) fn none_good(mut self, what: &str) -> Failure {
+        if let Some(failure) = self.unread.take() {
             return failure;
         }
         if self.reasons.is_empty() {
@@ -104,17 +133,34 @@ impl<T> Judged<T> {
         if self.reasons.len() > MOST_REASONS {
             text.push_str(&format!("; and {} more", self.reasons.len() - MOST_REASONS));
         }
-        let Some(unseen) = self.unseen else {
-            return Failure::no(anyhow!("no valid {what}: {text}"));
+        let unseen = match self.unseen {
+            Some(_) => ", but not everything could be read",
+            None => "",
         };
-        let error = anyhow!("no valid {what}, but not everything could be read: {text}");
-        let failure = match unseen {
-            Unseen::ForNow => Failure::outside(error),
-            Unseen::UntilChanged => Failure::misuse(error),
-        };
-        match self.hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
+        self.unseen_failure(anyhow!("no valid {what}{unseen}: {text}"))
+    }
+}
+
+/// Why something could not be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Nobody could use it as it is.
+    Artifact,
+    /// There is more than is looked at.
+    Limit,
+    /// It could not be read for now.
+    Outside,
+    /// It could not be read until somebody changes something, such as credentials.
+    Setting,
+}
+
+impl Why {
+    pub(super) fn of(error: &LayerError) -> Self {
+        match error.blame() {
+            Blame::Outside => Self::Outside,
+            Blame::Setting => Self::Setting,
+            _ if error.is_limit() => Self::Limit,
+            _ => Self::Artifact,
         }
     }
 }
