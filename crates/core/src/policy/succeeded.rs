@@ -102,11 +102,11 @@ fn names_of_run(place: &[Step]) -> &'static [&'static str] {
     match place {
         [] => &["status"],
         [Step::Member(status)] if status == "status" => &["conditions"],
-        [Step::Member(status), Step::Member(conditions), Step::Item(_)]
-            if status == "status" && conditions == "conditions" =>
-        {
-            &["type", "status"]
-        }
+        [
+            Step::Member(status),
+            Step::Member(conditions),
+            Step::Item(_),
+        ] if status == "status" && conditions == "conditions" => &["type", "status"],
         _ => &[],
     }
 }
