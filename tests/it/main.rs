@@ -23,6 +23,7 @@ mod node;
 mod offline;
 mod on_cluster;
 mod policy_check;
+mod policy_render;
 mod predicate;
 mod recursive;
 mod results;
