@@ -20,6 +20,7 @@ mod lifecycle;
 mod node;
 mod offline;
 mod on_cluster;
+mod policies;
 mod predicate;
 mod recursive;
 mod results;

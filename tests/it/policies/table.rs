@@ -1,0 +1,400 @@
+//! Which policy accepts and refuses which role: kind and flags → role → verdict.
+
+use tekseal_harness::Verdict;
+
+use super::rendered::{Kind, Peers, Rendered};
+use super::roles::Role::{self, *};
+use super::roles::{BUILDER, Gallery, SOURCE, public_key};
+
+/// A policy, and what must come of it.
+struct Row {
+    kind: Kind,
+    /// Beside the key and the images.
+    flags: &'static [&'static str],
+    accepts: &'static [Role],
+    /// With a part of the reason.
+    refuses: &'static [(Role, &'static str)],
+}
+
+const SIGNATURE: &[&str] = &["--provenance", "none"];
+const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
+const V1: &[&str] = &["--provenance", "v1", "--builder-id", BUILDER];
+const V02_OF_SOURCE: &[&str] = &[
+    "--provenance",
+    "v0.2",
+    "--builder-id",
+    BUILDER,
+    "--source-repository",
+    SOURCE,
+];
+const V1_OF_SOURCE: &[&str] = &[
+    "--provenance",
+    "v1",
+    "--builder-id",
+    BUILDER,
+    "--source-repository",
+    SOURCE,
+];
+const BUNDLE_V1: &[&str] = &[
+    "--provenance",
+    "v1",
+    "--builder-id",
+    BUILDER,
+    "--layout",
+    "bundle",
+];
+/// policy-controller is content with one statement of several.
+const ANY_V02: &[&str] = &[
+    "--provenance",
+    "v0.2",
+    "--builder-id",
+    BUILDER,
+    "--match",
+    "any",
+];
+const ANY_V1: &[&str] = &[
+    "--provenance",
+    "v1",
+    "--builder-id",
+    BUILDER,
+    "--source-repository",
+    SOURCE,
+    "--match",
+    "any",
+];
+
+// How the peers say it.
+const NO_SIGNATURE: &str = "no signatures found";
+const WRONG_KEY: &str = "invalid signature when validating ASN.1 encoded signature";
+const OTHER_IMAGE: &str = "invalid or missing digest in claim";
+const NO_SIMPLE_SIGNATURE: &str = "A signature was required, but no signature exists";
+
+const KYVERNO: &[Row] = &[
+    Row {
+        kind: Kind::Kyverno,
+        flags: SIGNATURE,
+        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        refuses: &[
+            (Unsigned, NO_SIGNATURE),
+            (OtherKey, WRONG_KEY),
+            (Tampered, OTHER_IMAGE),
+            (BundleV1, NO_SIGNATURE),
+        ],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V02,
+        accepts: &[AttV02, BothTypes],
+        refuses: &[
+            (AttV1, ""),
+            (AttV02Evil, ""),
+            (AttV02Mixed, ""),
+            (AttOtherKey, ""),
+            (AttOnlyV02, NO_SIGNATURE),
+            (Signed, ""),
+            (Unsigned, NO_SIGNATURE),
+        ],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V1,
+        accepts: &[AttV1, BothTypes, EveryLayoutV1],
+        refuses: &[
+            (AttV02, ""),
+            (AttV1Evil, ""),
+            (AttOtherKey, ""),
+            (AttReplayed, ""),
+            (Signed, ""),
+            (Unsigned, NO_SIGNATURE),
+        ],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V02_OF_SOURCE,
+        accepts: &[AttV02],
+        refuses: &[(AttForeignSource, ""), (AttV02Evil, "")],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V1_OF_SOURCE,
+        accepts: &[AttV1],
+        refuses: &[(AttForeignSource, ""), (AttV1Evil, "")],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: BUNDLE_V1,
+        accepts: &[BundleV1, EveryLayoutV1],
+        refuses: &[
+            (BundleOtherKey, ""),
+            (BundleV1Evil, ""),
+            (BundleSigOnly, ""),
+            (BundleV02, ""),
+            (Unsigned, ""),
+        ],
+    },
+];
+
+const IMAGE_VALIDATING: &[Row] = &[
+    Row {
+        kind: Kind::KyvernoImageValidating,
+        flags: SIGNATURE,
+        accepts: &[Signed, AttV1],
+        refuses: &[(Unsigned, ""), (OtherKey, ""), (Tampered, "")],
+    },
+    Row {
+        kind: Kind::KyvernoImageValidating,
+        flags: BUNDLE_V1,
+        accepts: &[BundleV1, EveryLayoutV1],
+        refuses: &[
+            (BundleOtherKey, ""),
+            (BundleV1Evil, ""),
+            (BundleSigOnly, ""),
+            (Unsigned, ""),
+        ],
+    },
+];
+
+const POLICY_CONTROLLER: &[Row] = &[
+    Row {
+        kind: Kind::PolicyController,
+        flags: SIGNATURE,
+        accepts: &[Signed, AttV02, AttV1],
+        refuses: &[
+            (Unsigned, ""),
+            (OtherKey, ""),
+            (Tampered, ""),
+            (BundleV1, ""),
+        ],
+    },
+    Row {
+        kind: Kind::PolicyController,
+        flags: ANY_V02,
+        // Any statement will do.
+        accepts: &[AttV02, BothTypes, AttV02Mixed],
+        refuses: &[
+            (AttV1, ""),
+            (AttV02Evil, ""),
+            (AttOtherKey, ""),
+            (AttOnlyV02, ""),
+            (Signed, ""),
+            (Unsigned, ""),
+        ],
+    },
+    Row {
+        kind: Kind::PolicyController,
+        flags: ANY_V1,
+        accepts: &[AttV1, BothTypes],
+        refuses: &[
+            (AttV02, ""),
+            (AttV1Evil, ""),
+            (AttForeignSource, ""),
+            (AttOtherKey, ""),
+            (AttReplayed, ""),
+            (Signed, ""),
+            (Unsigned, ""),
+        ],
+    },
+];
+
+const SIMPLE: &[(Role, &str)] = &[
+    (Unsigned, NO_SIMPLE_SIGNATURE),
+    (OtherKey, WRONG_KEY),
+    (Tampered, ""),
+    (AttOnlyV02, NO_SIMPLE_SIGNATURE),
+    (BundleV1, NO_SIMPLE_SIGNATURE),
+];
+
+const CONTAINERS: &[Row] = &[
+    Row {
+        kind: Kind::ContainersPolicy,
+        flags: SIGNATURE,
+        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        refuses: SIMPLE,
+    },
+    Row {
+        kind: Kind::Openshift,
+        flags: SIGNATURE,
+        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        refuses: SIMPLE,
+    },
+];
+
+const REGO: &[Row] = &[
+    Row {
+        kind: Kind::RegoCosign,
+        flags: V02_OF_SOURCE,
+        accepts: &[AttV02, BothTypes],
+        refuses: &[
+            (AttV1, "none of the attestations matched the predicate type"),
+            (AttV02Evil, ""),
+            (AttV02Mixed, ""),
+            (AttForeignSource, ""),
+            (AttOtherKey, "invalid signature"),
+        ],
+    },
+    Row {
+        kind: Kind::RegoCosign,
+        flags: V1_OF_SOURCE,
+        accepts: &[AttV1, BothTypes],
+        refuses: &[(AttV02, ""), (AttV1Evil, ""), (AttForeignSource, "")],
+    },
+    Row {
+        kind: Kind::RegoOpa,
+        flags: V02_OF_SOURCE,
+        accepts: &[AttV02, BothTypes],
+        refuses: &[
+            (AttV1, ""),
+            (AttV02Evil, "is false"),
+            (AttV02Mixed, "is false"),
+            (AttForeignSource, "is false"),
+            (AttOtherKey, ""),
+            (Unsigned, ""),
+        ],
+    },
+    Row {
+        kind: Kind::RegoOpa,
+        flags: V1_OF_SOURCE,
+        accepts: &[AttV1, BothTypes, BundleV1],
+        refuses: &[
+            (AttV02, ""),
+            (AttV1Evil, "is false"),
+            (AttForeignSource, "is false"),
+            (AttReplayed, ""),
+            (BundleV1Evil, "is false"),
+        ],
+    },
+];
+
+/// With `--rekor-url` and `--rekor-key`; refused are images without an entry.
+const LOGGED: &[Row] = &[
+    Row {
+        kind: Kind::Kyverno,
+        flags: SIGNATURE,
+        accepts: &[TlogV02, TlogV1],
+        refuses: &[(AttV02, "")],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V02,
+        accepts: &[TlogV02],
+        refuses: &[(AttV02, ""), (TlogV1, "")],
+    },
+    Row {
+        kind: Kind::ContainersPolicy,
+        flags: SIGNATURE,
+        accepts: &[TlogV02, TlogV1],
+        refuses: &[(Signed, "missing dev.sigstore.cosign/bundle annotation")],
+    },
+    Row {
+        kind: Kind::Openshift,
+        flags: SIGNATURE,
+        accepts: &[TlogV02, TlogV1],
+        refuses: &[(Signed, "missing dev.sigstore.cosign/bundle annotation")],
+    },
+];
+
+/// Every verdict of these rows; all that is wrong is told at once.
+#[track_caller]
+fn hold(rows: &[Row], more: &[String], images: impl Fn(Role) -> String) {
+    let Some(peers) = Peers::find() else {
+        return;
+    };
+    let mut wrong = Vec::new();
+    for row in rows {
+        let title = format!("{} {}", row.kind.name(), row.flags.join(" "));
+        let mut flags = vec!["--key".to_owned(), public_key().display().to_string()];
+        flags.extend(row.flags.iter().map(|flag| (*flag).to_owned()));
+        flags.extend_from_slice(more);
+        let policy = Rendered::make(row.kind, &flags, &Gallery::shared().pattern());
+        for role in row.accepts {
+            if let Verdict::Refused(reason) = policy.judge(&peers, &images(*role)) {
+                wrong.push(format!("{title}: {role:?} is refused: {reason}"));
+            }
+        }
+        for (role, part) in row.refuses {
+            match policy.judge(&peers, &images(*role)) {
+                Verdict::Accepted => wrong.push(format!("{title}: {role:?} is accepted")),
+                Verdict::Refused(reason) if reason.contains(part) => {
+                    println!("{title}: {role:?}: {reason}");
+                }
+                Verdict::Refused(reason) => {
+                    wrong.push(format!("{title}: {role:?}: not {part:?} but {reason}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn by_digest(role: Role) -> String {
+    Gallery::shared().image(role).to_owned()
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn kyverno_with_a_cluster_policy() {
+    hold(KYVERNO, &[], by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn kyverno_with_an_image_validating_policy() {
+    hold(IMAGE_VALIDATING, &[], by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn the_policy_controller_of_sigstore() {
+    hold(POLICY_CONTROLLER, &[], by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn nodes_with_policy_json() {
+    hold(CONTAINERS, &[], by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn rego_for_cosign_and_for_opa() {
+    hold(REGO, &[], by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn images_by_tag() {
+    let by_tag = |role| Gallery::shared().by_tag(role);
+    for (kind, flags) in [
+        (Kind::Kyverno, SIGNATURE),
+        (Kind::Kyverno, V1),
+        (Kind::ContainersPolicy, SIGNATURE),
+        (Kind::Openshift, SIGNATURE),
+    ] {
+        let row = Row {
+            kind,
+            flags,
+            accepts: &[AttV1],
+            refuses: &[(Unsigned, ""), (Tampered, "")],
+        };
+        hold(&[row], &[], by_tag);
+    }
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn entries_of_a_log_are_demanded() {
+    let Some((logged, sigstore)) = Gallery::logged() else {
+        return;
+    };
+    let rekor = &sigstore.rekor;
+    let more = [
+        "--rekor-url".to_owned(),
+        rekor.url(),
+        "--rekor-key".to_owned(),
+        rekor.public_key().display().to_string(),
+    ];
+    hold(LOGGED, &more, |role| match role {
+        TlogV02 | TlogV1 => logged.image(role).to_owned(),
+        _ => by_digest(role),
+    });
+}
