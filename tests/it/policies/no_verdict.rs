@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tekseal_harness::{Verdict, lasting_port};
 
 use super::rendered::{Kind, Peers, Rendered};
-use super::roles::{Gallery, Role, public_key};
+use super::roles::{Gallery, Role};
 
 const KINDS: [Kind; 5] = [
     Kind::Kyverno,
@@ -17,9 +17,7 @@ const KINDS: [Kind; 5] = [
 ];
 
 fn signature_policy(kind: Kind, images: &str) -> Rendered {
-    let key = public_key().display().to_string();
-    let flags = ["--key", &key, "--provenance", "none"].map(str::to_owned);
-    Rendered::make(kind, &flags, images)
+    Rendered::make(kind, &["--provenance", "none"], images)
 }
 
 /// With what the test fails.

@@ -76,32 +76,34 @@ pub(super) struct Rendered {
     types: &'static [&'static str],
 }
 
-/// The command that renders a policy to stdout.
-pub(super) fn render(kind: &str, flags: &[String], images: &str) -> Run {
-    Run::tool("tekseal-policy")
-        .args(["render", kind, "--images", images])
-        .args(flags)
-}
-
 impl Rendered {
-    /// Renders a policy about these images.
+    /// Renders a policy about these images, with our key and these flags.
     #[track_caller]
-    pub(super) fn make(kind: Kind, flags: &[String], images: &str) -> Self {
+    pub(super) fn make(kind: Kind, flags: &[&str], images: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let rendered = |kind: &str, flags: &[String]| render(kind, flags, images).ok().stdout;
+        let render = |kind: &str, flags: &[&str]| {
+            let run = Run::tool("tekseal-policy").args(["render", kind]);
+            run.args(flags).ok().stdout
+        };
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);
             fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it is ours");
             fs::write(path, text).expect("the folder is ours");
         };
-        write("policy", &rendered(kind.name(), flags));
+        let key = public_key();
+        let key = key.to_str().expect("the tests are at a path of UTF-8");
+        // Rego is asked about whatever it is given, and cosign is told the key itself.
+        let scope: &[&str] = match kind {
+            Kind::RegoCosign => &[],
+            Kind::RegoOpa => &["--key", key],
+            _ => &["--key", key, "--images", images],
+        };
+        write("policy", &render(kind.name(), &[scope, flags].concat()));
         if kind == Kind::ContainersPolicy {
-            write(
-                "registries.d/policy.yaml",
-                &rendered("containers-registries", &[]),
-            );
+            let registries = render("containers-registries", &["--images", images]);
+            write("registries.d/policy.yaml", &registries);
         }
-        let has = |name: &str| flags.iter().any(|flag| flag == name);
+        let has = |name: &str| flags.contains(&name);
         let types: &[&str] = match (has("v0.2"), has("v1")) {
             (true, _) => &["slsaprovenance"],
             (_, true) => &["slsaprovenance1"],

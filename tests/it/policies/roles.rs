@@ -13,7 +13,7 @@ use crate::workshop::{plain_key, run_document};
 /// The builder that policies want.
 pub(super) const BUILDER: &str = "https://tekton.dev/chains/v2";
 /// Another.
-pub(super) const FOREIGN_BUILDER: &str = "https://builder.example.org/v1";
+const FOREIGN_BUILDER: &str = "https://builder.example.org/v1";
 /// The repository that policies want, as a run tells it.
 pub(super) const SOURCE: &str = "https://git.example.com/team/app";
 /// Another.

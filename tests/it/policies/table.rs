@@ -4,7 +4,7 @@ use tekseal_harness::Verdict;
 
 use super::rendered::{Kind, Peers, Rendered};
 use super::roles::Role::{self, *};
-use super::roles::{BUILDER, Gallery, SOURCE, public_key};
+use super::roles::{BUILDER, Gallery, SOURCE};
 
 /// A policy, and what must come of it.
 struct Row {
@@ -42,6 +42,19 @@ const BUNDLE_V1: &[&str] = &[
     BUILDER,
     "--layout",
     "bundle",
+];
+/// A policy that looks at one statement of several.
+const BUNDLE_ANY_V1: &[&str] = &[
+    "--provenance",
+    "v1",
+    "--builder-id",
+    BUILDER,
+    "--source-repository",
+    SOURCE,
+    "--layout",
+    "bundle",
+    "--match",
+    "any",
 ];
 /// policy-controller is content with one statement of several.
 const ANY_V02: &[&str] = &[
@@ -143,7 +156,7 @@ const IMAGE_VALIDATING: &[Row] = &[
     },
     Row {
         kind: Kind::KyvernoImageValidating,
-        flags: BUNDLE_V1,
+        flags: BUNDLE_ANY_V1,
         accepts: &[BundleV1, EveryLayoutV1],
         refuses: &[
             (BundleOtherKey, ""),
@@ -295,16 +308,14 @@ const LOGGED: &[Row] = &[
 
 /// Every verdict of these rows; all that is wrong is told at once.
 #[track_caller]
-fn hold(rows: &[Row], more: &[String], images: impl Fn(Role) -> String) {
+fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
     let Some(peers) = Peers::find() else {
         return;
     };
     let mut wrong = Vec::new();
     for row in rows {
         let title = format!("{} {}", row.kind.name(), row.flags.join(" "));
-        let mut flags = vec!["--key".to_owned(), public_key().display().to_string()];
-        flags.extend(row.flags.iter().map(|flag| (*flag).to_owned()));
-        flags.extend_from_slice(more);
+        let flags = [row.flags, more].concat();
         let policy = Rendered::make(row.kind, &flags, &Gallery::shared().pattern());
         for role in row.accepts {
             if let Verdict::Refused(reason) = policy.judge(&peers, &images(*role)) {
@@ -387,12 +398,8 @@ fn entries_of_a_log_are_demanded() {
         return;
     };
     let rekor = &sigstore.rekor;
-    let more = [
-        "--rekor-url".to_owned(),
-        rekor.url(),
-        "--rekor-key".to_owned(),
-        rekor.public_key().display().to_string(),
-    ];
+    let (url, key) = (rekor.url(), rekor.public_key().display().to_string());
+    let more = ["--rekor-url", url.as_str(), "--rekor-key", key.as_str()];
     hold(LOGGED, &more, |role| match role {
         TlogV02 | TlogV1 => logged.image(role).to_owned(),
         _ => by_digest(role),
