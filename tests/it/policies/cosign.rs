@@ -8,7 +8,15 @@ use super::roles::{Gallery, Role, Role::*, public_key};
 
 const V02: &str = "slsaprovenance";
 const V1: &str = "slsaprovenance1";
+const NONE: &str = "none of the attestations matched the predicate type";
 const V1_URI: &str = "https://slsa.dev/provenance/v1";
+
+/// A type of attestation, which roles have one that is accepted, and which not and why.
+type Row = (
+    &'static str,
+    &'static [Role],
+    &'static [(Role, &'static str)],
+);
 
 /// `verify` without a type, `verify-attestation` with one.
 fn ask(cosign: &Cosign, kind: Option<&str>, extra: &[&str], role: Role) -> Output {
@@ -53,13 +61,12 @@ fn signatures_under_tags() {
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn attestations_under_tags() {
-    let none = "none of the attestations matched the predicate type";
-    let rows: [(&str, &[Role], &[(Role, &str)]); 3] = [
+    let rows: [Row; 3] = [
         (
             V02,
             &[AttV02, BothTypes, AttOnlyV02, AttV02Evil],
             &[
-                (AttV1, none),
+                (AttV1, NONE),
                 (AttOtherKey, "invalid signature"),
                 (Signed, "no matching attestations"),
             ],
@@ -68,13 +75,13 @@ fn attestations_under_tags() {
             V1,
             &[AttV1, BothTypes, EveryLayoutV1],
             &[
-                (AttV02, none),
+                (AttV02, NONE),
                 (AttOtherKey, "invalid signature"),
                 (AttReplayed, "no matching attestations"),
                 (Signed, "no matching attestations"),
             ],
         ),
-        (V1_URI, &[AttV1, BothTypes], &[(AttV02, none)]),
+        (V1_URI, &[AttV1, BothTypes], &[(AttV02, NONE)]),
     ];
     with_each(|cosign| {
         for (kind, accepts, refuses) in rows {
