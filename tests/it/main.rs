@@ -21,6 +21,7 @@ mod node;
 mod offline;
 mod on_cluster;
 mod policies;
+mod policy_check;
 mod predicate;
 mod recursive;
 mod results;

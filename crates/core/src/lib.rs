@@ -36,6 +36,7 @@ pub mod marks;
 pub mod patterns;
 pub mod payload;
 pub mod plan;
+pub mod policy;
 pub mod predicate;
 pub mod proposal;
 pub mod protojson;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, provenance, resign,
-    sign, transparency, tree, upload, verify, wait,
+    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, policy, provenance,
+    resign, sign, transparency, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -40,6 +40,8 @@ enum Tool {
     Wait(Box<wait::Args>),
     /// Take the marks off runs, so that the controller signs them again
     Resign(resign::Args),
+    /// Say what images must show, and check that they do
+    Policy(policy::Args),
     /// Make a key pair
     Keygen(keygen::Args),
     /// Draw what hangs on an image
@@ -72,6 +74,7 @@ pub fn main() -> ExitCode {
         Tool::Verify(args) => crate::run("tekseal-verify", || verify::run(&args)),
         Tool::Wait(args) => crate::run("tekseal-wait", || wait::run(&args)),
         Tool::Resign(args) => crate::run("tekseal-resign", || resign::run(&args)),
+        Tool::Policy(args) => crate::run("tekseal-policy", || policy::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Log(args) => crate::run("tekseal-log", || transparency::run(&args)),

@@ -105,6 +105,16 @@ impl Failure {
         self
     }
 
+    /// The same text, code and hints once more, without what caused it.
+    #[must_use]
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            code: self.code,
+            error: anyhow::anyhow!(self.message()),
+            hints: self.hints.clone(),
+        }
+    }
+
     /// The exit code.
     #[must_use]
     pub fn code(&self) -> u8 {

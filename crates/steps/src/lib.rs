@@ -22,6 +22,7 @@ pub mod layout_args;
 mod lists;
 pub mod log;
 mod parameters;
+pub mod policy;
 mod pretty;
 pub mod provenance;
 pub mod recursive;

@@ -14,7 +14,7 @@ const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const LIMIT_MIB: f64 = 64.0;
 
 /// Runs it, and tells the most memory that it had, in MiB.
-fn measured(run: Run) -> (Output, f64) {
+pub(crate) fn measured(run: Run) -> (Output, f64) {
     let start = Instant::now();
     let mut running = run.start();
     let status = format!("/proc/{}/status", running.id());

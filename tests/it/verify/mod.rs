@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use tekseal_harness::{Output, Registry, Run, fixtures};
 
+pub(crate) use memory::measured;
+
 /// The image that all recordings are of.
 const IMAGE: &str = "sha256:3cefb2529ade9fec1ec2fd816e268e7651fb46b63c50899b2c3f08d1ae9528e8";
 /// Who signed in the recordings without a key.

@@ -126,6 +126,24 @@ pub enum LayerError {
 }
 
 impl LayerError {
+    /// Whether it was not looked at because there is too much: other readers may have other limits.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::Size { .. }
+            | Self::Total
+            | Self::Manifests
+            | Self::Signatures
+            | Self::Referrers { .. } => true,
+            Self::Digest(_)
+            | Self::NoSignature
+            | Self::Unread(_)
+            | Self::Absent
+            | Self::Manifest(_)
+            | Self::Bundles { .. } => false,
+        }
+    }
+
     /// Who must act.
     #[must_use]
     pub fn blame(&self) -> Blame {

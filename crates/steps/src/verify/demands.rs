@@ -4,223 +4,56 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::anyhow;
-use tekseal_core::{Digest, DigestRef, Signed, bundle, cosign};
+use tekseal_core::policy::Rules;
+use tekseal_core::{Digest, DigestRef, Signed, Statement, bundle, cosign};
 use tekseal_remote::Registry;
 use tekseal_remote::registry::Blame;
 use tekseal_remote::store::{Fetched, Layers, Source};
-use tekseal_signing::{
-    HashAlgorithm, IdentityRule, KeyAlgorithm, PublicKey, Types, UnverifiedBundle, Verifier,
-};
+use tekseal_signing::{Types, UnverifiedBundle, Verified, Verifier};
 
-use super::judged::{Judged, Tried};
+use super::judged::{Judged, Tried, Why};
 use super::report::{AttestationReport, Checked, Report, SignatureReport};
-use super::trust_args::TrustArgs;
-use crate::registry_args::{RegistryArgs, given};
-use crate::{Failure, exit, log};
-
-/// What is asked of every image.
-#[derive(Debug, clap::Args)]
-pub struct DemandArgs {
-    /// Check only one of the two
-    #[arg(long, env = "TEKSEAL_ONLY", value_enum, value_name = "WHAT")]
-    only: Option<Only>,
-    /// Predicate type that must be attested, may be repeated: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex, or a URI
-    #[arg(
-        long = "type",
-        env = "TEKSEAL_TYPE",
-        value_name = "TYPE",
-        value_delimiter = ','
-    )]
-    types: Vec<String>,
-    /// Annotation that the signature must carry; may be repeated
-    #[arg(
-        short = 'a',
-        long = "annotations",
-        env = "TEKSEAL_ANNOTATION",
-        value_name = "KEY=VALUE"
-    )]
-    annotations: Vec<String>,
-    /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384)
-    #[arg(
-        long,
-        env = "TEKSEAL_SIGNATURE_DIGEST_ALGORITHM",
-        value_name = "HASH",
-        default_value = "sha256"
-    )]
-    signature_digest_algorithm: String,
-    /// Accept signatures that no transparency log of the trusted root has an entry of; without a trusted root none is asked for, and this silences the notice that says so
-    #[arg(long, env = "TEKSEAL_INSECURE_IGNORE_TLOG", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
-    insecure_ignore_tlog: bool,
-}
-
-/// What to check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Only {
-    /// The image signature.
-    Signature,
-    /// The attestations.
-    Attestation,
-}
+use crate::{Failure, exit};
 
 /// What is asked of every image.
 #[derive(Clone)]
 pub(crate) struct Demands {
-    verifier: Arc<Verifier>,
+    pub(super) verifier: Arc<Verifier>,
     /// Where what is asked for lies in cosign's layout.
-    tags: &'static [cosign::Tag],
-    types: Vec<String>,
-    annotations: BTreeMap<String, String>,
+    pub(super) tags: &'static [cosign::Tag],
+    pub(super) types: Vec<String>,
+    pub(super) annotations: BTreeMap<String, String>,
     /// What people can do when there are signatures and none is good.
-    why_none_is_valid: &'static str,
-    checked: Checked,
+    pub(super) why_none_is_valid: &'static str,
+    pub(super) checked: Checked,
+    /// What is asked of each attestation beyond its type; its Statement is then not kept.
+    pub(super) judging: Option<Arc<Judging>>,
 }
 
-impl DemandArgs {
-    /// What is asked of images with this key, which alone vouches for them.
-    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
-        let (identity, trusted) = (None, None);
-        self.of(Some(key), identity, trusted)
-    }
+/// Rules that are applied to each attestation once it is verified.
+pub(crate) struct Judging {
+    pub(crate) rules: Arc<Rules>,
+    /// Seconds since 1970.
+    pub(crate) now: i64,
+}
 
-    /// What is asked of images with this key, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
-    pub(super) fn of_trust(
-        &self,
-        key: Option<PublicKey>,
-        trust: &TrustArgs,
-        network: &RegistryArgs,
-    ) -> Result<Demands, Failure> {
-        let identity = trust.identity()?;
-        self.of(key, identity, Some((trust, network)))
-    }
-
-    fn of(
-        &self,
-        key: Option<PublicKey>,
-        identity: Option<IdentityRule>,
-        trust: Option<(&TrustArgs, &RegistryArgs)>,
-    ) -> Result<Demands, Failure> {
-        let hash = self
-            .signature_digest_algorithm
-            .parse::<HashAlgorithm>()
-            .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
-        let types = given(&self.types).map(|name| {
-            cosign::predicate_type(name).map(str::to_owned).ok_or_else(|| {
-                Failure::misuse(anyhow!("--type {name:?} is neither a predicate type that cosign names nor a URI"))
-                    .hint("names: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex")
-            })
-        });
-        let annotations = given(&self.annotations).map(|pair| {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::misuse(anyhow!("annotation {pair:?} is not of the form KEY=VALUE"))
-            })?;
-            Ok((key.to_owned(), value.to_owned()))
-        });
-        if self.only == Some(Only::Signature) && !self.types.is_empty() {
-            return Err(Failure::misuse(anyhow!(
-                "--type asks for an attestation and --only signature forbids it"
-            )));
-        }
-        if self.only == Some(Only::Attestation) && !self.annotations.is_empty() {
-            return Err(Failure::misuse(anyhow!(
-                "-a asks for an annotation of the signature and --only attestation forbids it"
-            )));
-        }
-        let why_none_is_valid = match (key.as_ref().map(PublicKey::algorithm), hash) {
-            (Some(KeyAlgorithm::P384), HashAlgorithm::Sha256) => {
-                "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384"
-            }
-            (Some(KeyAlgorithm::P521), HashAlgorithm::Sha256) => {
-                "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
-            }
-            _ => NONE_IS_VALID,
-        };
-        let (verifier, checked) = self.verifier(key, identity, hash, trust)?;
-        Ok(Demands {
-            why_none_is_valid,
-            verifier: Arc::new(verifier),
-            tags: self.tags(),
-            types: types.collect::<Result<_, _>>()?,
-            annotations: annotations.collect::<Result<_, Failure>>()?,
-            checked,
-        })
-    }
-
-    fn verifier(
-        &self,
-        key: Option<PublicKey>,
-        identity: Option<IdentityRule>,
-        hash: HashAlgorithm,
-        trust: Option<(&TrustArgs, &RegistryArgs)>,
-    ) -> Result<(Verifier, Checked), Failure> {
-        let trusted = match trust {
-            Some((trust, network)) => trust.trusted(self.insecure_ignore_tlog, network)?,
-            None => None,
-        };
-        let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
-        let checked = Checked {
-            signature: true,
-            subject: true,
-            transparency_log: needs.log,
-            timestamp: needs.timestamp,
-            certificate_log: needs.certificate_log && identity.is_some(),
-        };
-        let verifier = match (key, identity, trusted) {
-            (None, None, _) => {
-                return Err(Failure::misuse(anyhow!(
-                    "neither a key nor an identity is given to verify with"
-                ))
-                .hint("give --key; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
-            }
-            (Some(_), Some(_), _) => {
-                return Err(Failure::misuse(anyhow!(
-                    "--key and --certificate-identity are both given"
-                ))
-                .hint("a signature is either of a key or of a certificate: verify twice to accept both"));
-            }
-            (None, Some(_), None) => {
-                return Err(Failure::misuse(anyhow!(
-                    "--certificate-identity needs --trusted-root"
-                ))
-                .hint(
-                    "it says which authorities may name who signed: Sigstore's trusted_root.json",
-                ));
-            }
-            (None, Some(rule), Some(trusted)) => {
-                Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
-            }
-            (Some(key), None, trusted) => {
-                let verifier = Verifier::new(vec![key], hash).map_err(Failure::misuse)?;
-                match trusted {
-                    Some(trusted) => verifier.trusting(trusted.trust, trusted.needs),
-                    None => verifier,
-                }
-            }
-        };
-        Ok((verifier, checked))
-    }
-
-    /// The tags beside an image under which something must lie.
-    pub(crate) fn tags(&self) -> &'static [cosign::Tag] {
-        match self.only {
-            None => &[cosign::Tag::Signatures, cosign::Tag::Attestations],
-            Some(Only::Signature) => &[cosign::Tag::Signatures],
-            Some(Only::Attestation) => &[cosign::Tag::Attestations],
-        }
-    }
-
-    /// Says that no log was asked, unless it was said that none is to be.
-    pub(crate) fn tell_of_log(&self) {
-        if !self.insecure_ignore_tlog {
-            log::info(
-                "the transparency log was not checked: with a key, the key alone vouches",
-                &[],
-            );
-        }
-    }
+/// What was verified of one image, each kind by itself.
+pub(crate) struct Examined {
+    /// Good image signatures, or why there is none; nothing where none is asked for.
+    pub(crate) signatures: Option<Result<Vec<SignatureReport>, Failure>>,
+    /// The same of attestations.
+    pub(crate) attestations: Option<Result<Vec<AttestationReport>, Failure>>,
+    /// Why the attestations may not be all that others find.
+    pub(crate) missed: Option<Failure>,
 }
 
 impl Demands {
+    /// The same, with rules that are applied to each attestation.
+    pub(crate) fn judging(mut self, judging: Judging) -> Self {
+        self.judging = Some(Arc::new(judging));
+        self
+    }
+
     /// The same of the images of a PipelineRun: image signatures come from TaskRuns, so none is asked for unless something was asked of it.
     pub(crate) fn of_pipeline_runs(mut self) -> Self {
         if self.tags.len() > 1 && self.annotations.is_empty() {
@@ -271,6 +104,25 @@ impl Demands {
         image: &Digest,
         name: &str,
     ) -> Result<Report, Failure> {
+        let found = self.look(source, image).await;
+        self.report(name, found)
+    }
+
+    /// The same for each kind by itself.
+    pub(crate) async fn examine(&self, source: Source<'_>, image: &Digest) -> Examined {
+        let found = self.look(source, image).await;
+        let missed = found.attestations.missed();
+        let (signatures, attestations) = self.verdicts(found);
+        let wanted = |tag| self.tags.contains(&tag);
+        Examined {
+            signatures: wanted(cosign::Tag::Signatures).then_some(signatures),
+            attestations: wanted(cosign::Tag::Attestations).then_some(attestations),
+            missed,
+        }
+    }
+
+    /// Tries everything that hangs on an image.
+    async fn look(&self, source: Source<'_>, image: &Digest) -> Found {
         let found = RefCell::default();
         let (signatures, attestations, referring) = tokio::join!(
             self.try_tag(source, image, cosign::Tag::Signatures, &found),
@@ -287,11 +139,14 @@ impl Demands {
             Ok(layers) => self.try_all(layers, Kind::Either, image, &found).await,
             Err(error) => {
                 let reason = format!("the referrers: {}", exit::chain(&error));
-                let is_outside = error.blame() == Blame::Outside;
-                found.borrow_mut().refuse(Kind::Either, reason, is_outside);
+                let why = match error.blame() {
+                    Blame::Outside => Why::Outside,
+                    Blame::Artifact | Blame::Setting => Why::Limit,
+                };
+                found.borrow_mut().refuse(Kind::Either, reason, why);
             }
         }
-        self.report(name, found.into_inner())
+        found.into_inner()
     }
 
     /// Checks one image by bundles alone; no registry is asked.
@@ -349,7 +204,7 @@ impl Demands {
             Ok(signed) => self.try_one(fetched, signed, kind, image, found),
             Err(error) => {
                 let reason = format!("layer {}: {}", fetched.digest, exit::chain(error));
-                found.refuse(kind, reason, error.blame() == Blame::Outside);
+                found.refuse(kind, reason, Why::of(error));
             }
         }
     }
@@ -366,7 +221,7 @@ impl Demands {
         if !bundle::is_media_type(signed.media_type()) {
             if kind == Kind::Attestation {
                 let verdict = verifier.attestation(signed, digest, self.types());
-                let verdict = verdict.map(|v| AttestationReport::of(fetched, &v));
+                let verdict = verdict.map(|v| self.attested(fetched, &v));
                 found.attestations.note(layer, verdict);
             } else {
                 let verdict = verifier.image_signature(signed, digest, &self.annotations);
@@ -379,7 +234,7 @@ impl Demands {
             Ok(bundle) => bundle,
             Err(rejection) => {
                 let reason = format!("layer {layer}: {:#}", anyhow::Error::from(rejection));
-                return found.refuse(kind, reason, false);
+                return found.refuse(kind, reason, Why::Artifact);
             }
         };
         let is_signature = bundle.says_signature() && !self.asks_for_sign();
@@ -396,8 +251,19 @@ impl Demands {
             found.signatures.note(layer, verdict);
         } else {
             let verdict = verifier.attestation_bundle(bundle, digest, self.types());
-            let verdict = verdict.map(|v| AttestationReport::of(fetched, &v));
+            let verdict = verdict.map(|v| self.attested(fetched, &v));
             found.attestations.note(layer, verdict);
+        }
+    }
+
+    /// What is kept of a verified attestation.
+    fn attested(&self, fetched: &Fetched, verified: &Verified<Statement>) -> AttestationReport {
+        match &self.judging {
+            None => AttestationReport::of(fetched, verified),
+            Some(judging) => {
+                let judged = judging.rules.judge(verified.value(), judging.now);
+                AttestationReport::of_judged(fetched, verified, judged)
+            }
         }
     }
 
@@ -408,6 +274,19 @@ impl Demands {
 
     /// The verdict on all that was tried.
     fn report(&self, image: &str, found: Found) -> Result<Report, Failure> {
+        let (signatures, attestations) = self.verdicts(found);
+        Ok(Report {
+            image: image.to_owned(),
+            index: None,
+            platform: None,
+            signatures: signatures?,
+            attestations: attestations?,
+            checked: self.checked,
+        })
+    }
+
+    /// What is good of both kinds, or why nothing is of one that is asked for.
+    fn verdicts(&self, found: Found) -> (Verdict<SignatureReport>, Verdict<AttestationReport>) {
         let Found {
             signatures,
             attestations,
@@ -415,24 +294,41 @@ impl Demands {
             ..
         } = found;
         let has_attestations = has_others || !attestations.is_empty();
-        let wants_signatures = self.tags.contains(&cosign::Tag::Signatures);
-        if wants_signatures && signatures.good.is_empty() {
-            let hint = if !signatures.is_empty() {
-                self.why_none_is_valid
-            } else if has_attestations {
-                "there are attestations, and an attestation is no signature of the image: --only attestation checks them alone"
-            } else {
-                UNSIGNED
-            };
-            return Err(signatures.none_good("signature").hint(hint));
+        (
+            self.signed(signatures, has_attestations),
+            self.all_attested(attestations),
+        )
+    }
+
+    fn signed(
+        &self,
+        signatures: Judged<SignatureReport>,
+        has_attestations: bool,
+    ) -> Verdict<SignatureReport> {
+        let is_wanted = self.tags.contains(&cosign::Tag::Signatures);
+        if !is_wanted || !signatures.good.is_empty() {
+            return Ok(signatures.good);
         }
-        let wants_attestations = self.tags.contains(&cosign::Tag::Attestations);
-        if wants_attestations && attestations.good.is_empty() {
+        let hint = if !signatures.is_empty() {
+            self.why_none_is_valid
+        } else if has_attestations {
+            "there are attestations, and an attestation is no signature of the image: --only attestation checks them alone"
+        } else {
+            UNSIGNED
+        };
+        Err(signatures.none_good("signature").hint(hint))
+    }
+
+    fn all_attested(&self, attestations: Judged<AttestationReport>) -> Verdict<AttestationReport> {
+        if !self.tags.contains(&cosign::Tag::Attestations) {
+            return Ok(attestations.good);
+        }
+        if attestations.good.is_empty() {
             let hint = if attestations.are_of_other_types() {
                 OTHER_TYPES
             } else if !attestations.is_empty() {
                 self.why_none_is_valid
-            } else if wants_signatures {
+            } else if self.tags.contains(&cosign::Tag::Signatures) {
                 "--only signature checks the image signature alone"
             } else {
                 UNSIGNED
@@ -440,28 +336,24 @@ impl Demands {
             return Err(attestations.none_good("attestation").hint(hint));
         }
         let is_missing = |t: &&String| attestations.good.iter().all(|r| r.predicate_type != **t);
-        if let Some(missing) = self.types.iter().find(is_missing)
-            && wants_attestations
-        {
-            let what = format!("attestation of type {missing}");
-            return Err(attestations.none_good(&what));
+        match self.types.iter().find(is_missing) {
+            Some(missing) => {
+                let what = format!("attestation of type {missing}");
+                Err(attestations.none_good(&what))
+            }
+            None => Ok(attestations.good),
         }
-        Ok(Report {
-            image: image.to_owned(),
-            index: None,
-            platform: None,
-            signatures: signatures.good,
-            attestations: attestations.good,
-            checked: self.checked,
-        })
     }
 }
+
+/// What is good of one kind, or why nothing is.
+type Verdict<T> = Result<Vec<T>, Failure>;
 
 /// What people can do when everything is attested but for the type that they asked for.
 const OTHER_TYPES: &str = "something is attested, but with another type: the one of provenance v0.2 is --type slsaprovenance, that of v1 slsaprovenance1; tekseal-tree shows which there are";
 
 /// What people can do when there are signatures and none is good, unless something is more likely.
-const NONE_IS_VALID: &str = "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image";
+pub(super) const NONE_IS_VALID: &str = "signed with another key (before a rotation: that under cosign.pub.1 in its Secret), changed afterwards, or lacking what was asked for; tekseal-tree shows what hangs on the image";
 
 /// What people can do when nothing hangs on an image.
 const UNSIGNED: &str = "nobody signed this image, or what was signed is elsewhere: in another repository, or in annotations of the run, which nothing verifies: \
@@ -487,12 +379,12 @@ struct Found {
 
 impl Found {
     /// Notes why something could not be tried.
-    fn refuse(&mut self, kind: Kind, reason: String, is_outside: bool) {
+    fn refuse(&mut self, kind: Kind, reason: String, why: Why) {
         if kind != Kind::Attestation {
-            self.signatures.refuse(reason.clone(), is_outside);
+            self.signatures.refuse(reason.clone(), why);
         }
         if kind != Kind::Signature {
-            self.attestations.refuse(reason, is_outside);
+            self.attestations.refuse(reason, why);
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::anyhow;
+use tekseal_remote::registry::Blame;
 use tekseal_remote::store::Fetched;
+use tekseal_remote::store::fetch::LayerError;
 use tekseal_signing::Rejection;
 
 use super::demands::Kind;
@@ -20,6 +22,8 @@ pub(super) struct Judged<T> {
     of_other_types: usize,
     /// Something could not be read for now, so «no» would be said without having looked.
     is_outside: bool,
+    /// The first thing that others may read and that was not: for now, or because there is too much of it.
+    missed: Option<String>,
     /// The tag itself could not be read.
     unread: Option<Failure>,
 }
@@ -31,6 +35,7 @@ impl<T> Default for Judged<T> {
             reasons: Vec::new(),
             of_other_types: 0,
             is_outside: false,
+            missed: None,
             unread: None,
         }
     }
@@ -45,15 +50,18 @@ impl<T> Judged<T> {
                 let is_of_type = matches!(rejection, Rejection::PredicateType { .. });
                 self.of_other_types += usize::from(is_of_type);
                 let reason = format!("{:#}", anyhow::Error::from(rejection));
-                self.refuse(format!("layer {layer}: {reason}"), false);
+                self.refuse(format!("layer {layer}: {reason}"), Why::Artifact);
             }
         }
     }
 
-    /// Notes why something could not be tried, and whether that may pass.
-    pub(super) fn refuse(&mut self, reason: String, is_outside: bool) {
+    /// Notes why something could not be tried.
+    pub(super) fn refuse(&mut self, reason: String, why: Why) {
+        if why != Why::Artifact && self.missed.is_none() {
+            self.missed = Some(reason.clone());
+        }
+        self.is_outside |= why == Why::Outside;
         self.reasons.push(reason);
-        self.is_outside |= is_outside;
     }
 
     /// Notes that the tag could not be read.
@@ -69,6 +77,18 @@ impl<T> Judged<T> {
     /// Whether all that is there would be good if it were of the type that is asked for.
     pub(super) fn are_of_other_types(&self) -> bool {
         self.of_other_types > 0 && self.of_other_types == self.reasons.len()
+    }
+
+    /// What was not looked at though others may: what is good is then not known to be all that there is.
+    pub(super) fn missed(&self) -> Option<Failure> {
+        if let Some(failure) = &self.unread {
+            return Some(failure.again());
+        }
+        let reason = anyhow!("{}", self.missed.as_ref()?);
+        Some(match self.is_outside {
+            true => Failure::outside(reason),
+            false => Failure::no(reason),
+        })
     }
 
     /// Why none is good.
@@ -90,6 +110,27 @@ impl<T> Judged<T> {
             ));
         }
         Failure::no(anyhow!("no valid {what}: {text}"))
+    }
+}
+
+/// Why something could not be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Nobody could use it as it is.
+    Artifact,
+    /// There is more than is looked at.
+    Limit,
+    /// It could not be read for now.
+    Outside,
+}
+
+impl Why {
+    pub(super) fn of(error: &LayerError) -> Self {
+        match error.blame() {
+            Blame::Outside => Self::Outside,
+            _ if error.is_limit() => Self::Limit,
+            _ => Self::Artifact,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tekseal_remote::oci_layout::{OciLayout, Wanted};
 use tekseal_remote::store::Source;
 
 use super::verdicts::Verdicts;
-use super::{Demands, Report, within};
+use super::{Demands, Examined, Report, within};
 use crate::Failure;
 
 /// How skopeo and others call a folder with an OCI image layout.
@@ -16,7 +16,7 @@ const PREFIX: &str = "oci:";
 
 /// An image in a folder.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct LayoutRef {
+pub(crate) struct LayoutRef {
     path: PathBuf,
     wanted: Wanted,
 }
@@ -47,6 +47,15 @@ impl LayoutRef {
         })
     }
 
+    /// Examines it, and gives its name by digest.
+    pub(crate) async fn examine(&self, demands: &Demands) -> Result<(String, Examined), Failure> {
+        let layout = OciLayout::open(&self.path)?;
+        let image = layout.resolve(&self.wanted)?;
+        let name = format!("{PREFIX}{}@{image}", layout.name());
+        let examined = demands.examine(Source::Layout(&layout), &image).await;
+        Ok((name, examined))
+    }
+
     async fn check(&self, demands: &Demands) -> Result<Report, Failure> {
         let layout = OciLayout::open(&self.path)?;
         let image = layout.resolve(&self.wanted)?;
@@ -59,7 +68,7 @@ impl LayoutRef {
 }
 
 /// The images if they lie in folders: those that begin with `oci:`, and with `--local-image` all of them, which then are paths.
-pub(super) fn parse(images: &[String], are_paths: bool) -> Result<Option<Vec<LayoutRef>>, Failure> {
+pub(crate) fn parse(images: &[String], are_paths: bool) -> Result<Option<Vec<LayoutRef>>, Failure> {
     if are_paths {
         let whole = |path: &String| LayoutRef {
             path: PathBuf::from(path),

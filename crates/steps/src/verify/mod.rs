@@ -4,9 +4,10 @@
 //! tags and the referrers hold is one: a good signature is one wherever it lies. With `--recursive` an index stands for what it lists, and each of that
 //! must pass by itself: a signature of the index is none of its images, as with cosign.
 
+mod demand_args;
 mod demands;
 mod judged;
-mod layouts;
+pub(crate) mod layouts;
 mod report;
 mod trust_args;
 mod verdicts;
@@ -34,10 +35,11 @@ use crate::recursive::{self, Recursive, RecursiveArgs, Selected};
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
 
-pub(crate) use demands::Demands;
-pub use demands::{DemandArgs, Only};
-pub(crate) use report::{Report, print};
-pub use trust_args::TrustArgs;
+pub(crate) use demand_args::predicate_types;
+pub use demand_args::{DemandArgs, HowArgs, Only};
+pub(crate) use demands::{Demands, Examined, Judging};
+pub(crate) use report::{AttestationReport, Found, Report, SignatureReport, print};
+pub use trust_args::{IdentityArgs, TrustArgs};
 
 use verdicts::Verdicts;
 
@@ -270,7 +272,7 @@ fn judge_bundles(
 }
 
 /// A duration as people write it, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     parameters::duration(text)
         .map(|duration| duration.as_secs())
         .filter(|seconds| (1..=86_400).contains(seconds))

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tekseal_core::policy::Judged;
 use tekseal_core::{Provenance, SimpleSigning, Statement};
 use tekseal_remote::store::{Fetched, Place};
 use tekseal_signing::{Verified, Voucher};
@@ -39,7 +40,7 @@ pub(super) struct Checked {
 }
 
 #[derive(Serialize)]
-pub(super) struct SignatureReport {
+pub(crate) struct SignatureReport {
     #[serde(flatten)]
     found: Found,
     /// Of a signature in cosign's layout.
@@ -54,7 +55,7 @@ pub(super) struct SignatureReport {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct AttestationReport {
+pub(crate) struct AttestationReport {
     #[serde(flatten)]
     found: Found,
     pub(super) predicate_type: String,
@@ -63,14 +64,17 @@ pub(super) struct AttestationReport {
     statement: Option<Box<RawValue>>,
     #[serde(flatten)]
     who: Who,
+    /// What rules say of it, where there are any.
+    #[serde(skip)]
+    pub(crate) judged: Option<Judged>,
 }
 
 /// What was found, and where.
 #[derive(Serialize)]
-struct Found {
+pub(crate) struct Found {
     key: String,
     /// Digest of the layer that holds it.
-    layer: String,
+    pub(crate) layer: String,
     /// The tag that holds the layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
@@ -134,6 +138,21 @@ impl Found {
     }
 }
 
+impl Found {
+    /// The tag, the referrer or the file that holds it.
+    pub(crate) fn place(&self) -> String {
+        let named = [
+            ("tag", &self.tag),
+            ("referrer", &self.referrer),
+            ("file", &self.file),
+        ];
+        let told = named
+            .into_iter()
+            .find_map(|(kind, name)| Some((kind, name.as_ref()?)));
+        told.map_or_else(String::new, |(kind, name)| format!("{kind} {name}"))
+    }
+}
+
 impl Who {
     fn of(voucher: &Voucher) -> Self {
         let identity = voucher.identity.as_ref();
@@ -161,6 +180,11 @@ impl Who {
         }
     }
 
+    /// The identity, else the fingerprint of the key.
+    fn name(&self, key: &str) -> String {
+        self.identity.clone().unwrap_or_else(|| key.to_owned())
+    }
+
     /// The same in a line of text; nothing where the key is all there is.
     fn text(&self) -> String {
         let mut text = String::new();
@@ -182,6 +206,16 @@ impl Who {
 }
 
 impl SignatureReport {
+    /// Where it was found.
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Who signed it.
+    pub(crate) fn signer(&self) -> String {
+        self.who.name(&self.found.key)
+    }
+
     pub(super) fn of_layer(fetched: &Fetched, verified: &Verified<SimpleSigning>) -> Self {
         Self {
             found: Found::of(fetched, verified),
@@ -210,7 +244,34 @@ impl AttestationReport {
             builder_id: builder_id(statement),
             statement: text_of(verified),
             who: Who::of(verified.voucher()),
+            judged: None,
         }
+    }
+
+    /// What rules say of it, without the Statement: a thousand may hang on an image.
+    pub(super) fn of_judged(
+        fetched: &Fetched,
+        verified: &Verified<Statement>,
+        judged: Judged,
+    ) -> Self {
+        Self {
+            found: Found::of(fetched, verified),
+            predicate_type: String::new(),
+            builder_id: None,
+            statement: None,
+            who: Who::of(verified.voucher()),
+            judged: Some(judged),
+        }
+    }
+
+    /// Where it was found.
+    pub(crate) fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Who signed it.
+    pub(crate) fn signer(&self) -> String {
+        self.who.name(&self.found.key)
     }
 }
 

@@ -11,29 +11,36 @@ use crate::registry_args::{RegistryArgs, given};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::tuf::{Reach, TufArgs};
 
-/// Who must have signed, and what is trusted.
+/// Who must have signed, where that is not a key.
 #[derive(Debug, clap::Args)]
-pub struct TrustArgs {
+pub struct IdentityArgs {
     /// Who must have signed, as the certificate has it: an e-mail address, or a URI such as https://kubernetes.io/namespaces/NS/serviceaccounts/NAME
     #[arg(long, env = "TEKSEAL_CERTIFICATE_IDENTITY", value_name = "NAME")]
-    certificate_identity: Option<String>,
+    pub(crate) certificate_identity: Option<String>,
     /// The same as a regular expression, which matches anywhere unless it has ^ and $
     #[arg(
         long,
         env = "TEKSEAL_CERTIFICATE_IDENTITY_REGEXP",
         value_name = "PATTERN"
     )]
-    certificate_identity_regexp: Option<String>,
+    pub(crate) certificate_identity_regexp: Option<String>,
     /// Who must have vouched for that name, as the certificate has it: the URL of an OIDC issuer
     #[arg(long, env = "TEKSEAL_CERTIFICATE_OIDC_ISSUER", value_name = "URL")]
-    certificate_oidc_issuer: Option<String>,
+    pub(crate) certificate_oidc_issuer: Option<String>,
     /// The same as a regular expression
     #[arg(
         long,
         env = "TEKSEAL_CERTIFICATE_OIDC_ISSUER_REGEXP",
         value_name = "PATTERN"
     )]
-    certificate_oidc_issuer_regexp: Option<String>,
+    pub(crate) certificate_oidc_issuer_regexp: Option<String>,
+}
+
+/// Who must have signed, and what is trusted.
+#[derive(Debug, clap::Args)]
+pub struct TrustArgs {
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     /// File with the keys of logs and the certificates of authorities that are trusted, Sigstore's trusted_root.json, or public-good, which is that of its public instance when this program was made; an entry of one of its transparency logs is then required
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
@@ -56,9 +63,9 @@ pub(super) struct Trusted {
     pub(super) needs: Needs,
 }
 
-impl TrustArgs {
+impl IdentityArgs {
     /// Who must have signed; nothing where that is a key.
-    pub(super) fn identity(&self) -> Result<Option<IdentityRule>, Failure> {
+    pub(crate) fn rule(&self) -> Result<Option<IdentityRule>, Failure> {
         let matcher =
             |exact, pattern, flag: &str| match (given(exact).next(), given(pattern).next()) {
                 (Some(_), Some(_)) => Err(Failure::misuse(anyhow!(
@@ -95,14 +102,21 @@ impl TrustArgs {
             .hint("an issuer vouches for many: say whose signature it must be")),
         }
     }
+}
+
+impl TrustArgs {
+    /// Who must have signed; nothing where that is a key.
+    pub(super) fn identity(&self) -> Result<Option<IdentityRule>, Failure> {
+        self.identity.rule()
+    }
 
     /// Whether something is said to be trusted.
-    pub(super) fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         given(&self.trusted_root).next().is_some() || self.tuf.mirror().is_some()
     }
 
     /// Refuses a key that lies in a cluster where nothing may be connected to.
-    pub(super) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
+    pub(crate) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
         if self.offline && key.starts_with("k8s://") {
             return Err(Failure::misuse(anyhow!(
                 "--offline is given, and the key {key} lies in a cluster"

@@ -1,0 +1,58 @@
+//! Repositories as provenance names them: Chains writes `git+URL.git` for whatever URL a run was given, others add the ref behind an `@`.
+
+/// A repository, and the ref that a URI names with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Named<'a> {
+    /// Without `git+` before it and `.git` behind it.
+    pub(super) repository: &'a str,
+    /// A full ref, such as `refs/heads/main`.
+    pub(super) reference: Option<&'a str>,
+}
+
+impl<'a> Named<'a> {
+    /// A ref begins with `@refs/` in the path: an `@` before that belongs to who asks or to the host, and all of it decides whose repository it is.
+    pub(super) fn of(uri: &'a str) -> Self {
+        let path = uri.find("://").and_then(|at| {
+            let host = at + "://".len();
+            uri[host..].find('/').map(|slash| host + slash)
+        });
+        let at = path.and_then(|path| uri[path..].find("@refs/").map(|at| path + at));
+        let (repository, reference) = match at {
+            Some(at) => (&uri[..at], Some(&uri[at + 1..])),
+            None => (uri, None),
+        };
+        Self {
+            repository: bare(repository),
+            reference,
+        }
+    }
+}
+
+/// Whether both URIs name one repository, whatever ref they name of it: one `git+` before and one `.git` behind make no difference, all else does.
+#[must_use]
+pub fn same_repository(one: &str, other: &str) -> bool {
+    Named::of(one).repository == Named::of(other).repository
+}
+
+/// The URI without one `git+` before and one `.git` behind.
+pub(super) fn bare(uri: &str) -> &str {
+    let uri = uri.strip_prefix("git+").unwrap_or(uri);
+    uri.strip_suffix(".git").unwrap_or(uri)
+}
+
+/// Every URI without a ref that is the same repository: first as Chains writes it.
+pub(super) fn forms(uri: &str) -> Vec<String> {
+    let bare = bare(uri);
+    vec![
+        format!("git+{bare}.git"),
+        format!("git+{bare}"),
+        format!("{bare}.git"),
+        bare.to_owned(),
+    ]
+}
+
+/// Whether a text is a commit: all digits of a SHA-1 or SHA-256.
+pub(super) fn is_commit(text: &str) -> bool {
+    let is_digit = |c: u8| c.is_ascii_digit() || (b'a'..=b'f').contains(&c);
+    matches!(text.len(), 40 | 64) && text.bytes().all(is_digit)
+}
