@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tekseal_harness::{
-    Cosign, Kyverno, Opa, Output, PolicyJson, PolicyTester, Run, Verdict, cosign,
-};
+use tekseal_harness::{Cosign, Kyverno, Opa, PolicyJson, PolicyTester, Run, Verdict, cosign};
 use tempfile::TempDir;
 
 use super::roles::public_key;
@@ -161,7 +159,7 @@ impl Rendered {
         let policy = policy.to_str().expect("temporary folders are UTF-8");
         let judged = |cosign: &Cosign| {
             let said = cosign.verify_attestation(&public_key(), kind, image, &["--policy", policy]);
-            verdict(&said)
+            super::cosign::judged(&said)
         };
         let [second, third] = peers.cosigns.each_ref().map(judged);
         assert_eq!(
@@ -185,7 +183,7 @@ impl Rendered {
         }
         let said = run.arg(image).run();
         if said.code() != Some(0) {
-            return verdict(&said);
+            return Verdict::refused(said.stderr);
         }
         peers
             .opa
@@ -244,13 +242,4 @@ fn decoded(value: &Value) -> Value {
     let pem = STANDARD.decode(text).expect("a key is base64");
     assert!(pem.starts_with(b"-----BEGIN PUBLIC KEY-----"));
     text.into()
-}
-
-/// What a program that ends with 0 for yes says.
-#[track_caller]
-fn verdict(said: &Output) -> Verdict {
-    match said.code() {
-        Some(0) => Verdict::Accepted,
-        _ => Verdict::refused(format!("{}{}", said.stdout, said.stderr)),
-    }
 }
