@@ -344,8 +344,10 @@ impl Keys {
         ]));
         let config = match deed.what {
             What::Signature => json!({"artifacts.taskrun.signer": "none"}),
-            What::Attestation => json!({"artifacts.oci.signer": "none"}),
-            What::Both => json!({}),
+            What::Attestation => {
+                json!({"artifacts.oci.signer": "none", "artifacts.taskrun.format": deed.format})
+            }
+            What::Both => json!({"artifacts.taskrun.format": deed.format}),
         };
         let write = |name: &str, text: String| {
             let path = folder.join(name);
@@ -363,8 +365,7 @@ impl Keys {
             .arg(write("config.json", config.to_string()))
             .arg("--key")
             .arg(key)
-            .args(["--format", deed.format, "--builder-id", deed.builder])
-            .args(["--layout", deed.layout])
+            .args(["--builder-id", deed.builder, "--layout", deed.layout])
             .env("TEKSEAL_RETRY_FOR", "2");
         if deed.is_logged {
             let log = log.expect("only with a log");
