@@ -77,7 +77,7 @@ fn attestations_under_tags() {
             &[AttV02, BothTypes, AttOnlyV02, AttV02Evil],
             &[
                 (AttV1, NONE),
-                (AttOtherKey, "invalid signature"),
+                (AttOtherKey, "signatures do not match threshold"),
                 (Signed, "no matching attestations"),
             ],
         ),
@@ -86,7 +86,7 @@ fn attestations_under_tags() {
             &[AttV1, BothTypes, EveryLayoutV1],
             &[
                 (AttV02, NONE),
-                (AttOtherKey, "invalid signature"),
+                (AttOtherKey, "signatures do not match threshold"),
                 (AttReplayed, "no matching attestations"),
                 (Signed, "no matching attestations"),
             ],

@@ -78,6 +78,14 @@ impl Rendered {
     /// Renders a policy about these images, with our key and these flags.
     #[track_caller]
     pub(super) fn make(kind: Kind, flags: &[&str], images: &str) -> Self {
+        let key = public_key();
+        let key = key.to_str().expect("the tests are at a path of UTF-8");
+        Self::by(kind, &["--key", key], flags, images)
+    }
+
+    /// The same with other flags for who must have signed.
+    #[track_caller]
+    pub(super) fn by(kind: Kind, signer: &[&str], flags: &[&str], images: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let render = |kind: &str, flags: &[&str]| {
             let run = Run::tool("tekseal-policy").args(["render", kind]);
@@ -88,18 +96,24 @@ impl Rendered {
             fs::create_dir_all(path.parent().expect("it is in the folder")).expect("it is ours");
             fs::write(path, text).expect("the folder is ours");
         };
-        let key = public_key();
-        let key = key.to_str().expect("the tests are at a path of UTF-8");
+        let scope: &[&str] = &["--images", images];
         // Rego is asked about whatever it is given, and cosign is told the key itself.
-        let scope: &[&str] = match kind {
-            Kind::RegoCosign => &[],
-            Kind::RegoOpa => &["--key", key],
-            _ => &["--key", key, "--images", images],
+        let given = match kind {
+            Kind::RegoCosign => flags.to_vec(),
+            Kind::RegoOpa => [signer, flags].concat(),
+            _ => [signer, scope, flags].concat(),
         };
-        write("policy", &render(kind.name(), &[scope, flags].concat()));
+        write("policy", &render(kind.name(), &given));
         if kind == Kind::ContainersPolicy {
-            let registries = render("containers-registries", &["--images", images]);
-            write("registries.d/policy.yaml", &registries);
+            write(
+                "registries.d/policy.yaml",
+                &render("containers-registries", scope),
+            );
+        }
+        let root = given.iter().position(|flag| *flag == "--trusted-root");
+        if let (Kind::PolicyController, Some(at)) = (kind, root) {
+            let root = render("policy-controller-trust-root", &given[at..at + 2]);
+            write("trust-root.yaml", &root);
         }
         let has = |name: &str| flags.contains(&name);
         let types: &[&str] = match (has("v0.2"), has("v1")) {
@@ -135,7 +149,11 @@ impl Rendered {
         let file = self.file();
         match self.kind {
             Kind::Kyverno | Kind::KyvernoImageValidating => peers.kyverno.judge(&file, image),
-            Kind::PolicyController => peers.tester.judge(&file, None, image),
+            Kind::PolicyController => {
+                let root = self.folder.path().join("trust-root.yaml");
+                let root = root.is_file().then_some(root.as_path());
+                peers.tester.judge(&file, root, image)
+            }
             Kind::ContainersPolicy => {
                 let registries = self.folder.path().join("registries.d");
                 peers.policy_json.judge(&file, &registries, image)

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use serde_json::json;
-use tekseal_harness::{Image, Registry, Run, Sigstore};
+use tekseal_harness::{Image, Layout, Registry, Run, Sigstore, cosign};
 
+use crate::sigstore::artifacts::{self, Artifact, Log, Recipe, Signery, Timestamp};
 use crate::workshop::{plain_key, run_document};
 
 /// The builder that policies want.
@@ -18,6 +19,8 @@ const FOREIGN_BUILDER: &str = "https://builder.example.org/v1";
 pub(super) const SOURCE: &str = "https://git.example.com/team/app";
 /// Another.
 const FOREIGN_SOURCE: &str = "https://git.example.com/fork/app";
+/// The version of cosign that signs with a certificate.
+const CERTIFYING: &str = "2.6.5";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What Chains and we call SLSA v0.2 and v1.
@@ -62,6 +65,8 @@ pub(super) enum Role {
     /// With the entries of a log.
     TlogV02,
     TlogV1,
+    /// Signature and provenance v1 under tags, by cosign with a certificate.
+    Keyless,
 }
 
 impl Role {
@@ -115,7 +120,7 @@ impl Role {
         let other = Signer::Other;
         let evil = FOREIGN_BUILDER;
         match self {
-            Self::Unsigned | Self::Tampered => vec![],
+            Self::Unsigned | Self::Tampered | Self::Keyless => vec![],
             Self::Signed | Self::AttReplayed => vec![signature],
             Self::OtherKey => vec![Deed {
                 signer: other,
@@ -246,12 +251,27 @@ impl Gallery {
     /// Those with the entries of a log, and the log; `None`, with the reason printed, where the log is missing.
     pub(super) fn logged() -> Option<(&'static Self, &'static Sigstore)> {
         static SHARED: OnceLock<Gallery> = OnceLock::new();
-        let sigstore = Sigstore::shared()?;
-        let roles = [Role::TlogV02, Role::TlogV1];
-        Some((
-            SHARED.get_or_init(|| Self::make(&roles, Some(sigstore))),
-            sigstore,
-        ))
+        let signery = Signery::full()?;
+        cosign(CERTIFYING)?;
+        let sigstore = signery.sigstore();
+        let gallery = SHARED.get_or_init(|| {
+            let roles = [Role::TlogV02, Role::TlogV1, Role::Keyless];
+            let gallery = Self::make(&roles, Some(sigstore));
+            let recipe = Recipe {
+                version: CERTIFYING,
+                signer: artifacts::Signer::Certificate,
+                layout: Layout::Tags,
+                log: Log::RekorV1,
+                timestamp: Timestamp::None,
+            };
+            for artifact in [Artifact::Signature, Artifact::Attestation] {
+                signery
+                    .make(artifact, recipe, gallery.image(Role::Keyless))
+                    .expect("this version was found before");
+            }
+            gallery
+        });
+        Some((gallery, sigstore))
     }
 
     fn make(roles: &[Role], log: Option<&Sigstore>) -> Self {

@@ -1,10 +1,13 @@
 //! Which policy accepts and refuses which role: kind and flags → role → verdict.
 
-use tekseal_harness::Verdict;
+use std::fs;
+
+use tekseal_harness::{Services, Verdict};
 
 use super::rendered::{Kind, Peers, Rendered};
 use super::roles::Role::{self, *};
 use super::roles::{BUILDER, Gallery, SOURCE};
+use crate::sigstore::artifacts::IDENTITY;
 
 /// A policy, and what must come of it.
 struct Row {
@@ -306,17 +309,63 @@ const LOGGED: &[Row] = &[
     },
 ];
 
-/// Every verdict of these rows; all that is wrong is told at once.
+/// With a trusted root that has the log.
+const LOGGED_BY_ROOT: &[Row] = &[
+    Row {
+        kind: Kind::Kyverno,
+        flags: V1,
+        accepts: &[TlogV1],
+        refuses: &[(AttV1, "")],
+    },
+    Row {
+        kind: Kind::PolicyController,
+        flags: ANY_V1,
+        accepts: &[TlogV1],
+        refuses: &[(AttV1, ""), (TlogV02, "")],
+    },
+];
+
+/// Signed by whom a certificate names; refused is what a key signed.
+const KEYLESS: &[Row] = &[
+    Row {
+        kind: Kind::Kyverno,
+        flags: SIGNATURE,
+        accepts: &[Keyless],
+        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: V1_OF_SOURCE,
+        accepts: &[Keyless],
+        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
+    },
+    Row {
+        kind: Kind::PolicyController,
+        flags: ANY_V1,
+        accepts: &[Keyless],
+        refuses: &[(TlogV1, ""), (Unsigned, "")],
+    },
+];
+
+/// Every verdict of these rows, with our key and more flags; all that is wrong is told at once.
 #[track_caller]
 fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
+    let render = |row: &Row| {
+        let flags = [row.flags, more].concat();
+        Rendered::make(row.kind, &flags, &Gallery::shared().pattern())
+    };
+    hold_rendered(rows, render, images);
+}
+
+#[track_caller]
+fn hold_rendered(rows: &[Row], render: impl Fn(&Row) -> Rendered, images: impl Fn(Role) -> String) {
     let Some(peers) = Peers::find() else {
         return;
     };
     let mut wrong = Vec::new();
     for row in rows {
         let title = format!("{} {}", row.kind.name(), row.flags.join(" "));
-        let flags = [row.flags, more].concat();
-        let policy = Rendered::make(row.kind, &flags, &Gallery::shared().pattern());
+        let policy = render(row);
         for role in row.accepts {
             if let Verdict::Refused(reason) = policy.judge(&peers, &images(*role)) {
                 wrong.push(format!("{title}: {role:?} is refused: {reason}"));
@@ -391,6 +440,14 @@ fn images_by_tag() {
     }
 }
 
+/// An image of either gallery.
+fn of_either(logged: &Gallery, role: Role) -> String {
+    match role {
+        TlogV02 | TlogV1 | Keyless => logged.image(role).to_owned(),
+        _ => by_digest(role),
+    }
+}
+
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn entries_of_a_log_are_demanded() {
@@ -400,8 +457,36 @@ fn entries_of_a_log_are_demanded() {
     let rekor = &sigstore.rekor;
     let (url, key) = (rekor.url(), rekor.public_key().display().to_string());
     let more = ["--rekor-url", url.as_str(), "--rekor-key", key.as_str()];
-    hold(LOGGED, &more, |role| match role {
-        TlogV02 | TlogV1 => logged.image(role).to_owned(),
-        _ => by_digest(role),
-    });
+    hold(LOGGED, &more, |role| of_either(logged, role));
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn a_trusted_root_says_whose_entries_and_certificates_count() {
+    let Some((logged, sigstore)) = Gallery::logged() else {
+        return;
+    };
+    let services = Services::none()
+        .with_rekor_v1(&sigstore.rekor)
+        .with_fulcio(&sigstore.fulcio);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let root = folder.path().join("trusted_root.json");
+    fs::write(&root, services.trusted_root().to_string()).expect("the folder is ours");
+    let root = root.to_str().expect("temporary folders are UTF-8");
+    let more = ["--trusted-root", root];
+    let images = |role| of_either(logged, role);
+    hold(LOGGED_BY_ROOT, &more, images);
+
+    let issuer = sigstore.issuer.cluster();
+    let signer = [
+        "--certificate-identity",
+        IDENTITY,
+        "--certificate-oidc-issuer",
+        issuer.as_str(),
+        "--trusted-root",
+        root,
+    ];
+    let pattern = Gallery::shared().pattern();
+    let render = |row: &Row| Rendered::by(row.kind, &signer, row.flags, &pattern);
+    hold_rendered(KEYLESS, render, images);
 }
