@@ -104,7 +104,7 @@ fn marker<'a>(line: &'a str, word: &str) -> Option<&'a str> {
 }
 
 /// Writes one block with lines of 64 characters and a final newline.
-pub(crate) fn write(label: &str, content: &[u8]) -> String {
+pub fn write(label: &str, content: &[u8]) -> String {
     let body = STANDARD.encode(content);
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = body.as_str();

@@ -2,6 +2,7 @@
 //! line, and applied.
 
 pub mod check;
+pub mod render;
 mod rule_args;
 
 use crate::Failure;
@@ -19,11 +20,14 @@ pub struct Args {
 enum What {
     /// Check images against rules on their signatures and provenance
     Check(Box<check::Args>),
+    /// Render the policy of an admission controller
+    Render(Box<render::Args>),
 }
 
 /// Does what was asked for.
 pub fn run(args: &Args) -> Result<(), Failure> {
     match &args.what {
         What::Check(args) => check::run(args),
+        What::Render(args) => render::run(args),
     }
 }

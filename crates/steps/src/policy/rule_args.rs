@@ -78,6 +78,9 @@ pub enum Version {
     /// SLSA provenance v1.
     #[value(name = "v1")]
     V1,
+    /// No attestation at all: the signature alone.
+    #[value(name = "none", hide = true)]
+    None,
 }
 
 /// How many statements must satisfy the rules.
@@ -90,11 +93,19 @@ pub enum Which {
     All,
 }
 
-impl From<Version> for provenance::Version {
-    fn from(version: Version) -> Self {
-        match version {
-            Version::V02 => Self::V02,
-            Version::V1 => Self::V1,
+impl Version {
+    /// The version of provenance.
+    ///
+    /// # Errors
+    /// Exit 2 for `none`: who can demand the signature alone has looked for it before.
+    fn provenance(self) -> Result<provenance::Version, Failure> {
+        match self {
+            Self::V02 => Ok(provenance::Version::V02),
+            Self::V1 => Ok(provenance::Version::V1),
+            Self::None => Err(
+                Failure::misuse(anyhow!("--provenance none is for render alone"))
+                    .hint("--only signature checks image signatures alone"),
+            ),
         }
     }
 }
@@ -108,7 +119,7 @@ impl RuleArgs {
         let list = |values: &[String]| given(values).map(str::to_owned).collect();
         let text = |value: &Option<String>| given(value).map(str::to_owned).next();
         Ok(Draft {
-            provenance: self.provenance.map(Into::into),
+            provenance: self.provenance.map(Version::provenance).transpose()?,
             builder_ids: list(&self.builder_ids),
             build_types: list(&self.build_types),
             source_repository: text(&self.source_repository),

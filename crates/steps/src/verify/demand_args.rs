@@ -64,6 +64,19 @@ pub enum Only {
 }
 
 impl DemandArgs {
+    /// What is asked where nobody says anything else.
+    pub(crate) fn usual(only: Option<Only>) -> Self {
+        Self {
+            types: Vec::new(),
+            how: HowArgs {
+                only,
+                annotations: Vec::new(),
+                signature_digest_algorithm: "sha256".to_owned(),
+                insecure_ignore_tlog: false,
+            },
+        }
+    }
+
     /// What is asked of images with this key, which alone vouches for them.
     pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
         let (identity, trusted) = (None, None);

@@ -138,7 +138,24 @@ impl Found {
     }
 }
 
+impl Report {
+    /// The good signatures.
+    pub(crate) fn signatures(&self) -> &[SignatureReport] {
+        &self.signatures
+    }
+
+    /// The good attestations.
+    pub(crate) fn attestations(&self) -> &[AttestationReport] {
+        &self.attestations
+    }
+}
+
 impl Found {
+    /// Whether it lies under one of cosign's tags.
+    pub(crate) fn is_under_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+
     /// The tag, the referrer or the file that holds it.
     pub(crate) fn place(&self) -> String {
         let named = [
@@ -267,6 +284,11 @@ impl AttestationReport {
     /// Where it was found.
     pub(crate) fn found(&self) -> &Found {
         &self.found
+    }
+
+    /// Its Statement, unless rules judged it in its place.
+    pub(crate) fn statement(&self) -> Option<&RawValue> {
+        self.statement.as_deref()
     }
 
     /// Who signed it.

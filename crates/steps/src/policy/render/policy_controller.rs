@@ -1,0 +1,306 @@
+//! Sigstore's policy-controller: ClusterImagePolicy (`policy.sigstore.dev/v1beta1`), as version 0.14 reads it.
+//!
+//! * Authorities are alternatives, and one with attestations demands no signature of the image: so there are two, and a policy over both.
+//! * Policies are rego. In CUE a member that a statement lacks is as good as any value, so what names no builder would pass.
+//! * A statement that satisfies a policy is enough, whatever others there are: only «any» can be demanded.
+//! * A star in a glob ends at a slash, and `@` cannot stand in one, so that one repository alone cannot be named by digest.
+//!
+//! Specification: <https://docs.sigstore.dev/policy-controller/overview/>.
+
+use tekseal_core::policy::{Quantifier, Rules};
+use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
+
+use super::Kind;
+use super::pattern::{DOCKER_HUB, Extent, Pattern};
+use super::policy::{Action, Layout, Name, Policy, Signer};
+use super::refusal::{Refusal, no_domain, no_signer, one_version};
+use super::rego;
+use super::yaml::{Node, map, only, text};
+
+const KIND: Kind = Kind::PolicyController;
+
+/// The document.
+///
+/// # Errors
+/// What policy-controller cannot hold.
+pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
+    let globs = policy
+        .images
+        .iter()
+        .map(|pattern| Ok(map([("glob", text(glob(pattern)?))])));
+    let globs = globs.collect::<Result<Vec<_>, Refusal>>()?;
+    let mode = match policy.action {
+        Action::Enforce => "enforce",
+        Action::Audit => "warn",
+    };
+    let authority = authority(policy)?;
+    let image = named("image", &authority);
+    let mut authorities = vec![image];
+    let mut demanded = vec!["count(input.authorityMatches.image.signatures) > 0".to_owned()];
+    if let Some(rules) = &policy.rules {
+        let attestations = attestations(rules)?;
+        for (name, _) in &attestations {
+            demanded.push(format!(
+                "count(input.authorityMatches.attested.attestations[\"{name}\"]) > 0"
+            ));
+        }
+        let attestations = attestations.into_iter().map(|(_, node)| node).collect();
+        authorities.push(
+            named("attested", &authority).with("attestations", Some(Node::List(attestations))),
+        );
+    }
+    let both = format!(
+        "package sigstore\n\ndefault isCompliant = false\n\nisCompliant {{\n  {}\n}}\n",
+        demanded.join("\n  ")
+    );
+    let spec = map([
+        ("images", Node::List(globs)),
+        ("mode", text(mode)),
+        ("authorities", Node::List(authorities)),
+        ("policy", rego_policy(both)),
+    ]);
+    Ok(map([
+        ("apiVersion", text("policy.sigstore.dev/v1beta1")),
+        ("kind", text("ClusterImagePolicy")),
+        ("metadata", map([("name", text(&policy.name))])),
+        ("spec", spec),
+    ]))
+}
+
+/// The TrustRoot that the policy of the same name refers to.
+///
+/// # Errors
+/// Where there is no trusted root.
+pub(super) fn trust_root(policy: &Policy) -> Result<Node, Refusal> {
+    let Some(root) = &policy.root else {
+        return Err(Refusal::new(
+            Kind::PolicyControllerTrustRoot,
+            "is a trusted root, and none is given",
+            "give --trusted-root FILE",
+        ));
+    };
+    Ok(map([
+        ("apiVersion", text("policy.sigstore.dev/v1alpha1")),
+        ("kind", text("TrustRoot")),
+        ("metadata", map([("name", text(&policy.name))])),
+        ("spec", map([("trustedRootJSON", text(&root.json))])),
+    ]))
+}
+
+fn glob(pattern: &Pattern) -> Result<String, Refusal> {
+    let Pattern::Repositories { host, path, extent } = pattern else {
+        return Err(no_domain(KIND));
+    };
+    let host = match host.as_str() {
+        DOCKER_HUB => "index.docker.io",
+        host => host,
+    };
+    match extent {
+        Extent::One => Err(Refusal::new(
+            KIND,
+            format!("cannot name the repository {pattern} alone: its globs have no @ for a digest"),
+            "name all below (PATH/*), or all that begin so (PATH*)",
+        )),
+        Extent::Below if path.is_empty() => Ok(format!("{host}/**")),
+        Extent::Below => Ok(format!("{host}/{path}/**")),
+        Extent::Beginning => Ok(format!("{host}/{path}**")),
+    }
+}
+
+fn named(name: &'static str, authority: &[(&'static str, Node)]) -> Node {
+    let mut pairs = vec![("name", text(name))];
+    pairs.extend_from_slice(authority);
+    Node::Map(pairs)
+}
+
+/// Whose signatures count, and with what they come.
+fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
+    let trusts = || map([("trustRootRef", text(&policy.name))]);
+    match &policy.signer {
+        None => Err(no_signer(KIND)),
+        Some(Signer::Key(key)) => {
+            if policy.layout == Layout::Bundle {
+                return Err(Refusal::new(
+                    KIND,
+                    "reads no bundles that were signed with a key",
+                    "use --layout tags, and store under cosign's tags too",
+                ));
+            }
+            let key = map([
+                ("data", text(key.to_pem())),
+                ("hashAlgorithm", text("sha256")),
+            ]);
+            // Without `ctlog` no log is asked.
+            let mut pairs = vec![("key", key)];
+            if policy.demands_log() {
+                if policy.root.is_none() {
+                    return Err(Refusal::new(
+                        KIND,
+                        "takes keys of logs from a TrustRoot alone",
+                        "give --trusted-root in the place of --rekor-key, and render policy-controller-trust-root too",
+                    ));
+                }
+                pairs.push(("ctlog", trusts()));
+            }
+            Ok(pairs)
+        }
+        Some(Signer::Identity { name, issuer }) => {
+            let identity = Node::Map(vec![
+                match name {
+                    Name::Exact(value) => ("subject", text(value)),
+                    Name::Pattern(value) => ("subjectRegExp", text(value)),
+                },
+                match issuer {
+                    Name::Exact(value) => ("issuer", text(value)),
+                    Name::Pattern(value) => ("issuerRegExp", text(value)),
+                },
+            ]);
+            let keyless = map([
+                ("trustRootRef", text(&policy.name)),
+                ("identities", only(identity)),
+            ]);
+            let mut pairs = vec![("keyless", keyless), ("ctlog", trusts())];
+            if policy.layout == Layout::Bundle {
+                pairs.push(("signatureFormat", text("bundle")));
+            }
+            Ok(pairs)
+        }
+    }
+}
+
+fn rego_policy(module: String) -> Node {
+    map([("type", text("rego")), ("data", text(module))])
+}
+
+/// What must be attested: names in the policy, and their entries.
+fn attestations(rules: &Rules) -> Result<Vec<(String, Node)>, Refusal> {
+    if rules.quantifier == Quantifier::All {
+        return Err(Refusal::new(
+            KIND,
+            "is content with any statement that satisfies the rules, so it cannot demand that all do",
+            "--match any, if that is enough; `tekseal-policy check` in the pipeline holds all",
+        ));
+    }
+    let entry = |name: &str, predicate_type: &str| {
+        map([
+            ("name", text(name)),
+            ("predicateType", text(predicate_type)),
+        ])
+    };
+    let mut all = Vec::new();
+    if rules.asks_for_provenance() {
+        let provenance = match one_version(KIND, rules)? {
+            Version::V02 => PROVENANCE_V02,
+            Version::V1 => PROVENANCE_V1,
+        };
+        let module = rego_policy(rego::policy_controller(rules)?);
+        let node = entry("provenance", provenance).with("policy", Some(module));
+        all.push(("provenance".to_owned(), node));
+    }
+    for (index, other) in rules.predicate_types.iter().enumerate() {
+        let name = format!("other{}", index + 1);
+        let node = entry(&name, other);
+        all.push((name, node));
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use tekseal_core::policy::Draft;
+
+    use super::super::samples::{self, HOSTILE, all_rules, any, rules};
+    use super::*;
+
+    fn rendered(policy: &Policy) -> String {
+        render(policy)
+            .expect("policy-controller can hold it")
+            .document()
+    }
+
+    fn refused(policy: &Policy) -> String {
+        render(policy)
+            .expect_err("policy-controller cannot hold it")
+            .to_string()
+    }
+
+    #[test]
+    fn a_signature_and_each_attestation_are_demanded_together() {
+        let text = rendered(&samples::policy(Some(rules(Version::V1, |draft| {
+            any(draft);
+            draft.predicate_types = vec!["https://spdx.dev/Document".to_owned()];
+        }))));
+        for line in [
+            "count(input.authorityMatches.image.signatures) > 0",
+            "count(input.authorityMatches.attested.attestations[\"provenance\"]) > 0",
+            "count(input.authorityMatches.attested.attestations[\"other1\"]) > 0",
+            "builder_ids[statement.predicate.runDetails.builder.id]",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        assert_eq!(text.matches("default isCompliant = false").count(), 2);
+        assert!(
+            text.contains("glob: \"registry.example/team/**\"\n"),
+            "{text}"
+        );
+        assert!(!text.contains("ctlog") && !text.contains("cue"), "{text}");
+    }
+
+    #[test]
+    fn a_signature_alone_has_one_authority() {
+        let text = rendered(&samples::policy(None));
+        assert_eq!(text.matches("- name:").count(), 1, "{text}");
+        assert!(text.contains("mode: enforce\n"), "{text}");
+    }
+
+    #[test]
+    fn logs_and_certificates_come_from_a_trust_root_of_the_same_name() {
+        let mut policy = samples::keyless(None);
+        policy.name = "team".to_owned();
+        let text = rendered(&policy);
+        assert_eq!(text.matches("trustRootRef: team\n").count(), 2, "{text}");
+        let root = trust_root(&policy).expect("it has one").document();
+        assert!(root.contains("name: team\n"), "{root}");
+        assert!(
+            root.contains("trustedRootJSON: |\n    {\n      \"tlogs\": []\n    }\n"),
+            "{root}"
+        );
+        assert!(trust_root(&samples::policy(None)).is_err());
+        assert!(refused(&samples::logged(None)).contains("TrustRoot"));
+    }
+
+    #[test]
+    fn what_it_cannot_hold_is_refused_by_name() {
+        let all = samples::policy(Some(rules(Version::V1, all_rules)));
+        assert!(refused(&all).contains("any statement"));
+        let mut policy = samples::policy(None);
+        policy.layout = Layout::Bundle;
+        assert!(refused(&policy).contains("bundles"));
+        let mut policy = samples::policy(None);
+        policy.images = vec![Pattern::parse("registry.example/team/app").expect("a pattern")];
+        assert!(refused(&policy).contains("alone"));
+    }
+
+    #[test]
+    fn a_hostile_value_changes_no_line_but_its_own() {
+        let lines = |id: &str| {
+            let change = |draft: &mut Draft| {
+                any(draft);
+                draft.builder_ids = vec![id.to_owned()];
+            };
+            let text = rendered(&samples::policy(Some(rules(Version::V1, change))));
+            text.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let plain = lines("urn:x");
+        for hostile in HOSTILE {
+            let of_hostile = lines(hostile);
+            assert_eq!(of_hostile.len(), plain.len(), "{hostile}");
+            let differing: Vec<_> = plain
+                .iter()
+                .zip(&of_hostile)
+                .filter(|(a, b)| a != b)
+                .collect();
+            assert_eq!(differing.len(), 1, "{differing:?}");
+        }
+    }
+}

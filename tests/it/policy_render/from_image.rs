@@ -1,0 +1,104 @@
+//! What is taken from an image, once it is verified.
+
+use std::fs;
+
+use tekseal_harness::Run;
+
+use super::render;
+use crate::workshop::Workshop;
+
+fn from(shop: &Workshop, kind: &str, more: &[&str]) -> Run {
+    let (_, public) = shop.plain_key();
+    render(&[kind, "--from", &shop.image])
+        .arg("--key")
+        .arg(public)
+        .args(more)
+}
+
+#[test]
+fn what_is_not_given_is_taken_from_a_good_image_and_told() {
+    let shop = Workshop::new();
+    let (private, _) = shop.plain_key();
+    shop.attest(&private);
+    let said = from(&shop, "kyverno", &[]).ok();
+    let address = shop.registry.address();
+    for part in [
+        format!("- \"{address}/team/app:*\"\n"),
+        format!("- \"{address}/team/app@*\"\n"),
+        "type: https://slsa.dev/provenance/v0.2\n".to_owned(),
+        "key: \"{{ builder.id }}\"\n".to_owned(),
+        "value: tekton.dev/v1/TaskRun\n".to_owned(),
+        " --provenance v0.2 --builder-id ".to_owned(),
+    ] {
+        assert!(said.stdout.contains(&part), "{part}\n{}", said.stdout);
+    }
+    for told in [
+        "taken from the image provenance=v0.2",
+        "taken from the image builder-id=",
+        "taken from the image build-type=tekton.dev/v1/TaskRun",
+        "taken from the image layout=tags",
+        "taken from the image images=",
+        "names no source repository",
+    ] {
+        assert!(said.stderr.contains(told), "{told}\n{}", said.stderr);
+    }
+    assert!(!said.stdout.contains("--from"), "{}", said.stdout);
+    // What is given stays.
+    let said = from(
+        &shop,
+        "kyverno",
+        &[
+            "--builder-id",
+            "urn:other",
+            "--images",
+            "registry.example/*",
+        ],
+    )
+    .ok();
+    assert!(
+        said.stdout.contains("value: urn:other\n"),
+        "{}",
+        said.stdout
+    );
+    assert!(!said.stdout.contains(address), "{}", said.stdout);
+    // Into a file, whole or not at all.
+    let path = shop.path("policy.rego");
+    let out = path.display().to_string();
+    let said = from(&shop, "rego-cosign", &["--out", &out]).ok();
+    assert!(said.stdout.is_empty(), "{}", said.stdout);
+    let module = fs::read_to_string(&path).expect("it is written");
+    assert!(
+        module.starts_with("# tekseal-policy render rego-cosign --provenance v0.2"),
+        "{module}"
+    );
+}
+
+#[test]
+fn an_image_that_is_not_good_shows_nothing() {
+    let shop = Workshop::new();
+    let said = from(&shop, "kyverno", &[]).fails_with(1);
+    assert!(
+        said.stdout.is_empty() && said.stderr.contains("no signature found"),
+        "{said:?}"
+    );
+    let (private, _) = shop.key_pair("other");
+    shop.attest(&private);
+    let said = from(&shop, "kyverno", &[]).fails_with(1);
+    assert!(
+        said.stdout.is_empty() && said.stderr.contains("no valid signature"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn an_image_without_what_the_policy_looks_for_is_refused() {
+    let shop = Workshop::new();
+    let (private, _) = shop.plain_key();
+    shop.attest(&private);
+    let said = from(&shop, "kyverno", &["--provenance", "v1"]).fails_with(1);
+    assert!(said.stderr.contains("no such provenance"), "{said:?}");
+    let said = from(&shop, "kyverno", &["--layout", "bundle"]).fails_with(1);
+    assert!(said.stderr.contains("not both there as bundle"), "{said:?}");
+    let said = from(&shop, "kyverno", &["--provenance", "none"]).ok();
+    assert!(!said.stdout.contains("attestations"), "{}", said.stdout);
+}
