@@ -7,39 +7,54 @@ use tekseal_harness::{Kyverno, Run, Verdict};
 
 use super::roles::{Gallery, Role, public_key};
 
-/// The guide's text, indented as it was meant.
-fn printed() -> String {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/policies/guide/as-printed.yaml");
-    fs::read_to_string(path).expect("the guide's policy is there")
-}
+/// The guide's policy with the indentation that its printed form lost.
+const INDENTED: &str = r#"# Kyverno policy — block any image without a valid Chains signature
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata:
+  name: require-signed-images
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: check-image-signature
+      match:
+        resources:
+          kinds: [Pod]
+      verifyImages:
+        - imageReferences:
+            - "quay.io/my-org/*"
+          attestors:
+            - entries:
+                - keys:
+                    publicKeys: |-
+                      -----BEGIN PUBLIC KEY-----
+                      <your cosign.pub contents>
+                      -----END PUBLIC KEY-----
+          attestations:
+            - predicateType: https://slsa.dev/provenance/v1
+              conditions:
+                - all:
+                    - key: "{{ builder.id }}"
+                      operator: Equals
+                      value: "https://tekton.dev/chains/v2"
+"#;
 
 /// The same about our images, with our key; logs are asked for nothing.
 fn about_ours() -> String {
     let key = fs::read_to_string(public_key()).expect("the fixtures are there");
-    let mut text = String::new();
-    let mut is_key = false;
-    for line in printed().lines() {
-        let indent = line.len() - line.trim_start().len();
-        let mut say = |by: usize, what: &str| {
-            text.push_str(&" ".repeat(indent + by));
-            text.push_str(what);
-            text.push('\n');
-        };
-        match line.trim() {
-            "publicKeys: |-" => {
-                say(0, "rekor: {ignoreTlog: true}");
-                say(0, "ctlog: {ignoreSCT: true}");
-                say(0, "publicKeys: |-");
-                key.lines().for_each(|line| say(2, line));
-            }
-            "-----BEGIN PUBLIC KEY-----" => is_key = true,
-            "-----END PUBLIC KEY-----" => is_key = false,
-            _ if is_key => {}
-            line => say(0, line),
-        }
-    }
-    text.replace("quay.io/my-org/*", &Gallery::shared().pattern())
+    let body: Vec<_> = key.lines().filter(|line| !line.starts_with('-')).collect();
+    let body = body.join("\n                      ");
+    let switches = "                    rekor: {ignoreTlog: true}\n                    ctlog: {ignoreSCT: true}\n                    publicKeys: |-\n";
+    INDENTED
+        .replace("                    publicKeys: |-\n", switches)
+        .replace("<your cosign.pub contents>", &body)
+        .replace("quay.io/my-org/*", &Gallery::shared().pattern())
+}
+
+fn printed() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let path = path.join("../deploy/policies/guide/as-printed.yaml");
+    fs::read_to_string(path).expect("the guide's policy is there")
 }
 
 #[test]
@@ -82,10 +97,9 @@ fn as_it_is_printed_kyverno_loads_no_rule_and_ends_with_0() {
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("policy.yaml");
-    let text: String = printed()
-        .lines()
-        .map(|line| format!("{}\n", line.trim_start()))
-        .collect();
+    let text = printed();
+    let lines = INDENTED.lines().map(str::trim_start);
+    assert!(lines.eq(text.lines()), "{text}");
     fs::write(&file, text).expect("the folder is ours");
     let said = kyverno
         .apply(&file, Gallery::shared().image(Role::Unsigned))
