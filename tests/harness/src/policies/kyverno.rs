@@ -1,10 +1,11 @@
 //! The Kyverno CLI, which judges a Pod by a ClusterPolicy or an ImageValidatingPolicy as the admission controller does.
 //!
-//! Its exit status is 0 where it loaded no rule, so that its counts are what decides.
+//! Its exit status is 0 where it loaded no rule, and what it prints for people leaves out why a registry was not reached: so its report is what
+//! decides.
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Verdict, confined, peers};
 use crate::run::{Output, Run};
@@ -12,7 +13,6 @@ use crate::run::{Output, Run};
 /// The CLI.
 pub struct Kyverno {
     program: PathBuf,
-    env: Vec<(String, String)>,
 }
 
 impl Kyverno {
@@ -25,16 +25,7 @@ impl Kyverno {
     pub fn find() -> Option<Self> {
         Some(Self {
             program: peers::find("kyverno")?,
-            env: Vec::new(),
         })
-    }
-
-    /// Sets a variable of its environment: `SIGSTORE_ROOT_FILE`, for whom Sigstore's libraries believe where a policy says nothing.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: impl AsRef<Path>) -> Self {
-        self.env
-            .push((name.to_owned(), value.as_ref().display().to_string()));
-        self
     }
 
     /// Whether a Pod with this image may be created.
@@ -60,111 +51,121 @@ impl Kyverno {
         });
         let resource = folder.path().join("pod.yaml");
         std::fs::write(&resource, pod.to_string()).expect("the folder is ours");
-        let run = confined(Run::new(&self.program))
+        confined(Run::new(&self.program))
             .arg("apply")
             .arg(policy)
             .arg("--resource")
             .arg(&resource)
-            .args(["--registry", "--remove-color"]);
-        let env = self.env.iter();
-        env.fold(run, |run, (name, value)| run.env(name, value))
+            .args(["--registry", "--policy-report", "--output-format", "json"])
             .run()
     }
 }
 
-/// The line at the end of what it says.
-#[derive(Debug, PartialEq, Eq)]
-struct Counts {
-    pass: usize,
-    fail: usize,
-    error: usize,
+/// What became of a rule.
+#[derive(Debug, serde::Deserialize)]
+struct Outcome {
+    result: String,
+    #[serde(default)]
+    message: String,
 }
 
-impl Counts {
-    fn of(stdout: &str) -> Option<Self> {
-        let line = stdout.lines().rfind(|line| line.starts_with("pass: "))?;
-        let count = |name: &str| {
-            line.split(',')
-                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix(": "))?
-                .trim()
-                .parse()
-                .ok()
-        };
-        Some(Self {
-            pass: count("pass")?,
-            fail: count("fail")?,
-            error: count("error")?,
-        })
-    }
+/// The outcomes of the report; none where no rule was about the image, and then there is no report.
+fn outcomes(said: &Output) -> Vec<Outcome> {
+    let mut lines = said.stdout.lines();
+    let Some(line) = lines.rfind(|line| line.starts_with("{\"kind\":\"ClusterReport\"")) else {
+        return Vec::new();
+    };
+    let mut report: Value = serde_json::from_str(line)
+        .unwrap_or_else(|e| panic!("the report is not JSON: {e}\n{said:?}"));
+    let results = report["results"].take();
+    serde_json::from_value(results)
+        .unwrap_or_else(|e| panic!("the report has no outcomes: {e}\n{said:?}"))
 }
 
 #[track_caller]
 fn verdict(said: &Output) -> Verdict {
-    let counts = Counts::of(&said.stdout)
-        .unwrap_or_else(|| panic!("Kyverno has counted nothing: is the policy one?\n{said:?}"));
+    let outcomes = outcomes(said);
+    let judged = outcomes.iter().filter(|outcome| outcome.result != "skip");
     assert!(
-        counts.pass + counts.fail + counts.error > 0,
+        judged.count() > 0,
         "Kyverno loaded no rule, or none that concerns the image, so nothing was judged\n{said:?}"
     );
-    if counts.fail + counts.error > 0 {
-        return Verdict::refused(said.stdout.clone());
+    if outcomes.iter().all(|outcome| outcome.result == "pass") {
+        assert!(said.code() == Some(0), "all passed and it fails\n{said:?}");
+        return Verdict::Accepted;
     }
-    assert!(
-        said.code() == Some(0),
-        "Kyverno counts no failure and fails\n{said:?}"
-    );
-    Verdict::Accepted
+    let others = outcomes.iter().filter(|outcome| outcome.result != "pass");
+    let reasons: Vec<_> = others.map(|outcome| outcome.message.as_str()).collect();
+    Verdict::refused(reasons.join("\n"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(stdout: &str, code: i32) -> Output {
+    fn said(results: &[(&str, &str)], code: i32) -> Output {
+        let results: Vec<_> = results
+            .iter()
+            .map(|(result, message)| json!({"result": result, "message": message}))
+            .collect();
+        let report = format!(
+            "Warning: deprecated\n{{\"kind\":\"ClusterReport\",\"results\":{}}}\n",
+            json!(results)
+        );
+        printed(&report, code)
+    }
+
+    fn printed(text: &str, code: i32) -> Output {
         Run::new("sh")
             .args(["-c", "cat; exit $1", "sh", &code.to_string()])
-            .stdin(stdout)
+            .stdin(text)
             .run()
     }
 
     #[test]
     fn one_failure_is_a_refusal_whatever_passed() {
-        let passed = said(
-            "Applying 1\npass: 2, fail: 0, warn: 0, error: 0, skip: 0 \n",
-            0,
-        );
+        let passed = said(&[("pass", "verified"), ("pass", "")], 0);
         assert_eq!(verdict(&passed), Verdict::Accepted);
-        for counts in [
-            "pass: 1, fail: 1, warn: 0, error: 0",
-            "pass: 1, fail: 0, warn: 0, error: 1",
-        ] {
-            let text = format!("no signatures found\n\n{counts}, skip: 0\n");
-            assert_eq!(verdict(&said(&text, 1)), Verdict::Refused(text));
+        for result in ["fail", "error"] {
+            let refused = said(&[("pass", "verified"), (result, "no signatures found")], 1);
+            assert_eq!(
+                verdict(&refused),
+                Verdict::Refused("no signatures found".to_owned())
+            );
         }
     }
 
     #[test]
     #[should_panic(expected = "loaded no rule")]
     fn a_policy_without_a_rule_is_no_verdict() {
-        let _ = verdict(&said("pass: 0, fail: 0, warn: 0, error: 0, skip: 0\n", 0));
+        let _ = verdict(&printed("", 0));
     }
 
     #[test]
-    #[should_panic(expected = "counted nothing")]
-    fn a_policy_that_is_none_is_no_verdict() {
-        let _ = verdict(&said("", 1));
+    #[should_panic(expected = "loaded no rule")]
+    fn rules_that_were_skipped_are_no_verdict() {
+        let _ = verdict(&said(&[("skip", "")], 0));
     }
 
     #[test]
-    #[should_panic(expected = "counts no failure and fails")]
-    fn a_failure_without_a_count_is_no_verdict() {
-        let _ = verdict(&said("pass: 1, fail: 0, warn: 0, error: 0, skip: 0\n", 1));
+    #[should_panic(expected = "loaded no rule")]
+    fn a_policy_that_is_skipped_is_no_verdict() {
+        let _ = verdict(&printed(
+            "Policies Skipped:\n1. tekseal: Invalid value\n",
+            1,
+        ));
+    }
+
+    #[test]
+    #[should_panic(expected = "all passed and it fails")]
+    fn a_failure_without_a_reason_is_no_verdict() {
+        let _ = verdict(&said(&[("pass", "")], 1));
     }
 
     #[test]
     #[should_panic(expected = "connection refused")]
     fn a_registry_that_is_down_is_no_verdict() {
-        let text = "failed to verify image: dial tcp 127.0.0.1:1: connect: connection refused\npass: 0, fail: 2, warn: 0, error: 0, skip: 0\n";
-        let _ = verdict(&said(text, 1));
+        let down = "failed to verify image: dial tcp 127.0.0.1:1: connect: connection refused";
+        let _ = verdict(&said(&[("fail", "unverified image"), ("error", down)], 1));
     }
 }
