@@ -83,6 +83,10 @@ const ANY_V1: &[&str] = &[
 const NO_SIGNATURE: &str = "no signatures found";
 const WRONG_KEY: &str = "invalid signature when validating ASN.1 encoded signature";
 const OTHER_IMAGE: &str = "invalid or missing digest in claim";
+// Their spelling.
+const OTHER_TYPE: &str = "attestions not found for predicate type";
+const NOT_SATISFIED: &str = "attestation checks failed";
+const NO_ATTESTATION: &str = "no matching attestations";
 const NO_SIMPLE_SIGNATURE: &str = "A signature was required, but no signature exists";
 
 const KYVERNO: &[Row] = &[
@@ -102,12 +106,12 @@ const KYVERNO: &[Row] = &[
         flags: V02,
         accepts: &[AttV02, BothTypes],
         refuses: &[
-            (AttV1, ""),
-            (AttV02Evil, ""),
-            (AttV02Mixed, ""),
-            (AttOtherKey, ""),
+            (AttV1, OTHER_TYPE),
+            (AttV02Evil, NOT_SATISFIED),
+            (AttV02Mixed, NOT_SATISFIED),
+            (AttOtherKey, NO_ATTESTATION),
             (AttOnlyV02, NO_SIGNATURE),
-            (Signed, ""),
+            (Signed, NO_ATTESTATION),
             (Unsigned, NO_SIGNATURE),
         ],
     },
@@ -116,11 +120,11 @@ const KYVERNO: &[Row] = &[
         flags: V1,
         accepts: &[AttV1, BothTypes, EveryLayoutV1],
         refuses: &[
-            (AttV02, ""),
-            (AttV1Evil, ""),
-            (AttOtherKey, ""),
-            (AttReplayed, ""),
-            (Signed, ""),
+            (AttV02, OTHER_TYPE),
+            (AttV1Evil, NOT_SATISFIED),
+            (AttOtherKey, NO_ATTESTATION),
+            (AttReplayed, NO_ATTESTATION),
+            (Signed, NO_ATTESTATION),
             (Unsigned, NO_SIGNATURE),
         ],
     },
@@ -128,13 +132,19 @@ const KYVERNO: &[Row] = &[
         kind: Kind::Kyverno,
         flags: V02_OF_SOURCE,
         accepts: &[AttV02],
-        refuses: &[(AttForeignSource, ""), (AttV02Evil, "")],
+        refuses: &[
+            (AttForeignSource, NOT_SATISFIED),
+            (AttV02Evil, NOT_SATISFIED),
+        ],
     },
     Row {
         kind: Kind::Kyverno,
         flags: V1_OF_SOURCE,
         accepts: &[AttV1],
-        refuses: &[(AttForeignSource, ""), (AttV1Evil, "")],
+        refuses: &[
+            (AttForeignSource, NOT_SATISFIED),
+            (AttV1Evil, NOT_SATISFIED),
+        ],
     },
     Row {
         kind: Kind::Kyverno,
@@ -142,9 +152,9 @@ const KYVERNO: &[Row] = &[
         accepts: &[BundleV1, EveryLayoutV1],
         refuses: &[
             (BundleOtherKey, ""),
-            (BundleV1Evil, ""),
+            (BundleV1Evil, NOT_SATISFIED),
             (BundleSigOnly, ""),
-            (BundleV02, ""),
+            (BundleV02, OTHER_TYPE),
             (Unsigned, ""),
         ],
     },
@@ -155,17 +165,21 @@ const IMAGE_VALIDATING: &[Row] = &[
         kind: Kind::KyvernoImageValidating,
         flags: SIGNATURE,
         accepts: &[Signed, AttV1],
-        refuses: &[(Unsigned, ""), (OtherKey, ""), (Tampered, "")],
+        refuses: &[
+            (Unsigned, "is not signed"),
+            (OtherKey, "is not signed"),
+            (Tampered, "is not signed"),
+        ],
     },
     Row {
         kind: Kind::KyvernoImageValidating,
         flags: BUNDLE_ANY_V1,
         accepts: &[BundleV1, EveryLayoutV1],
         refuses: &[
-            (BundleOtherKey, ""),
-            (BundleV1Evil, ""),
-            (BundleSigOnly, ""),
-            (Unsigned, ""),
+            (BundleOtherKey, "is not signed"),
+            (BundleV1Evil, "built by another builder"),
+            (BundleSigOnly, "has no attestation"),
+            (Unsigned, "is not signed"),
         ],
     },
 ];
@@ -176,10 +190,10 @@ const POLICY_CONTROLLER: &[Row] = &[
         flags: SIGNATURE,
         accepts: &[Signed, AttV02, AttV1],
         refuses: &[
-            (Unsigned, ""),
-            (OtherKey, ""),
-            (Tampered, ""),
-            (BundleV1, ""),
+            (Unsigned, "no matching "),
+            (OtherKey, "no matching "),
+            (Tampered, "no matching "),
+            (BundleV1, "no matching "),
         ],
     },
     Row {
@@ -188,12 +202,12 @@ const POLICY_CONTROLLER: &[Row] = &[
         // Any statement will do.
         accepts: &[AttV02, BothTypes, AttV02Mixed],
         refuses: &[
-            (AttV1, ""),
-            (AttV02Evil, ""),
-            (AttOtherKey, ""),
-            (AttOnlyV02, ""),
-            (Signed, ""),
-            (Unsigned, ""),
+            (AttV1, "no matching attestations with type"),
+            (AttV02Evil, "policy is not compliant"),
+            (AttOtherKey, "no matching "),
+            (AttOnlyV02, "no matching "),
+            (Signed, "no matching "),
+            (Unsigned, "no matching "),
         ],
     },
     Row {
@@ -201,13 +215,13 @@ const POLICY_CONTROLLER: &[Row] = &[
         flags: ANY_V1,
         accepts: &[AttV1, BothTypes],
         refuses: &[
-            (AttV02, ""),
-            (AttV1Evil, ""),
-            (AttForeignSource, ""),
-            (AttOtherKey, ""),
-            (AttReplayed, ""),
-            (Signed, ""),
-            (Unsigned, ""),
+            (AttV02, "no matching attestations with type"),
+            (AttV1Evil, "policy is not compliant"),
+            (AttForeignSource, "policy is not compliant"),
+            (AttOtherKey, "no matching "),
+            (AttReplayed, "no matching "),
+            (Signed, "no matching "),
+            (Unsigned, "no matching "),
         ],
     },
 ];
@@ -215,7 +229,7 @@ const POLICY_CONTROLLER: &[Row] = &[
 const SIMPLE: &[(Role, &str)] = &[
     (Unsigned, NO_SIMPLE_SIGNATURE),
     (OtherKey, WRONG_KEY),
-    (Tampered, ""),
+    (Tampered, "does not match"),
     (AttOnlyV02, NO_SIMPLE_SIGNATURE),
     (BundleV1, NO_SIMPLE_SIGNATURE),
 ];

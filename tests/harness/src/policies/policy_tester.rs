@@ -10,7 +10,7 @@ use super::{Verdict, confined, peers};
 use crate::run::{Output, Run};
 
 /// What it says where no policy speaks of an image.
-const NO_POLICY: &str = "no matching policies";
+const NO_POLICY: &str = "is uncovered by policy";
 
 /// The program.
 pub struct PolicyTester {
@@ -96,6 +96,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "no rule that concerns the image")]
     fn a_policy_of_other_images_is_no_verdict() {
-        let _ = verdict(&said(r#"{"errors":["no matching policies"]}"#, 1));
+        let _ = verdict(&said(r#"{"errors":["127.0.0.1:1/a@sha256:b is uncovered by policy"]}"#, 1));
     }
 }
