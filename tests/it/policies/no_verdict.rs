@@ -62,7 +62,7 @@ fn a_policy_about_other_images() {
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
-fn an_empty_policy() {
+fn a_policy_without_a_rule() {
     let Some(peers) = Peers::find() else {
         return;
     };
@@ -72,6 +72,8 @@ fn an_empty_policy() {
     let image = Gallery::shared().image(Role::Unsigned);
     let said = fails(|| peers.kyverno.judge(&policy, image));
     assert!(said.contains("loaded no rule"), "{said}");
+    let policy = folder.path().join("policy.rego");
+    fs::write(&policy, "package elsewhere\n").expect("the folder is ours");
     let said = fails(|| peers.opa.judge(&policy, "data.tekseal.allow", "{}"));
     assert!(said.contains("loaded no rule"), "{said}");
 }
