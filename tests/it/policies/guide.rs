@@ -39,17 +39,21 @@ spec:
                       value: "https://tekton.dev/chains/v2"
 "#;
 
+const KEYS: &str = "publicKeys: |-";
+const TYPE: &str = "- predicateType: https://slsa.dev/provenance/v1";
+
 /// The same about our images, with our key; logs are asked for nothing.
 fn about_ours() -> String {
     let key = fs::read_to_string(public_key()).expect("the fixtures are there");
     let body: Vec<_> = key.lines().filter(|line| !line.starts_with('-')).collect();
-    let switches = "\
-                    rekor: {ignoreTlog: true}
-                    ctlog: {ignoreSCT: true}
-                    publicKeys: |-
-";
+    let switches = [
+        "rekor: {ignoreTlog: true}",
+        "ctlog: {ignoreSCT: true}",
+        KEYS,
+    ];
+    let switches = switches.map(|line| format!("{:20}{line}\n", ""));
     INDENTED
-        .replace("                    publicKeys: |-\n", switches)
+        .replace(&format!("{:20}{KEYS}\n", ""), &switches.concat())
         .replace("<your cosign.pub contents>", &body.concat())
         .replace("quay.io/my-org/*", &Gallery::shared().pattern())
 }
@@ -57,20 +61,23 @@ fn about_ours() -> String {
 /// What Kyverno takes an attestation without attestors to mean, written out: anybody with a certificate. With the authority of the test in place of
 /// the public one's, which is not reached.
 fn written_out(policy: &str, root: &str) -> String {
-    const TYPE: &str = "            - predicateType: https://slsa.dev/provenance/v1\n";
-    let attestors = "\
-              attestors:
-                - entries:
-                    - keyless:
-                        issuer: \"*\"
-                        subject: \"*\"
-                        rekor: {url: \"https://rekor.example.com\", ignoreTlog: true}
-                        ctlog: {ignoreSCT: true}
-                        roots: |-
-";
+    let head = [
+        (14, "attestors:"),
+        (16, "- entries:"),
+        (20, "- keyless:"),
+        (24, "issuer: \"*\""),
+        (24, "subject: \"*\""),
+        (
+            24,
+            "rekor: {url: \"https://rekor.example.com\", ignoreTlog: true}",
+        ),
+        (24, "ctlog: {ignoreSCT: true}"),
+        (24, "roots: |-"),
+    ];
+    let head = head.map(|(indent, line)| format!("{:indent$}{line}\n", ""));
     let lines = root.lines().map(|line| format!("{:26}{line}\n", ""));
-    let text = format!("{TYPE}{attestors}{}", lines.collect::<String>());
-    policy.replace(TYPE, &text)
+    let text = format!("{TYPE}\n{}{}", head.concat(), lines.collect::<String>());
+    policy.replace(&format!("{TYPE}\n"), &text)
 }
 
 fn printed() -> String {

@@ -53,7 +53,9 @@ fn a_policy_about_other_images() {
         return;
     };
     let image = Gallery::shared().image(Role::Unsigned);
-    for kind in KINDS {
+    // Kyverno says that an image passes which an ImageValidatingPolicy does not match: the refusals of the table show that ours do.
+    let kinds = KINDS.into_iter();
+    for kind in kinds.filter(|kind| *kind != Kind::KyvernoImageValidating) {
         let policy = signature_policy(kind, "registry.example.com/team/*");
         let said = fails(|| policy.judge(&peers, image));
         assert!(said.contains("concerns the image"), "{kind:?}: {said}");
