@@ -41,6 +41,29 @@ pub struct Certificate {
     scts: Option<Vec<u8>>,
 }
 
+/// Names in the subject of a certificate; empty where it has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectNames {
+    /// The first organization.
+    pub organization: String,
+    /// The first common name.
+    pub common_name: String,
+}
+
+impl SubjectNames {
+    /// Those of a DER certificate, an authority's for instance; nothing of it is verified.
+    ///
+    /// # Errors
+    /// If it is none, or a name is not text.
+    pub fn of(der: &[u8]) -> Result<Self, Error> {
+        let (organization, common_name) = names::subject(&X509::parse(der)?)?;
+        Ok(Self {
+            organization,
+            common_name,
+        })
+    }
+}
+
 const LABEL: &str = "CERTIFICATE";
 
 impl Certificate {

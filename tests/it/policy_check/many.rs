@@ -26,7 +26,6 @@ fn a_signature_and_two_attestations_cost_six_requests() {
     said.ok();
     let seen: Vec<_> = proxy.seen().iter().map(|seen| seen.path.clone()).collect();
     assert_eq!(seen.len(), 6, "{seen:?}");
-    assert!(proxy.sequential_latencies() <= 2, "{seen:?}");
     assert!(peak < 40.0, "{peak} MiB, unoptimised");
 }
 

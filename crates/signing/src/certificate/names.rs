@@ -91,6 +91,36 @@ fn name(list: &mut Reader<'_>) -> Result<Option<String>, Error> {
     Ok(Some(text))
 }
 
+/// 2.5.4.3 and 2.5.4.10.
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
+/// The kinds of texts that a Name has.
+const UTF8_OR_PRINTABLE: [u8; 2] = [tag::UTF8_STRING, 0x13];
+
+/// The first organization and the first common name of the subject; empty where it has none.
+pub(super) fn subject(certificate: &X509<'_>) -> Result<(String, String), Error> {
+    let (mut organization, mut common_name) = (String::new(), String::new());
+    let mut outer = Reader::new(certificate.subject);
+    let mut sets = outer.open(tag::SEQUENCE).map_err(|Malformed| Error::Name)?;
+    while !sets.is_empty() {
+        let mut set = sets.open(tag::SET).map_err(|Malformed| Error::Name)?;
+        while !set.is_empty() {
+            let mut pair = set.open(tag::SEQUENCE).map_err(|Malformed| Error::Name)?;
+            let kind = pair.value(tag::OID).map_err(|Malformed| Error::Name)?;
+            let value = pair.any().map_err(|Malformed| Error::Name)?;
+            let found = match kind {
+                COMMON_NAME => &mut common_name,
+                ORGANIZATION => &mut organization,
+                _ => continue,
+            };
+            if found.is_empty() && UTF8_OR_PRINTABLE.contains(&value.tag) {
+                *found = text(value.content)?;
+            }
+        }
+    }
+    Ok((organization, common_name))
+}
+
 /// A name, which nobody can hide a part of.
 fn text(bytes: &[u8]) -> Result<String, Error> {
     match std::str::from_utf8(bytes) {

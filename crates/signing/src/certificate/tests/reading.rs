@@ -202,3 +202,19 @@ fn only_a_certificate_is_read_from_pem() {
     assert_eq!(certificate.der(), der_of(&sample("keys/fulcioca.crt")));
     assert!(certificate.public_key().spki_digest().to_string().len() > 64);
 }
+
+#[test]
+fn the_names_of_a_subject_are_its_own_and_not_its_issuers() {
+    let of = |pem: &[u8]| {
+        let block = crate::pem::read(pem, |_| true).expect("a block");
+        SubjectNames::of(&block.content)
+    };
+    let root = of(include_bytes!("../../testdata/chains/code-root.pem")).expect("a certificate");
+    assert_eq!(
+        (root.organization.as_str(), root.common_name.as_str()),
+        ("example", "code-root")
+    );
+    let between = of(include_bytes!("../../testdata/chains/code-intermediate.pem"));
+    assert_ne!(between.expect("a certificate").common_name, "code-root");
+    assert!(of(include_bytes!("../../testdata/a.pub")).is_err());
+}

@@ -209,7 +209,7 @@ pub(super) fn demand(kind: Kind, policy: &Policy) -> Result<Demand<'_>, Refusal>
                 return Err(no_log(kind));
             };
             Ok(Demand::Email {
-                authorities: BASE64_STANDARD.encode(&root.authorities),
+                authorities: BASE64_STANDARD.encode(root.certificates()),
                 log: BASE64_STANDARD.encode(&log.key),
                 issuer,
                 email,

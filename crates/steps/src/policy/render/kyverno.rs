@@ -162,7 +162,7 @@ fn keyless(policy: &Policy, name: &Name, issuer: &Name) -> Result<Node, Refusal>
         return Err(no_log(Kind::Kyverno));
     };
     Ok(identity
-        .with("roots", Some(text(&root.authorities)))
+        .with("roots", Some(text(root.certificates())))
         .with("rekor", Some(rekor(Some(log))))
         .with(
             "ctlog",
@@ -176,7 +176,7 @@ fn keyless(policy: &Policy, name: &Name, issuer: &Name) -> Result<Node, Refusal>
 /// The key of the only log of certificates.
 fn only_certificate_log(kind: Kind, root: &Root) -> Result<&str, Refusal> {
     match &root.certificate_logs[..] {
-        [one] => Ok(one),
+        [one] => Ok(&one.key),
         other => Err(Refusal::new(
             kind,
             format!(

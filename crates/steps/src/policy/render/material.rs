@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::anyhow;
 use tekseal_core::TrustedRoot;
 use tekseal_core::trusted_root::{self, LogKey};
+use tekseal_signing::certificate::SubjectNames;
 use tekseal_signing::{PublicKey, pem};
 
-use super::policy::{Log, Root};
+use super::policy::{Authority, Log, Root};
 use crate::{Failure, files};
 
 /// What stands for the root of Sigstore's public instance.
@@ -31,53 +32,68 @@ pub(super) fn trusted_root(
     };
     let read = || {
         let root = TrustedRoot::parse(&bytes).map_err(Failure::misuse)?;
-        let json = String::from_utf8(bytes.clone()).map_err(Failure::misuse)?;
-        let in_use = |log: &&LogKey| log.valid.covers(now);
-        let logs: Vec<_> = root.logs.iter().filter(in_use).collect();
+        let logs = logs(&root.logs, now)?;
         let log = match url {
-            None => (logs.len() == 1).then(|| logs.first()).flatten(),
-            Some(url) => {
-                let is_it = |log: &&&LogKey| {
-                    log.base_url.trim_end_matches('/') == url.trim_end_matches('/')
-                };
-                let found = logs.iter().find(is_it).ok_or_else(|| {
-                    let known: Vec<_> = logs.iter().map(|log| log.base_url.as_str()).collect();
-                    Failure::misuse(anyhow!("it has no log {url} in use"))
-                        .hint(format!("logs in use: {}", known.join(", ")))
-                })?;
-                Some(found)
-            }
+            None if logs.len() == 1 => logs.first(),
+            None => None,
+            Some(url) => Some(named(&logs, url)?),
         };
-        let log = log.map(|log| {
-            Ok::<_, Failure>(Log {
-                url: Some(log.base_url.clone()),
-                key: key(log)?,
-            })
-        });
-        let certificate_logs = root.certificate_logs.iter().filter(in_use).map(key);
-        let authorities = root.certificate_authorities.iter();
-        let certificates = authorities
-            .filter(|authority| authority.valid.covers(now))
-            .flat_map(|authority| &authority.chain)
-            .map(|certificate| pem::write("CERTIFICATE", certificate));
+        let log = log.cloned();
         let material = Root {
             is_public,
-            // A text ends its last line, as everybody writes it.
-            json: format!("{}\n", json.trim_end()),
-            authorities: certificates.collect(),
-            certificate_logs: certificate_logs.collect::<Result<_, _>>()?,
+            logs,
+            authorities: authorities(&root.certificate_authorities, now)?,
+            certificate_logs: self::logs(&root.certificate_logs, now)?,
+            timestamp_authorities: authorities(&root.timestamp_authorities, now)?,
         };
-        Ok((material, log.transpose()?))
+        Ok((material, log))
     };
     read().map_err(|failure: Failure| failure.context(format!("reading the trusted root {path}")))
 }
 
-fn key(log: &LogKey) -> Result<String, Failure> {
-    let key = PublicKey::from_spki(&log.public_key);
-    let key = key.map_err(|e| {
-        Failure::misuse(e).context(format!("reading the key of the log {:?}", log.base_url))
-    })?;
-    Ok(key.to_pem())
+/// The log with this address.
+fn named<'a>(logs: &'a [Log], url: &str) -> Result<&'a Log, Failure> {
+    let same = |log: &&Log| {
+        let address = log.url.as_deref().unwrap_or_default();
+        address.trim_end_matches('/') == url.trim_end_matches('/')
+    };
+    logs.iter().find(same).ok_or_else(|| {
+        let known: Vec<_> = logs.iter().filter_map(|log| log.url.as_deref()).collect();
+        Failure::misuse(anyhow!("it has no log {url} in use"))
+            .hint(format!("logs in use: {}", known.join(", ")))
+    })
+}
+
+fn logs(all: &[LogKey], now: i64) -> Result<Vec<Log>, Failure> {
+    let in_use = all.iter().filter(|log| log.valid.covers(now));
+    let read = in_use.map(|log| {
+        let url = log.base_url.clone();
+        let key = PublicKey::from_spki(&log.public_key).map_err(|e| {
+            Failure::misuse(e).context(format!("reading the key of the log {url:?}"))
+        })?;
+        Ok(Log {
+            url: Some(url),
+            key: key.to_pem(),
+        })
+    });
+    read.collect()
+}
+
+fn authorities(all: &[trusted_root::Authority], now: i64) -> Result<Vec<Authority>, Failure> {
+    let in_use = all.iter().filter(|authority| authority.valid.covers(now));
+    let read = in_use.map(|authority| {
+        let root = authority.chain.last().map(Vec::as_slice);
+        let names = SubjectNames::of(root.unwrap_or_default()).map_err(|e| {
+            Failure::misuse(e).context(format!("reading the authority {:?}", authority.uri))
+        })?;
+        let chain = authority.chain.iter();
+        Ok(Authority {
+            uri: authority.uri.clone(),
+            chain: chain.map(|der| pem::write("CERTIFICATE", der)).collect(),
+            names,
+        })
+    });
+    read.collect()
 }
 
 /// The key of a log in the file at `path`.

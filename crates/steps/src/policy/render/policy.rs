@@ -3,6 +3,7 @@
 use tekseal_core::is_invisible;
 use tekseal_core::policy::Rules;
 use tekseal_signing::PublicKey;
+use tekseal_signing::certificate::SubjectNames;
 
 use super::pattern::Pattern;
 
@@ -75,12 +76,33 @@ pub(super) struct Log {
 pub(super) struct Root {
     /// Whether it is the one of Sigstore's public instance.
     pub(super) is_public: bool,
-    /// The document itself.
-    pub(super) json: String,
-    /// Certificates of the authorities in use, PEM.
-    pub(super) authorities: String,
-    /// Keys of the logs of certificates in use, PEM each.
-    pub(super) certificate_logs: Vec<String>,
+    /// Transparency logs in use.
+    pub(super) logs: Vec<Log>,
+    /// Authorities that issue certificates, in use.
+    pub(super) authorities: Vec<Authority>,
+    /// Logs of certificates in use.
+    pub(super) certificate_logs: Vec<Log>,
+    /// Authorities that sign times, in use.
+    pub(super) timestamp_authorities: Vec<Authority>,
+}
+
+impl Root {
+    /// The certificates of all authorities that issue some, PEM.
+    pub(super) fn certificates(&self) -> String {
+        let chains = self.authorities.iter();
+        chains.map(|authority| authority.chain.as_str()).collect()
+    }
+}
+
+/// An authority.
+#[derive(Clone, Debug)]
+pub(super) struct Authority {
+    /// Where it is.
+    pub(super) uri: String,
+    /// Its certificates up to the root, PEM.
+    pub(super) chain: String,
+    /// Who it is, by the root.
+    pub(super) names: SubjectNames,
 }
 
 /// Where signatures and attestations are looked for.

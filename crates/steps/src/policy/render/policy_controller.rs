@@ -7,12 +7,13 @@
 //!
 //! Specification: <https://docs.sigstore.dev/policy-controller/overview/>.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tekseal_core::policy::{Quantifier, Rules};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
 
 use super::Kind;
 use super::pattern::{DOCKER_HUB, Extent, Pattern};
-use super::policy::{Action, Layout, Name, Policy, Signer};
+use super::policy::{Action, Authority, Layout, Log, Name, Policy, Signer};
 use super::refusal::{Refusal, no_domain, no_signer, one_version};
 use super::rego;
 use super::yaml::{Node, map, only, text};
@@ -67,24 +68,90 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
     ]))
 }
 
-/// The TrustRoot that the policy of the same name refers to.
+/// The TrustRoot that the policy of the same name refers to, with the keys and certificates that are in use.
 ///
 /// # Errors
-/// Where there is no trusted root.
+/// Where there is no trusted root, or one that no TrustRoot can hold.
 pub(super) fn trust_root(policy: &Policy) -> Result<Node, Refusal> {
+    let kind = Kind::PolicyControllerTrustRoot;
     let Some(root) = &policy.root else {
         return Err(Refusal::new(
-            Kind::PolicyControllerTrustRoot,
+            kind,
             "is a trusted root, and none is given",
             "give --trusted-root FILE",
         ));
     };
+    if root.authorities.is_empty() && root.timestamp_authorities.is_empty() {
+        return Err(Refusal::new(
+            kind,
+            "must have an authority, and the trusted root has none in use",
+            "give a trusted root that has one, beside the log",
+        ));
+    }
+    let some = |list: Vec<Node>| (!list.is_empty()).then_some(Node::List(list));
+    let times = authorities(&root.timestamp_authorities)?;
+    let keys = map([(
+        "certificateAuthorities",
+        Node::List(authorities(&root.authorities)?),
+    )])
+    .with("tLogs", some(logs(&root.logs)?))
+    .with("ctLogs", some(logs(&root.certificate_logs)?))
+    .with("timestampAuthorities", some(times));
     Ok(map([
         ("apiVersion", text("policy.sigstore.dev/v1alpha1")),
         ("kind", text("TrustRoot")),
         ("metadata", map([("name", text(&policy.name))])),
-        ("spec", map([("trustedRootJSON", text(&root.json))])),
+        ("spec", map([("sigstoreKeys", keys)])),
     ]))
+}
+
+fn authorities(all: &[Authority]) -> Result<Vec<Node>, Refusal> {
+    let nodes = all.iter().map(|authority| {
+        let names = &authority.names;
+        // Both must be there; nobody compares them with the certificate.
+        let first = |names: [&String; 2]| names.into_iter().find(|name| !name.is_empty()).cloned();
+        let organization = first([&names.organization, &names.common_name]);
+        let common_name = first([&names.common_name, &names.organization]);
+        let (Some(organization), Some(common_name)) = (organization, common_name) else {
+            return Err(nameless("an authority whose certificate has no name"));
+        };
+        if authority.uri.is_empty() {
+            return Err(nameless("an authority without an address"));
+        }
+        Ok(map([
+            (
+                "subject",
+                map([
+                    ("organization", text(organization)),
+                    ("commonName", text(common_name)),
+                ]),
+            ),
+            ("uri", text(&authority.uri)),
+            ("certChain", text(BASE64_STANDARD.encode(&authority.chain))),
+        ]))
+    });
+    nodes.collect()
+}
+
+fn logs(all: &[Log]) -> Result<Vec<Node>, Refusal> {
+    let nodes = all.iter().map(|log| {
+        let url = log.url.as_deref().filter(|url| !url.is_empty());
+        let url = url.ok_or_else(|| nameless("a log without an address"))?;
+        Ok(map([
+            ("baseURL", text(url)),
+            ("hashAlgorithm", text("sha-256")),
+            ("publicKey", text(BASE64_STANDARD.encode(&log.key))),
+        ]))
+    });
+    nodes.collect()
+}
+
+fn nameless(what: &str) -> Refusal {
+    Refusal::new(
+        Kind::PolicyControllerTrustRoot,
+        format!("cannot hold {what}"),
+        "give a trusted root that names it",
+    )
 }
 
 fn glob(pattern: &Pattern) -> Result<String, Refusal> {
@@ -261,10 +328,16 @@ mod tests {
         assert_eq!(text.matches("trustRootRef: team\n").count(), 2, "{text}");
         let root = trust_root(&policy).expect("it has one").document();
         assert!(root.contains("name: team\n"), "{root}");
-        assert!(
-            root.contains("trustedRootJSON: |\n    {\n      \"tlogs\": []\n    }\n"),
-            "{root}"
-        );
+        for part in [
+            "certificateAuthorities:\n      - subject:\n          organization: team\n          commonName: team\n",
+            "uri: https://fulcio.example\n",
+            "tLogs:\n      - baseURL: https://rekor.example\n        hashAlgorithm: sha-256\n        publicKey: LS0t",
+            "ctLogs:\n      - baseURL: https://ct.example\n",
+        ] {
+            assert!(root.contains(part), "{part}\n{root}");
+        }
+        policy.root.as_mut().expect("it has one").authorities = Vec::new();
+        assert!(trust_root(&policy).is_err());
         assert!(trust_root(&samples::policy(None)).is_err());
         assert!(refused(&samples::logged(None)).contains("TrustRoot"));
     }

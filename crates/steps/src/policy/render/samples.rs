@@ -3,9 +3,10 @@
 use tekseal_core::policy::{Draft, Quantifier, Rules};
 use tekseal_core::provenance::Version;
 use tekseal_signing::PublicKey;
+use tekseal_signing::certificate::SubjectNames;
 
 use super::pattern::Pattern;
-use super::policy::{Action, Layout, Log, Name, Policy, Root, SignedIdentity, Signer};
+use super::policy::{Action, Authority, Layout, Log, Name, Policy, Root, SignedIdentity, Signer};
 
 /// A P-256 key whose private half nobody has.
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----
@@ -72,13 +73,17 @@ pub(super) fn policy(rules: Option<Rules>) -> Policy {
     }
 }
 
+fn log(url: &str) -> Log {
+    Log {
+        url: Some(url.to_owned()),
+        key: KEY.to_owned(),
+    }
+}
+
 /// The same with a log.
 pub(super) fn logged(rules: Option<Rules>) -> Policy {
     Policy {
-        log: Some(Log {
-            url: Some("https://rekor.example".to_owned()),
-            key: KEY.to_owned(),
-        }),
+        log: Some(log("https://rekor.example")),
         ..policy(rules)
     }
 }
@@ -92,10 +97,17 @@ pub(super) fn keyless(rules: Option<Rules>) -> Policy {
         }),
         root: Some(Root {
             is_public: false,
-            json: "{\n  \"tlogs\": []\n}\n".to_owned(),
-            authorities: "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"
-                .to_owned(),
-            certificate_logs: vec![KEY.to_owned()],
+            logs: vec![log("https://rekor.example")],
+            authorities: vec![Authority {
+                uri: "https://fulcio.example".to_owned(),
+                chain: "-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n".to_owned(),
+                names: SubjectNames {
+                    organization: String::new(),
+                    common_name: "team".to_owned(),
+                },
+            }],
+            certificate_logs: vec![log("https://ct.example")],
+            timestamp_authorities: Vec::new(),
         }),
         files: Vec::new(),
         ..logged(rules)
