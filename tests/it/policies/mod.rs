@@ -11,6 +11,7 @@
 
 mod cosign;
 mod guide;
+mod logged;
 mod no_verdict;
 mod rendered;
 mod roles;

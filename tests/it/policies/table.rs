@@ -1,27 +1,24 @@
 //! Which policy accepts and refuses which role: kind and flags → role → verdict.
 
-use std::fs;
-
-use tekseal_harness::{Services, Verdict};
+use tekseal_harness::Verdict;
 
 use super::rendered::{Kind, Peers, Rendered};
 use super::roles::Role::{self, *};
 use super::roles::{BUILDER, Gallery, SOURCE};
-use crate::sigstore::artifacts::IDENTITY;
 
 /// A policy, and what must come of it.
-struct Row {
-    kind: Kind,
+pub(super) struct Row {
+    pub(super) kind: Kind,
     /// Beside the key and the images.
-    flags: &'static [&'static str],
-    accepts: &'static [Role],
+    pub(super) flags: &'static [&'static str],
+    pub(super) accepts: &'static [Role],
     /// With a part of the reason.
-    refuses: &'static [(Role, &'static str)],
+    pub(super) refuses: &'static [(Role, &'static str)],
 }
 
-const SIGNATURE: &[&str] = &["--provenance", "none"];
-const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
-const V1: &[&str] = &["--provenance", "v1", "--builder-id", BUILDER];
+pub(super) const SIGNATURE: &[&str] = &["--provenance", "none"];
+pub(super) const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
+pub(super) const V1: &[&str] = &["--provenance", "v1", "--builder-id", BUILDER];
 const V02_OF_SOURCE: &[&str] = &[
     "--provenance",
     "v0.2",
@@ -30,7 +27,7 @@ const V02_OF_SOURCE: &[&str] = &[
     "--source-repository",
     SOURCE,
 ];
-const V1_OF_SOURCE: &[&str] = &[
+pub(super) const V1_OF_SOURCE: &[&str] = &[
     "--provenance",
     "v1",
     "--builder-id",
@@ -68,7 +65,7 @@ const ANY_V02: &[&str] = &[
     "--match",
     "any",
 ];
-const ANY_V1: &[&str] = &[
+pub(super) const ANY_V1: &[&str] = &[
     "--provenance",
     "v1",
     "--builder-id",
@@ -80,16 +77,16 @@ const ANY_V1: &[&str] = &[
 ];
 
 // How the peers say it.
-const NO_SIGNATURE: &str = "no signatures found";
+pub(super) const NO_SIGNATURE: &str = "no signatures found";
 const WRONG_KEY: &str = "invalid signature when validating ASN.1 encoded signature";
 const OTHER_IMAGE: &str = "invalid or missing digest in claim";
 // Their spelling.
-const OTHER_TYPE: &str = "attestions not found for predicate type";
+pub(super) const OTHER_TYPE: &str = "attestions not found for predicate type";
 const NOT_SATISFIED: &str = "attestation checks failed";
 const NO_ATTESTATION: &str = "no matching attestations";
 /// Of several demands policy-controller tells one that failed, not always the same.
 const NOT_BY_KEY: &str = "key validation failed for authority";
-const NOT_LOGGED: &str = "signature not found in transparency log";
+const NO_BUNDLE: &str = "sigstore bundle verification failed: no matching signatures found";
 const NO_SIMPLE_SIGNATURE: &str = "A signature was required, but no signature exists";
 
 const KYVERNO: &[Row] = &[
@@ -154,11 +151,11 @@ const KYVERNO: &[Row] = &[
         flags: BUNDLE_V1,
         accepts: &[BundleV1, EveryLayoutV1],
         refuses: &[
-            (BundleOtherKey, ""),
+            (BundleOtherKey, NO_BUNDLE),
             (BundleV1Evil, NOT_SATISFIED),
-            (BundleSigOnly, ""),
-            (BundleV02, "no matching signatures found"),
-            (Unsigned, ""),
+            (BundleSigOnly, NO_BUNDLE),
+            (BundleV02, NO_BUNDLE),
+            (Unsigned, NO_BUNDLE),
         ],
     },
 ];
@@ -302,75 +299,40 @@ const REGO: &[Row] = &[
     },
 ];
 
-/// With `--rekor-url` and `--rekor-key`; refused are images without an entry.
-const LOGGED: &[Row] = &[
+/// With `--from` an image whose provenance is v1: what it shows is demanded.
+const FROM_V1: &[Row] = &[
     Row {
         kind: Kind::Kyverno,
-        flags: SIGNATURE,
-        accepts: &[TlogV02, TlogV1],
-        refuses: &[(AttV02, NOT_LOGGED)],
-    },
-    Row {
-        kind: Kind::Kyverno,
-        flags: V02,
-        accepts: &[TlogV02],
-        refuses: &[(AttV02, NOT_LOGGED), (TlogV1, OTHER_TYPE)],
-    },
-    Row {
-        kind: Kind::ContainersPolicy,
-        flags: SIGNATURE,
-        accepts: &[TlogV02, TlogV1],
-        refuses: &[(Signed, "missing dev.sigstore.cosign/bundle annotation")],
-    },
-    Row {
-        kind: Kind::Openshift,
-        flags: SIGNATURE,
-        accepts: &[TlogV02, TlogV1],
-        refuses: &[(Signed, "missing dev.sigstore.cosign/bundle annotation")],
-    },
-];
-
-/// With a trusted root that has the log.
-const LOGGED_BY_ROOT: &[Row] = &[
-    Row {
-        kind: Kind::Kyverno,
-        flags: V1,
-        accepts: &[TlogV1],
-        refuses: &[(AttV1, NOT_LOGGED)],
+        flags: &[],
+        accepts: &[AttV1, BothTypes],
+        refuses: &[
+            (AttV1Evil, NOT_SATISFIED),
+            (AttForeignSource, NOT_SATISFIED),
+            (AttV02, OTHER_TYPE),
+            (Tampered, OTHER_IMAGE),
+        ],
     },
     Row {
         kind: Kind::PolicyController,
-        flags: ANY_V1,
-        accepts: &[TlogV1],
-        refuses: &[(AttV1, ""), (TlogV02, "no matching attestations with type")],
-    },
-];
-
-/// Signed by whom a certificate names; refused is what a key signed.
-const KEYLESS: &[Row] = &[
-    Row {
-        kind: Kind::Kyverno,
-        flags: SIGNATURE,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
+        flags: &["--match", "any"],
+        accepts: &[AttV1, BothTypes],
+        refuses: &[
+            (AttV1Evil, "policy is not compliant"),
+            (AttForeignSource, "policy is not compliant"),
+            (AttV02, "no matching attestations with type"),
+        ],
     },
     Row {
-        kind: Kind::Kyverno,
-        flags: V1_OF_SOURCE,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
-    },
-    Row {
-        kind: Kind::PolicyController,
-        flags: ANY_V1,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, "")],
+        kind: Kind::RegoOpa,
+        flags: &[],
+        accepts: &[AttV1, BothTypes],
+        refuses: &[(AttV1Evil, "is false"), (AttForeignSource, "is false")],
     },
 ];
 
 /// Every verdict of these rows, with our key and more flags; all that is wrong is told at once.
 #[track_caller]
-fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
+pub(super) fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
     let render = |row: &Row| {
         let flags = [row.flags, more].concat();
         Rendered::make(row.kind, &flags, &Gallery::shared().pattern())
@@ -379,7 +341,11 @@ fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
 }
 
 #[track_caller]
-fn hold_rendered(rows: &[Row], render: impl Fn(&Row) -> Rendered, images: impl Fn(Role) -> String) {
+pub(super) fn hold_rendered(
+    rows: &[Row],
+    render: impl Fn(&Row) -> Rendered,
+    images: impl Fn(Role) -> String,
+) {
     let Some(peers) = Peers::find() else {
         return;
     };
@@ -408,7 +374,7 @@ fn hold_rendered(rows: &[Row], render: impl Fn(&Row) -> Rendered, images: impl F
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-fn by_digest(role: Role) -> String {
+pub(super) fn by_digest(role: Role) -> String {
     Gallery::shared().image(role).to_owned()
 }
 
@@ -456,59 +422,15 @@ fn images_by_tag() {
             kind,
             flags,
             accepts: &[AttV1],
-            refuses: &[(Unsigned, ""), (Tampered, "")],
+            refuses: &[(Unsigned, "no signature"), (Tampered, "")],
         };
         hold(&[row], &[], by_tag);
     }
 }
 
-/// An image of either gallery.
-fn of_either(logged: &Gallery, role: Role) -> String {
-    match role {
-        TlogV02 | TlogV1 | Keyless => logged.image(role).to_owned(),
-        _ => by_digest(role),
-    }
-}
-
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
-fn entries_of_a_log_are_demanded() {
-    let Some((logged, sigstore)) = Gallery::logged() else {
-        return;
-    };
-    let rekor = &sigstore.rekor;
-    let (url, key) = (rekor.url(), rekor.public_key().display().to_string());
-    let more = ["--rekor-url", url.as_str(), "--rekor-key", key.as_str()];
-    hold(LOGGED, &more, |role| of_either(logged, role));
-}
-
-#[test]
-#[ignore = "beside programs that enforce policies: ./test --policies"]
-fn a_trusted_root_says_whose_entries_and_certificates_count() {
-    let Some((logged, sigstore)) = Gallery::logged() else {
-        return;
-    };
-    let services = Services::none()
-        .with_rekor_v1(&sigstore.rekor)
-        .with_fulcio(&sigstore.fulcio);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let root = folder.path().join("trusted_root.json");
-    fs::write(&root, services.trusted_root().to_string()).expect("the folder is ours");
-    let root = root.to_str().expect("temporary folders are UTF-8");
-    let more = ["--trusted-root", root];
-    let images = |role| of_either(logged, role);
-    hold(LOGGED_BY_ROOT, &more, images);
-
-    let issuer = sigstore.issuer.cluster();
-    let signer = [
-        "--certificate-identity",
-        IDENTITY,
-        "--certificate-oidc-issuer",
-        issuer.as_str(),
-        "--trusted-root",
-        root,
-    ];
-    let pattern = Gallery::shared().pattern();
-    let render = |row: &Row| Rendered::by(row.kind, &signer, row.flags, &pattern);
-    hold_rendered(KEYLESS, render, images);
+fn policies_filled_from_a_good_image() {
+    let good = by_digest(AttV1);
+    hold(FROM_V1, &["--from", good.as_str()], by_digest);
 }
