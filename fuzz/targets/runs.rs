@@ -6,10 +6,10 @@
 #![no_main]
 
 use libfuzzer_sys::{fuzz_mutator, fuzz_target};
-use tekseal_core::config::Config;
+use tekseal_core::config::{Config, TagIdentity};
 use tekseal_core::format::{self, Format, Settings};
 use tekseal_core::hints::{self, Hints, Observed, TaskHints};
-use tekseal_core::plan::Plan;
+use tekseal_core::plan::{Overrides, Plan};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
 use tekseal_core::{DigestRef, Payload, Provenance, Statement, Subject, redact};
 
@@ -117,6 +117,9 @@ fn check_images(hints: &Hints<'_>) {
             assert_eq!(DigestRef::parse(&image.to_string()).as_ref(), Ok(image));
         }
     }
+    for tagged in &hints.tagged {
+        assert!(hints.images.contains(tagged.image()));
+    }
 }
 
 /// The plan signs the payloads that the formats make, and says so in words.
@@ -127,7 +130,11 @@ fn check_plan(
     settings: Settings<'_>,
     made: &[Result<Payload, format::Error>],
 ) {
-    let plan = Plan::of(run, observed, config, settings, Some(&Format::ALL));
+    let overrides = Overrides {
+        formats: Some(&Format::ALL),
+        tag_identity: Some(TagIdentity::On),
+    };
+    let plan = Plan::of(run, observed, config, settings, overrides);
     let items = plan.items.iter().take(made.len());
     assert!(items.map(|item| &item.payload).eq(made));
     for item in &plan.items {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tekseal_core::PayloadKind;
 use tekseal_core::config::{Config, SignerKind};
 use tekseal_core::hints;
-use tekseal_core::plan::{Item, Place, Plan};
+use tekseal_core::plan::{Item, Overrides, Place, Plan};
 use tekseal_core::run::{ChildDocument, CompletedRun, MissingChildren};
 use tekseal_signing::PublicKey;
 
@@ -154,7 +154,8 @@ impl Scenario {
             .map_err(|e| e.to_string())?;
         let observed = hints::observe(&run);
         let settings = self.config.settings(&run);
-        Ok(Plan::of(&run, &observed, &self.config, settings, None))
+        let overrides = Overrides::default();
+        Ok(Plan::of(&run, &observed, &self.config, settings, overrides))
     }
 
     /// What Chains left in annotations and in the registry.

@@ -80,7 +80,8 @@ pub struct StoreFailure {
     pub error: store::Error,
 }
 
-/// Signs every payload with one key, for a layout. What was signed stands in the order of the payloads, those of one payload after each other.
+/// Signs every payload with one key, for a layout. What was signed stands in the order of the payloads, those of one payload after each other;
+/// nothing of one that has no form in the layout, as a name has none in a bundle.
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.

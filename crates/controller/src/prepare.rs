@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tekseal_core::config::{ChildrenRule, Config, SignerKind, Storage, UnsuccessfulRule};
 use tekseal_core::hints::{self, Hints, Outcome};
-use tekseal_core::plan::{Item, Place, Plan, What};
+use tekseal_core::plan::{Item, Overrides, Place, Plan, What};
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, ChildDocument, CompletedRun, MissingChildren};
 use tekseal_core::{DigestRef, Layout, Payload, Repository, Signed};
@@ -126,7 +126,7 @@ pub(crate) fn prepare(
             .map_err(|error| Trouble::last(Stage::Payload, &error))?;
         observed.hide_inputs(&redacted);
     }
-    let plan = Plan::of(&shown, &observed, config, settings, None);
+    let plan = Plan::of(&shown, &observed, config, settings, Overrides::default());
     match prepared
         .follow(plan)
         .and_then(|()| prepared.check_registries())

@@ -20,7 +20,7 @@ use std::fmt;
 
 use crate::artifact::{Artifact, ArtifactList};
 use crate::redact::Redacted;
-use crate::reference::DigestRef;
+use crate::reference::{DigestRef, TaggedImage};
 use crate::run::{CompletedRun, Param, Run, RunKind};
 use crate::statement::Subject;
 use crate::typed::ParamValue;
@@ -84,6 +84,8 @@ pub struct TaskHints<'r> {
 pub struct Hints<'r> {
     /// Images to sign, in order, each once.
     pub images: Vec<DigestRef>,
+    /// The tags that the same results give them, in order, each name once. Chains drops these.
+    pub tagged: Vec<TaggedImage>,
     /// Artifacts named by `*ARTIFACT_URI` and `*ARTIFACT_DIGEST`.
     pub artifacts: Vec<Artifact>,
     /// Artifacts named by `*ARTIFACT_OUTPUTS`.
@@ -211,9 +213,12 @@ impl<'r> Observed<'r> {
         }
     }
 
-    /// Takes redacted values out of what was read: source repositories and other inputs. What was made keeps its names.
+    /// Takes redacted values out of what was read: source repositories and other inputs. What was made keeps its names; a tag is
+    /// forgotten where its name has such a value, for nothing but a signature of that name would show it.
     pub fn hide_inputs(&mut self, redacted: &Redacted) {
         for task in [&mut self.own].into_iter().chain(&mut self.children) {
+            let tagged = &mut task.results.tagged;
+            tagged.retain(|image| redacted.hide(&image.name()) == image.name());
             let steps = task.steps.iter_mut().map(|(_, hints)| hints);
             let of_results = steps
                 .chain([&mut task.results])

@@ -70,7 +70,7 @@ pub use invisible::is_invisible;
 pub use layout::Layout;
 pub use payload::{Payload, PayloadKind};
 pub use provenance::Provenance;
-pub use reference::{DigestRef, ImageRef, Repository};
+pub use reference::{DigestRef, ImageRef, Repository, TaggedImage};
 pub use signed::Signed;
 pub use signing_config::SigningConfig;
 pub use simple::SimpleSigning;

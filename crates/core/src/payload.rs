@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::cosign;
-use crate::reference::DigestRef;
+use crate::reference::{DigestRef, TaggedImage};
 use crate::simple::SimpleSigning;
 use crate::statement::Subject;
 
@@ -29,6 +29,7 @@ pub struct Payload {
     kind: PayloadKind,
     bytes: Vec<u8>,
     subjects: Vec<Subject>,
+    name: Option<String>,
 }
 
 impl Payload {
@@ -48,6 +49,7 @@ impl Payload {
             kind,
             bytes,
             subjects,
+            name: None,
         }
     }
 
@@ -58,6 +60,19 @@ impl Payload {
             kind: PayloadKind::SimpleSigning,
             bytes: SimpleSigning::of(image).to_bytes(),
             subjects: vec![Subject::of_image(image)],
+            name: None,
+        }
+    }
+
+    /// The simple-signing payload of an image under a name with a tag, for readers that compare the name with the one they were asked for:
+    /// containers/image by default, and with it OpenShift. It goes beside the one without, which everybody else reads.
+    #[must_use]
+    pub fn simple_signing_as(image: &TaggedImage) -> Self {
+        Self {
+            kind: PayloadKind::SimpleSigning,
+            bytes: SimpleSigning::of_tagged(image).to_bytes(),
+            subjects: vec![Subject::of_image(image.image())],
+            name: Some(image.name()),
         }
     }
 
@@ -73,22 +88,29 @@ impl Payload {
         &self.bytes
     }
 
-    /// The Statement that says the same as a simple-signing document: an image signature in a bundle is over that. A Statement stands for
-    /// itself.
+    /// The name with a tag, `repository:tag`, that it says of its image beside the digest.
     #[must_use]
-    pub fn as_statement(&self) -> Cow<'_, [u8]> {
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The Statement that says the same as a simple-signing document: an image signature in a bundle is over that. A Statement stands for
+    /// itself. There is none that says a name: cosign's has the digest alone.
+    #[must_use]
+    pub fn as_statement(&self) -> Option<Cow<'_, [u8]>> {
         match self.kind {
-            PayloadKind::Statement { .. } => Cow::Borrowed(&self.bytes),
+            PayloadKind::Statement { .. } => Some(Cow::Borrowed(&self.bytes)),
+            PayloadKind::SimpleSigning if self.name.is_some() => None,
             PayloadKind::SimpleSigning => {
                 let image = self.subjects.first();
                 let hex = image.and_then(|subject| subject.digest.get("sha256"));
                 let hex = hex.expect("simple_signing gives it the image as its subject");
-                Cow::Owned(cosign::sign_statement(hex))
+                Some(Cow::Owned(cosign::sign_statement(hex)))
             }
         }
     }
 
-    /// The predicate type of [`Self::as_statement`].
+    /// The predicate type of [`Self::as_statement`], where there is one.
     #[must_use]
     pub fn predicate_type(&self) -> &str {
         match &self.kind {

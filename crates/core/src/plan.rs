@@ -7,21 +7,24 @@
 //!   Config ─────────────────┴─▶ Plan { items: [Item { payload, signer, key, places }], left_out: [LeftOut { what, reason }] }
 //! ```
 
+use std::collections::HashMap;
 use std::fmt;
 
-use crate::config::{Artifact as ArtifactConfig, Choice as _, Config, SignerKind, Storage};
+use crate::config::{
+    Artifact as ArtifactConfig, Choice as _, Config, SignerKind, Storage, TagIdentity,
+};
 use crate::cosign::Tag;
 use crate::format::{self, Format, Settings};
-use crate::hints::{DeepInspection, Observed};
+use crate::hints::{DeepInspection, Hints, Observed};
 use crate::payload::Payload;
-use crate::reference::{DigestRef, Repository};
+use crate::reference::{DigestRef, Repository, TaggedImage};
 use crate::run::{CompletedRun, RunKind};
 use crate::statement::Subject;
 
 /// What is to be done with a run.
 #[derive(Debug)]
 pub struct Plan {
-    /// What is to be signed, in Chains' order: the run in each format, then its images.
+    /// What is to be signed, in Chains' order: the run in each format, then its images, then their names with tags.
     pub items: Vec<Item>,
     /// What is not, and why.
     pub left_out: Vec<LeftOut>,
@@ -53,6 +56,17 @@ pub enum What {
     Run(RunKind),
     /// An image that its results name.
     Image(DigestRef),
+    /// The same under a name with a tag.
+    Name(TaggedImage),
+}
+
+/// What somebody says in place of the configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides<'a> {
+    /// The formats, also where the configuration makes nothing of such runs.
+    pub formats: Option<&'a [Format]>,
+    /// Whether names with tags are signed.
+    pub tag_identity: Option<TagIdentity>,
 }
 
 /// Where something is to be stored.
@@ -97,26 +111,37 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// How many names of one image are signed, and how many of all images of a run: whoever writes results decides how many there are, and readers
+/// take so many layers under a tag and no more.
+const MOST_NAMES: (usize, usize) = (16, 1024);
+
+/// Why the signature of a name is stored under tags alone.
+pub const NO_NAME_IN_BUNDLE: &str =
+    "the Statement that a bundle of an image signature is over says no name";
+
 /// Prefix of the annotations that Chains and tekseal write.
 pub const ANNOTATION_PREFIX: &str = "chains.tekton.dev/";
 
 impl Plan {
-    /// What `config` says is to be done with `run`. Formats given here override the configuration's, also where that makes nothing of
-    /// such runs.
+    /// What `config` says is to be done with `run`, where `overrides` say nothing else.
     #[must_use]
     pub fn of(
         run: &CompletedRun<'_>,
         observed: &Observed<'_>,
         config: &Config,
         settings: Settings<'_>,
-        formats: Option<&[Format]>,
+        overrides: Overrides<'_>,
     ) -> Self {
         let mut plan = Self {
             items: Vec::new(),
             left_out: Vec::new(),
         };
-        plan.add_run(run, observed, config, settings, formats);
+        plan.add_run(run, observed, config, settings, overrides.formats);
         plan.add_images(run, observed, config);
+        match overrides.tag_identity.unwrap_or(config.tag_identity()) {
+            TagIdentity::Off => {}
+            TagIdentity::On => plan.add_names(&observed.own.results, config),
+        }
         plan
     }
 
@@ -191,6 +216,58 @@ impl Plan {
         }
     }
 
+    /// The names of the images that are signed, and of no others. They go beside the signatures without them, and nowhere else: only who looks
+    /// there compares names.
+    fn add_names(&mut self, results: &Hints<'_>, config: &Config) {
+        let mut named: HashMap<&DigestRef, usize> = HashMap::new();
+        let images = self.items.iter().filter_map(|item| match &item.what {
+            What::Image(image) => Some(image.clone()),
+            What::Run(_) | What::Name(_) => None,
+        });
+        let images: Vec<DigestRef> = images.collect();
+        named.extend(images.iter().map(|image| (image, 0)));
+        if images.is_empty() {
+            return;
+        }
+        let what = || "signatures of images under names with tags".to_owned();
+        if let Some(reason) = why_no_names(config) {
+            self.leave_out(what(), reason);
+            return;
+        }
+        let mut items = Vec::new();
+        let mut too_many = 0;
+        for tagged in &results.tagged {
+            let Some(count) = named.get_mut(tagged.image()) else {
+                continue;
+            };
+            *count += 1;
+            if *count > MOST_NAMES.0 || items.len() == MOST_NAMES.1 {
+                too_many += 1;
+                continue;
+            }
+            items.push(name_item(tagged, config));
+        }
+        let unnamed = images.iter().filter(|image| named[image] == 0);
+        let unnamed: Vec<&DigestRef> = unnamed.collect();
+        if let Some((first, rest)) = unnamed.split_first() {
+            let rest = match rest.len() {
+                0 => String::new(),
+                count => format!(", and of {count} more,"),
+            };
+            let what = format!("signature of image {first}{rest} under a name with a tag");
+            let reason = "the results give it no tag, or none that may be shown";
+            self.leave_out(what, reason.to_owned());
+        }
+        if too_many > 0 {
+            let (each, all) = MOST_NAMES;
+            let reason = format!(
+                "there are {too_many} names more than {each} of an image and {all} of a run"
+            );
+            self.leave_out(what(), reason);
+        }
+        self.items.extend(items);
+    }
+
     fn leave_out(&mut self, what: String, reason: String) {
         self.left_out.push(LeftOut { what, reason });
     }
@@ -225,6 +302,34 @@ fn why_off(artifact: &ArtifactConfig, name: &str) -> Option<String> {
         .storages
         .is_empty()
         .then(|| format!("artifacts.{name}.storage is empty"))
+}
+
+/// Why no name is signed, where images are.
+fn why_no_names(config: &Config) -> Option<String> {
+    if !config.oci().storages.contains(&Storage::Oci) {
+        return Some(
+            "artifacts.oci.storage has no oci, and only beside an image names are read".to_owned(),
+        );
+    }
+    let has_tags = config.storages().oci.layout.has_tags();
+    (!has_tags).then(|| format!("storage.oci.encoding-format has no dsse, and {NO_NAME_IN_BUNDLE}"))
+}
+
+fn name_item(tagged: &TaggedImage, config: &Config) -> Item {
+    let hex = tagged.image().digest.hex();
+    let mut places = Vec::new();
+    let subject = [Subject::of_image(tagged.image())];
+    in_registry(config, &subject, Tag::Signatures, &mut places);
+    places.retain(|place| !matches!(place, Place::Referrer(_)));
+    Item {
+        what: What::Name(tagged.clone()),
+        format: "simplesigning",
+        payload: Ok(Payload::simple_signing_as(tagged)),
+        signer: config.oci().signer,
+        short_key: hex.get(..12).unwrap_or(hex).to_owned(),
+        full_key: format!("{}@{}", tagged.name(), tagged.image().digest),
+        places,
+    }
 }
 
 fn places(
@@ -302,6 +407,12 @@ impl fmt::Display for What {
         match self {
             Self::Run(kind) => write!(f, "provenance of the {kind}"),
             Self::Image(image) => write!(f, "signature of image {image}"),
+            Self::Name(tagged) => write!(
+                f,
+                "signature of image {} under the name {}",
+                tagged.image(),
+                tagged.name()
+            ),
         }
     }
 }
@@ -317,3 +428,6 @@ impl fmt::Display for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,13 @@ pub struct DigestRef {
     pub digest: Digest,
 }
 
+/// One image by digest, under a name with a tag: `repository:tag`. The tag is what somebody says; no registry was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaggedImage {
+    image: DigestRef,
+    tag: String,
+}
+
 /// Why a text is no image reference.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
@@ -64,6 +71,11 @@ pub enum Error {
     /// The registry is no host with an optional port.
     #[error("registry {0:?} is not a host name with an optional port")]
     Registry(String),
+    /// What no registry takes for a tag.
+    #[error(
+        "tag {0:?} is not 1 to 128 characters of a-z A-Z 0-9 _ - . that begin with none of - and ."
+    )]
+    Tag(String),
 }
 
 /// How go-containerregistry spells Docker Hub.
@@ -194,6 +206,40 @@ impl DigestRef {
     }
 }
 
+impl TaggedImage {
+    /// The image under this tag.
+    ///
+    /// # Errors
+    /// [`Error::Tag`] for what the distribution specification does not take for a tag, which is less than go-containerregistry does.
+    pub fn new(image: DigestRef, tag: &str) -> Result<Self, Error> {
+        if !is_tag(tag) || tag.starts_with(['-', '.']) {
+            return Err(Error::Tag(tag.chars().take(128).collect()));
+        }
+        Ok(Self {
+            image,
+            tag: tag.to_owned(),
+        })
+    }
+
+    /// The image.
+    #[must_use]
+    pub fn image(&self) -> &DigestRef {
+        &self.image
+    }
+
+    /// The tag.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// `repository:tag`, without the digest.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.image.repository, self.tag)
+    }
+}
+
 impl fmt::Display for DigestRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.repository, self.digest)
@@ -261,6 +307,22 @@ mod tests {
             parsed.to_string(),
             format!("host:5000/repo:tag@sha256:{HEX}")
         );
+    }
+
+    #[test]
+    fn a_name_with_a_tag_is_one_that_registries_take() {
+        let image = DigestRef::parse(&format!("host:5000/repo@sha256:{HEX}")).expect("well formed");
+        let longest = "t".repeat(128);
+        for tag in ["1.0", "_x", "Latest-2", &longest] {
+            let tagged = TaggedImage::new(image.clone(), tag).expect("a tag");
+            assert_eq!(tagged.name(), format!("host:5000/repo:{tag}"));
+            assert_eq!((tagged.image(), tagged.tag()), (&image, tag));
+        }
+        let too_long = "t".repeat(129);
+        for tag in ["", "-1", ".1", "a b", "a/b", "a@b", "ä", &too_long] {
+            let refused = TaggedImage::new(image.clone(), tag);
+            assert!(matches!(refused, Err(Error::Tag(_))), "{tag}");
+        }
     }
 
     #[test]

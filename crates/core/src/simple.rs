@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::gojson;
-use crate::reference::DigestRef;
+use crate::reference::{DigestRef, TaggedImage};
 
 /// What cosign and Chains put into `critical.type`.
 pub const SIGNATURE_TYPE: &str = "cosign container image signature";
@@ -56,11 +56,19 @@ impl SimpleSigning {
     /// The document for `image`, without annotations, as Chains and `cosign sign` write it.
     #[must_use]
     pub fn of(image: &DigestRef) -> Self {
+        Self::with_name(image, image.repository.to_string())
+    }
+
+    /// The document for an image under a name with a tag, as `cosign sign --sign-container-identity` writes it.
+    #[must_use]
+    pub fn of_tagged(image: &TaggedImage) -> Self {
+        Self::with_name(image.image(), image.name())
+    }
+
+    fn with_name(image: &DigestRef, docker_reference: String) -> Self {
         Self {
             critical: Critical {
-                identity: Identity {
-                    docker_reference: image.repository.to_string(),
-                },
+                identity: Identity { docker_reference },
                 image: Image {
                     docker_manifest_digest: image.digest.to_string(),
                 },
@@ -104,6 +112,13 @@ mod tests {
                  \"image\":{{\"docker-manifest-digest\":\"{digest}\"}},\
                  \"type\":\"cosign container image signature\"}},\"optional\":null}}"
             )
+        );
+        let tagged = TaggedImage::new(image.clone(), "1.0").expect("a tag");
+        let (plain, named) = (SimpleSigning::of(&image), SimpleSigning::of_tagged(&tagged));
+        let plain = String::from_utf8(plain.to_bytes()).expect("JSON");
+        assert_eq!(
+            String::from_utf8_lossy(&named.to_bytes()),
+            plain.replace("acme/app\"", "acme/app:1.0\"")
         );
     }
 }

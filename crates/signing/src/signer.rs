@@ -160,7 +160,8 @@ impl Signer {
     ///
     /// Both of a Statement have the same signature, made once. The bundle of an image signature is over another document, the Statement that
     /// cosign 3 signs, and as every bundle over its pre-authentication encoding. (Tekton Chains puts the simple-signing document into the
-    /// bundle and signs that document itself, which no verifier accepts.)
+    /// bundle and signs that document itself, which no verifier accepts.) What says a name has no form as a bundle: in a layout of bundles alone
+    /// nothing is signed of it.
     pub fn sign_for(
         &self,
         payload: &Payload,
@@ -169,7 +170,13 @@ impl Signer {
         if !layout.has_bundles() {
             return Ok(vec![self.sign_payload(payload)?]);
         }
-        let envelope = self.envelope(&payload.as_statement())?;
+        let Some(statement) = payload.as_statement() else {
+            return match layout.has_tags() {
+                true => Ok(vec![self.sign_payload(payload)?]),
+                false => Ok(Vec::new()),
+            };
+        };
+        let envelope = self.envelope(&statement)?;
         let mut signed = Vec::with_capacity(2);
         if layout.has_tags() {
             signed.push(match payload.kind() {
@@ -231,7 +238,7 @@ impl Signer {
 mod tests {
     use tekseal_core::bundle::{Bundle, Content};
     use tekseal_core::digest::hex;
-    use tekseal_core::{DigestRef, Repository};
+    use tekseal_core::{DigestRef, Repository, TaggedImage};
 
     use super::*;
     use crate::{HashAlgorithm, UnverifiedBundle, Verifier};
@@ -411,9 +418,34 @@ mod tests {
         assert!(bundle().says_signature());
         let verified = verifier.signature_bundle(bundle(), &digest, &none);
         let verified = verified.expect("signed by this key");
-        assert_eq!(verified.payload(), &*payload.as_statement());
+        let statement = payload.as_statement().expect("it says no name");
+        assert_eq!(verified.payload(), &*statement);
         let other = Digest::of(b"another image");
         assert!(verifier.signature_bundle(bundle(), &other, &none).is_err());
+    }
+
+    #[test]
+    fn a_name_is_signed_for_tags_alone() {
+        let digest = Digest::of(b"image");
+        let image = Repository::parse("r.example/app").expect("well formed");
+        let tagged = TaggedImage::new(image.at(digest.clone()), "1.0").expect("a tag");
+        let payload = Payload::simple_signing_as(&tagged);
+        let signer = rfc6979();
+        let signed = signer.sign_payload(&payload).expect("sound");
+        for layout in [Layout::Tags, Layout::Both] {
+            let forms = signer.sign_for(&payload, layout).expect("sound");
+            assert_eq!(forms, std::slice::from_ref(&signed));
+        }
+        let none = signer.sign_for(&payload, Layout::Bundle).expect("sound");
+        assert!(none.is_empty());
+        let key = signer.public_key().clone();
+        let plain = signer.sign_payload(&Payload::simple_signing(tagged.image()));
+        assert!(!crate::same_signer(&plain.expect("sound"), &signed, &key));
+        let verifier = Verifier::new(vec![key], HashAlgorithm::Sha256).expect("a key");
+        let verified = verifier.image_signature(&signed, &digest, &Default::default());
+        let verified = verified.expect("signed by this key");
+        let name = &verified.value().critical.identity.docker_reference;
+        assert_eq!(name, "r.example/app:1.0");
     }
 
     #[test]

@@ -16,7 +16,9 @@ use std::path::Path;
 use anyhow::anyhow;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tekseal_core::{Digest, DigestRef, Payload, PayloadKind, Statement, Subject};
+use tekseal_core::{
+    Digest, DigestRef, ImageRef, Payload, PayloadKind, Statement, Subject, TaggedImage,
+};
 
 use crate::Failure;
 use crate::files::{self, Mode};
@@ -64,6 +66,9 @@ pub struct PayloadEntry {
     /// The image that a simple-signing payload is about, `repository@sha256:…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The name with a tag, `repository:tag`, that a simple-signing payload says of its image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// The predicate type of a Statement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicate_type: Option<String>,
@@ -168,6 +173,7 @@ impl PayloadEntry {
                 format: format.clone(),
                 digest,
                 image: None,
+                name: None,
                 predicate_type: Some(predicate_type.clone()),
                 subjects: payload.subjects().to_vec(),
             },
@@ -181,6 +187,7 @@ impl PayloadEntry {
                     .first()
                     .and_then(Subject::image)
                     .map(|i| i.to_string()),
+                name: payload.name().map(str::to_owned),
                 predicate_type: None,
                 subjects: Vec::new(),
             },
@@ -226,7 +233,11 @@ impl PayloadEntry {
                 ))
             }
             Kind::SimpleSigning => {
-                let payload = Payload::simple_signing(&self.image()?);
+                let image = self.image()?;
+                let payload = match &self.name {
+                    None => Payload::simple_signing(&image),
+                    Some(name) => Payload::simple_signing_as(&self.tagged(image, name)?),
+                };
                 if payload.bytes() != bytes {
                     return Err(Failure::misuse(anyhow!(
                         "payload {} is not the simple-signing document of its image",
@@ -242,6 +253,13 @@ impl PayloadEntry {
         let text = self.image.as_deref().unwrap_or_default();
         DigestRef::parse(text)
             .map_err(|e| Failure::misuse(e).context(format!("image of payload {}", self.file)))
+    }
+
+    /// The image under the tag of a name; that the repository is the image's is told by the bytes.
+    fn tagged(&self, image: DigestRef, name: &str) -> Result<TaggedImage, Failure> {
+        let tag = ImageRef::parse(name).map(|name| name.tag.unwrap_or_default());
+        tag.and_then(|tag| TaggedImage::new(image, &tag))
+            .map_err(|e| Failure::misuse(e).context(format!("name of payload {}", self.file)))
     }
 }
 

@@ -3,11 +3,11 @@
 //! What is signed and what is verified are the same manifests: all that `cosign sign --recursive` signs, BuildKit's attestations among them. Those
 //! are manifests without a machine that could run them, so nothing is attested of them, and no attestation of them is asked for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tekseal_core::{DigestRef, Payload, PayloadKind, Subject};
+use tekseal_core::{Digest, DigestRef, ImageRef, Payload, PayloadKind, Subject, TaggedImage};
 use tekseal_remote::Registry;
 use tekseal_remote::store::{self, Kind, Member};
 
@@ -15,6 +15,8 @@ use crate::{Failure, log};
 
 /// How many manifests one call signs or attests.
 const MOST_SELECTED: usize = 2048;
+/// How many signatures those get with their names.
+const MOST_SIGNATURES: usize = 2 * MOST_SELECTED;
 /// How many indexes of a run are read side by side.
 const WIDTH: usize = 4;
 
@@ -124,8 +126,8 @@ impl Recursive {
         Ok(images)
     }
 
-    /// The payloads, where that of an image stands for those of all manifests that it stands for; Statements stay as they are. Nothing is asked
-    /// without recursion.
+    /// The payloads, where that of an image stands for those of all manifests that it stands for; Statements stay as they are. A name is that of
+    /// each: who pulls by it an image of its own platform compares names there. Nothing is asked without recursion.
     ///
     /// # Errors
     /// As [`Self::select`], and exit 1 for too many.
@@ -137,24 +139,18 @@ impl Recursive {
         if self == Self::Itself {
             return Ok(payloads);
         }
-        let mut known = HashSet::new();
-        let mut expanded = Vec::with_capacity(payloads.len());
-        let mut each = stream::iter(payloads)
-            .map(|payload| async move {
-                match image_of(&payload) {
-                    None => Ok::<_, Failure>((Some(payload), Vec::new())),
-                    Some(image) => Ok((None, self.select(registry, &image).await?)),
-                }
+        let mut manifests = HashMap::new();
+        let mut each = stream::iter(images_of(&payloads))
+            .map(|image| async move {
+                let selected = self.select(registry, &image).await?;
+                Ok::<_, Failure>((image, selected))
             })
             .buffered(WIDTH);
-        while let Some((statement, selected)) = each.try_next().await? {
-            expanded.extend(statement);
-            for Selected { image, .. } in selected {
-                if known.insert(image.clone()) {
-                    expanded.push(Payload::simple_signing(&image));
-                }
-            }
+        let mut known = HashSet::new();
+        while let Some((image, selected)) = each.try_next().await? {
+            known.extend(selected.iter().map(|one| one.image.clone()));
             check_count(known.len())?;
+            manifests.insert(image, selected);
         }
         if known.is_empty() {
             log::warn(
@@ -162,8 +158,50 @@ impl Recursive {
                 &[],
             );
         }
+        let mut expanded = Vec::with_capacity(payloads.len());
+        let mut signed = HashSet::new();
+        for payload in payloads {
+            let selected = image_of(&payload).and_then(|image| manifests.get(&image));
+            let Some(selected) = selected else {
+                expanded.push(payload);
+                continue;
+            };
+            let tag = tag_of(&payload);
+            for one in selected {
+                let named = match &tag {
+                    None => Some(Payload::simple_signing(&one.image)),
+                    // Nobody pulls what is no image.
+                    Some(_) if !one.is_attestable() => None,
+                    Some(tag) => named(&one.image, tag),
+                };
+                expanded.extend(named.filter(|one| signed.insert(Digest::of(one.bytes()))));
+            }
+            if signed.len() > MOST_SIGNATURES {
+                return Err(Failure::no(anyhow!(
+                    "the images and their names are more than {MOST_SIGNATURES} signatures together"
+                ))
+                .hint("name fewer images, or take the indexes alone: --recursive none"));
+            }
+        }
         Ok(expanded)
     }
+}
+
+/// The images that payloads are signatures of, each once, in order.
+fn images_of(payloads: &[Payload]) -> Vec<DigestRef> {
+    let mut known = HashSet::new();
+    let images = payloads.iter().filter_map(image_of);
+    images.filter(|image| known.insert(image.clone())).collect()
+}
+
+/// The tag of the name that a payload says.
+fn tag_of(payload: &Payload) -> Option<String> {
+    ImageRef::parse(payload.name()?).ok()?.tag
+}
+
+fn named(image: &DigestRef, tag: &str) -> Option<Payload> {
+    let tagged = TaggedImage::new(image.clone(), tag).ok()?;
+    Some(Payload::simple_signing_as(&tagged))
 }
 
 /// Exit 1 for more manifests than one call takes: whoever made the indexes chose how many there are.

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_cluster::{Cluster, Named, RunRef};
-use tekseal_core::config::{self, BuildType, Choice as _, Config, Warning};
+use tekseal_core::config::{self, BuildType, Choice as _, Config, TagIdentity, Warning};
 use tekseal_core::format::{Format, Settings};
 use tekseal_core::hints::{self, DeepInspection, Finding, Observed, Outcome};
 use tekseal_core::patterns::NamePatterns;
-use tekseal_core::plan::Plan;
+use tekseal_core::plan::{Overrides, Plan};
 use tekseal_core::redact::{self, Redacted};
 use tekseal_core::run::{self, CompletedRun, MissingChildren, Run, RunKind};
 use tekseal_core::{Payload, PayloadKind, Subject, credential};
@@ -75,13 +75,17 @@ pub struct ContextArgs {
         value_name = "PATTERNS"
     )]
     redact_params: Option<String>,
+    /// Whether images get a second signature, under the name repository:tag that the results give them, as OpenShift's default policy wants it; overrides the configuration
+    #[arg(long, env = "TEKSEAL_TAG_IDENTITY", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    tag_identity: Option<String>,
 }
 
 /// What the flags say, read once and before any document: a bad flag is told whatever the run is.
 #[derive(Debug)]
 pub(crate) struct Flags<'a> {
     /// The formats that are asked for, in place of the configuration's.
-    pub(crate) formats: Option<Vec<Format>>,
+    formats: Option<Vec<Format>>,
+    tag_identity: Option<TagIdentity>,
     builder_id: Option<&'a str>,
     build_type: Option<BuildType>,
     deep: Option<DeepInspection>,
@@ -214,6 +218,7 @@ impl ContextArgs {
         let redact = given(&self.redact_params).next().map(NamePatterns::parse);
         let deep = switch("--deep-inspection", &self.deep_inspection)?;
         let allowed = switch("--allow-missing-children", &self.allow_missing_children)?;
+        let named = switch("--tag-identity", &self.tag_identity)?;
         Ok(Flags {
             formats: formats
                 .transpose()
@@ -227,6 +232,10 @@ impl ContextArgs {
             redact: redact
                 .transpose()
                 .map_err(|e| Failure::misuse(e).context("--redact-params"))?,
+            tag_identity: named.map(|is_on| match is_on {
+                true => TagIdentity::On,
+                false => TagIdentity::Off,
+            }),
             missing: match allowed {
                 Some(true) => MissingChildren::Allow,
                 Some(false) | None => MissingChildren::Refuse,
@@ -249,6 +258,14 @@ impl Flags<'_> {
     /// Attests a PipelineRun with the children that are there.
     pub(crate) fn allow_missing_children(&mut self) {
         self.missing = MissingChildren::Allow;
+    }
+
+    /// What the flags say in place of the configuration.
+    pub(crate) fn overrides(&self) -> Overrides<'_> {
+        Overrides {
+            formats: self.formats.as_deref(),
+            tag_identity: self.tag_identity,
+        }
     }
 
     /// What is said of every Statement: by the flags, else by the configuration.
@@ -327,13 +344,7 @@ fn payloads_of(
     warn_of_run(run, &observed);
     warn_of_credentials(&shown);
     warn_of_hints(&observed, run.kind(), settings.deep, &redacted);
-    let plan = Plan::of(
-        &shown,
-        &observed,
-        config,
-        settings,
-        flags.formats.as_deref(),
-    );
+    let plan = Plan::of(&shown, &observed, config, settings, flags.overrides());
     for left_out in &plan.left_out {
         log::info(
             "not to be signed",

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use tekseal_attest::witness::Trace;
 use tekseal_attest::{Item, Place, StoreFailure, Stored};
 use tekseal_core::bundle::{Bundle, Content};
+use tekseal_core::plan::NO_NAME_IN_BUNDLE;
 use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed};
 use tekseal_signing::{PublicKey, same_signer};
 
@@ -74,8 +75,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .witness
         .witnesses(layout, config, LogWish::Unknown, &args.registry)?;
     let (mut items, mut of_item) = (Vec::new(), Vec::new());
+    let mut without_form = Vec::new();
     for entry in &entries {
-        for item in load(args, entry, &key, layout)? {
+        let forms = load(args, entry, &key, layout)?;
+        if forms.is_empty() {
+            without_form.push(entry);
+        }
+        for item in forms {
             items.push(item);
             of_item.push(entry);
         }
@@ -96,19 +102,25 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Ok((stored, traces))
     })?;
     report(&stored);
-    let index: Vec<_> = stored
+    let mut index: Vec<_> = stored
         .iter()
         .map(|s| {
             let trace = traces.iter().find(|trace| trace.item == s.item);
-            entry_of(s, of_item[s.item], trace)
+            entry_of(&s.place, of_item[s.item], trace)
         })
         .collect();
+    for entry in without_form {
+        warn_of_name(entry.payload.name.as_deref().unwrap_or_default());
+        let nowhere = Place::Nothing(NO_NAME_IN_BUNDLE.to_owned());
+        index.push(entry_of(&nowhere, entry, None));
+    }
     handover::write_index(folder, handover::STORED, &index)?;
     something_stored(&stored)?;
     write_results(&stored, |item| &kinds[item], results)
 }
 
-/// Reads one signed payload back, in the forms of the layout, and checks that it is what `tekseal-sign` made: a changed file is never stored.
+/// Reads one signed payload back, in the forms of the layout, and checks that it is what `tekseal-sign` made: a changed file is never stored. A
+/// name has no form as a bundle.
 fn load(
     args: &Args,
     entry: &SignedEntry,
@@ -127,9 +139,11 @@ fn load(
         let bytes = entry.signature_bytes(&args.folder)?;
         forms.push(layer_of(&payload, bytes));
     }
-    if layout.has_bundles() {
+    if layout.has_bundles()
+        && let Some(statement) = payload.as_statement()
+    {
         let bytes = entry.bundle_bytes(&args.folder)?;
-        forms.push(bundle_of(&payload, bytes, key));
+        forms.push(bundle_of(&payload, &statement, bytes, key));
     }
     let mut items = Vec::with_capacity(forms.len());
     for form in forms {
@@ -169,19 +183,32 @@ fn layer_of(payload: &Payload, bytes: Vec<u8>) -> Option<Signed> {
     }
 }
 
-/// The bundle from its file; nothing where that is not what `tekseal-sign` writes.
-fn bundle_of(payload: &Payload, bytes: Vec<u8>, key: &PublicKey) -> Option<Signed> {
+/// The bundle of a payload that says the same as `statement` from its file; nothing where that is not what `tekseal-sign` writes.
+fn bundle_of(
+    payload: &Payload,
+    statement: &[u8],
+    bytes: Vec<u8>,
+    key: &PublicKey,
+) -> Option<Signed> {
     let Content::Envelope(envelope) = Bundle::parse(&bytes).ok()?.content else {
         return None;
     };
-    if envelope.unverified_payload().ok()? != *payload.as_statement() {
+    if envelope.unverified_payload().ok()? != statement {
         return None;
     }
     let exact = Signed::bundle_of_key(&envelope, key.spki_der(), payload.predicate_type());
     (exact.layer() == bytes).then_some(exact)
 }
 
-fn entry_of(stored: &Stored, entry: &SignedEntry, trace: Option<&Trace>) -> StoredEntry {
+/// Tells that the signature of a name goes nowhere, in a layout of bundles alone.
+pub(crate) fn warn_of_name(name: &str) {
+    log::warn(
+        "signature of a name is not stored",
+        &[("name", &name), ("reason", &NO_NAME_IN_BUNDLE)],
+    );
+}
+
+fn entry_of(place: &Place, entry: &SignedEntry, trace: Option<&Trace>) -> StoredEntry {
     let logged = trace.iter().flat_map(|trace| &trace.entries);
     let timestamps = trace.iter().flat_map(|trace| &trace.timestamps);
     let mut line = StoredEntry {
@@ -202,7 +229,7 @@ fn entry_of(stored: &Stored, entry: &SignedEntry, trace: Option<&Trace>) -> Stor
             .collect(),
         timestamps: timestamps.map(|stamp| moment(stamp.time)).collect(),
     };
-    match &stored.place {
+    match place {
         Place::Tag {
             image,
             tag,

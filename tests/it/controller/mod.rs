@@ -6,6 +6,7 @@ mod faults;
 mod hostile;
 mod lifecycle;
 mod logs;
+mod names;
 mod outages;
 mod recording;
 mod registries;

@@ -15,13 +15,13 @@ use super::stand::{PATIENCE, REASON, SIGNED, Stand, annotation, is_signed_once};
 const SLOW: Duration = Duration::from_millis(1200);
 
 /// A run that was marked a moment ago, and whose signature has not settled.
-struct Fresh {
-    run: Value,
-    tag: String,
+pub(super) struct Fresh {
+    pub(super) run: Value,
+    pub(super) tag: String,
     controller: Running,
 }
 
-fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
+pub(super) fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
     let held = proxy
         .on("PUT", "/manifests/")
         .hold(Moment::BeforeForwarding);
@@ -38,7 +38,7 @@ fn marked(stand: &Stand, proxy: &Proxy, results: Value) -> Fresh {
 }
 
 /// Writes a signature of somebody else over what is under the tag; gives the digests of both.
-fn overwrite(stand: &Stand, tag: &str) -> [Value; 2] {
+pub(super) fn overwrite(stand: &Stand, tag: &str) -> [Value; 2] {
     let ours = stand.registry.manifest("team/app", tag);
     let ours = ours.expect("the run says signed");
     let mut theirs = ours.json();
@@ -53,7 +53,7 @@ fn overwrite(stand: &Stand, tag: &str) -> [Value; 2] {
     [layer.into(), ours.json()["layers"][0]["digest"].clone()]
 }
 
-fn layers(stand: &Stand, tag: &str) -> Vec<Value> {
+pub(super) fn layers(stand: &Stand, tag: &str) -> Vec<Value> {
     let manifest = stand.registry.manifest("team/app", tag);
     let manifest = manifest.expect("somebody wrote it").json();
     let layers = manifest["layers"].as_array().expect("a list");

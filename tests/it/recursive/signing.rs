@@ -62,6 +62,39 @@ fn the_payloads_are_those_of_cosign_and_the_children_go_without_the_index() {
 }
 
 #[test]
+fn a_name_is_that_of_every_image_of_the_index_and_of_no_attestation() {
+    let public = plain_key().1;
+    for recursive in ["children", "all"] {
+        let shop = Shop::open();
+        let flags = ["--tag-identity", "--recursive", recursive];
+        for _ in 0..2 {
+            shop.attest(&flags).ok();
+            for digest in shop.all() {
+                let wanted = match digest {
+                    _ if digest == shop.proof => 1,
+                    _ if digest == shop.index && recursive == "children" => 0,
+                    _ => 2,
+                };
+                let layers = shop.layers(digest, "sig");
+                assert_eq!(layers.len(), wanted, "{recursive} {digest}");
+                let names = layers.iter().map(|layer| {
+                    let layer = layer["digest"].as_str().expect("a digest");
+                    let payload = shop.workshop.registry.blob("team/app", layer);
+                    String::from_utf8(payload.expect("stored")).expect("JSON")
+                });
+                let tagged = names.filter(|text| text.contains("/team/app:1\""));
+                assert_eq!(tagged.count(), wanted.saturating_sub(1));
+            }
+        }
+        for cosign in cosigns() {
+            for digest in shop.children() {
+                accepted(&cosign, &public, &shop.image(digest), "tags");
+            }
+        }
+    }
+}
+
+#[test]
 fn provenance_stays_that_of_the_index_whose_run_it_is_of() {
     for recursive in ["children", "all"] {
         let shop = Shop::open();

@@ -176,6 +176,11 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "the Task attest does runs, in three steps",
     ),
     (
+        "tekseal-attest",
+        "--tag-identity",
+        "the Task attest does runs, in three steps",
+    ),
+    (
         "tekseal-upload",
         "--key",
         "in attest the step before has just signed",

@@ -7,7 +7,7 @@ use super::rules;
 use super::settings::Storage;
 use super::values::{
     Choice as _, Objection, boolean, choice, choice_or_unset, encodings, format_list, free_set,
-    list, only, optional, patterns, secret, storages, text, upload,
+    list, only, optional, patterns, secret, storages, tag_identity, text, upload,
 };
 
 /// A key of the configuration.
@@ -71,6 +71,7 @@ pub(super) const KEYS: &[Key] = &[
     // What follows is not in Chains, which ignores it in silence.
     other("signers.cosign.key", |c, v| text(&mut c.signers.cosign_key, v)),
     payload("tekseal.redact-params", |c, v| patterns(&mut c.redact_params, v)),
+    payload("tekseal.tag-identity", |c, v| tag_identity(&mut c.tag_identity, v)),
     other("tekseal.missing-children", |c, v| choice(&mut c.rules.missing_children, v)),
     other("tekseal.unsuccessful-runs", |c, v| choice(&mut c.rules.unsuccessful_runs, v)),
     other("tekseal.absent-images", |c, v| choice(&mut c.rules.absent_images, v)),

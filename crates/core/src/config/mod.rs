@@ -26,7 +26,7 @@ pub use rules::{AbsentRule, ChildrenRule, KeyRule, Namespaces, Rules, Unsuccessf
 pub use settings::{
     Artifact, BuildType, DocdbStorage, Encoding, GrafeasStorage, KmsOidc, KmsSigner, KmsSpire,
     LogApi, OciStorage, PubsubProvider, PubsubStorage, Secret, SignerKind, Signers, Storage,
-    Storages, Transparency, Upload, X509Signer,
+    Storages, TagIdentity, Transparency, Upload, X509Signer,
 };
 pub use values::Choice;
 
@@ -50,6 +50,7 @@ pub struct Config {
     build_type: BuildType,
     managed_by: BTreeSet<String>,
     redact_params: NamePatterns,
+    tag_identity: TagIdentity,
     rules: Rules,
     keys_of_others: Vec<&'static str>,
     warnings: Vec<Warning>,
@@ -140,6 +141,7 @@ impl Config {
             build_type: BuildType::default(),
             managed_by: BTreeSet::new(),
             redact_params: NamePatterns::default(),
+            tag_identity: TagIdentity::default(),
             rules: Rules::default(),
             keys_of_others: Vec::new(),
             warnings: Vec::new(),
@@ -249,6 +251,12 @@ impl Config {
     #[must_use]
     pub fn redact_params(&self) -> &NamePatterns {
         &self.redact_params
+    }
+
+    /// Whether images are signed under their names with tags too.
+    #[must_use]
+    pub fn tag_identity(&self) -> TagIdentity {
+        self.tag_identity
     }
 
     /// What a controller does beyond what Chains' keys say.
@@ -516,10 +524,23 @@ mod tests {
         assert_eq!(config.signers().kms.token.reveal(), "hunter2");
         assert!(config.redact_params().matches("DB_PASSWORD"));
         assert!(!config.redact_params().matches("api-tokens"));
+        assert_eq!(config.tag_identity(), TagIdentity::Off);
         assert_eq!(
             config.keys_of_others(),
             ["signers.kms.auth.token", "signers.cosign.key"]
         );
+    }
+
+    #[test]
+    fn names_with_tags_are_signed_where_it_says_so_in_so_many_words() {
+        let of = |value| config(&[("tekseal.tag-identity", value)]);
+        assert_eq!(of("true").tag_identity(), TagIdentity::On);
+        assert_eq!(of("false").tag_identity(), TagIdentity::Off);
+        for value in ["", "yes", "on"] {
+            let config = of(value);
+            assert_eq!(config.tag_identity(), TagIdentity::Off);
+            assert!(matches!(config.warnings(), [Warning::IgnoredValue { .. }]));
+        }
     }
 
     #[test]

@@ -60,6 +60,16 @@ impl Artifact {
     }
 }
 
+/// Whether images get a second signature, under each name with a tag that the results of their run give them. Not in Chains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagIdentity {
+    /// Under their repository alone, as by cosign and Chains.
+    #[default]
+    Off,
+    /// Under `repository:tag` too.
+    On,
+}
+
 /// A place to store signed artifacts, in the order in which Chains sorts their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Storage {

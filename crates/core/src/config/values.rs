@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::settings::{Encoding, Secret, Storage, Upload};
+use super::settings::{Encoding, Secret, Storage, TagIdentity, Upload};
 use super::{Reason, formats};
 use crate::format::Format;
 use crate::layout::Layout;
@@ -51,6 +51,17 @@ pub(super) fn boolean(target: &mut bool, value: &str) -> Result<(), Objection> {
         "1" | "t" | "T" | "TRUE" | "true" | "True" => true,
         "0" | "f" | "F" | "FALSE" | "false" | "False" => false,
         _ => return Err(Objection::Ignored("true or false")),
+    };
+    Ok(())
+}
+
+/// A boolean, of whether names with tags are signed.
+pub(super) fn tag_identity(target: &mut TagIdentity, value: &str) -> Result<(), Objection> {
+    let mut is_on = false;
+    boolean(&mut is_on, value)?;
+    *target = match is_on {
+        true => TagIdentity::On,
+        false => TagIdentity::Off,
     };
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 
 use super::git::GitSource;
 use super::{
@@ -10,7 +11,7 @@ use super::{
     parse_digest,
 };
 use crate::artifact::Artifact;
-use crate::reference::{self, DigestRef};
+use crate::reference::{self, ImageRef, TaggedImage};
 use crate::run::Param;
 use crate::typed::ParamValue;
 
@@ -96,20 +97,20 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
                 self.note(at, ARTIFACT_OUTPUTS, outcome);
             }
         }
-        let mut known = HashSet::with_capacity(self.hints.images.len());
-        let is_new: Vec<bool> = self
-            .hints
-            .images
-            .iter()
-            .map(|image| known.insert(image))
-            .collect();
-        let mut is_new = is_new.into_iter();
-        self.hints.images.retain(|_| is_new.next() == Some(true));
+        keep_first(&mut self.hints.images);
+        keep_first(&mut self.hints.tagged);
     }
 
     fn image(&mut self, text: &str) -> Outcome {
-        match DigestRef::parse(text) {
-            Ok(image) => {
+        let read = ImageRef::parse(text).and_then(|mut written| {
+            let tag = written.tag.take();
+            Ok((written.digest_ref()?, tag))
+        });
+        match read {
+            Ok((image, tag)) => {
+                // One that no registry takes is as good as none.
+                let tagged = tag.map(|tag| TaggedImage::new(image.clone(), &tag));
+                self.hints.tagged.extend(tagged.and_then(Result::ok));
                 self.hints.images.push(image);
                 Outcome::Used
             }
@@ -265,6 +266,14 @@ impl<'r, 'a> Reader<'_, 'r, 'a> {
         }
         found
     }
+}
+
+/// Drops what stood before in the list, in time linear in it.
+fn keep_first<T: Hash + Eq>(list: &mut Vec<T>) {
+    let mut known = HashSet::with_capacity(list.len());
+    let is_new: Vec<bool> = list.iter().map(|one| known.insert(one)).collect();
+    let mut is_new = is_new.into_iter();
+    list.retain(|_| is_new.next() == Some(true));
 }
 
 const WANTED_OBJECT: &str = "is not an object with non-empty uri and digest";

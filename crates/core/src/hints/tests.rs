@@ -87,3 +87,34 @@ fn equal_artifacts_are_merged() {
         assert_eq!(input.digest.get("sha256").map(String::as_str), Some(HEX));
     });
 }
+
+#[test]
+fn tags_are_kept_beside_the_images_that_chains_drops_them_from() {
+    let results = format!(
+        r#"[{{"name":"IMAGE_URL","value":"quay.io/o/a:1.0 "}},{{"name":"IMAGE_DIGEST","value":"sha256:{HEX}"}},
+            {{"name":"b_IMAGE_URL","value":"host:5000/bb"}},{{"name":"b_IMAGE_DIGEST","value":"sha256:{HEX}"}},
+            {{"name":"c_IMAGE_URL","value":"quay.io/o/c:-no"}},{{"name":"c_IMAGE_DIGEST","value":"sha256:{HEX}"}},
+            {{"name":"IMAGES","value":"quay.io/o/a:1.0@sha256:{HEX},quay.io/o/a:2@sha256:{HEX}\nquay.io/o/d@sha256:{HEX}"}},
+            {{"name":"x-ARTIFACT_OUTPUTS","value":{{"uri":"quay.io/o/e:3","digest":"sha256:{HEX}","isBuildArtifact":"true"}}}}]"#
+    );
+    with_results(&results, |observed| {
+        let hints = &observed.own.results;
+        let names: Vec<_> = hints.tagged.iter().map(|image| image.name()).collect();
+        assert_eq!(names, ["quay.io/o/a:1.0", "quay.io/o/a:2", "quay.io/o/e:3"]);
+        let images: Vec<_> = hints
+            .images
+            .iter()
+            .map(|image| image.repository.to_string())
+            .collect();
+        assert_eq!(
+            images,
+            [
+                "quay.io/o/a",
+                "host:5000/bb",
+                "quay.io/o/c",
+                "quay.io/o/d",
+                "quay.io/o/e"
+            ]
+        );
+    });
+}

@@ -100,7 +100,12 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
     let signer = args.key.open(&args.cluster)?;
     crate::block_on(async {
         let recursive = args.recursive.recursive;
-        let payloads = recursive.expand(&registry, payloads).await?;
+        let mut payloads = recursive.expand(&registry, payloads).await?;
+        if !layout.has_tags() {
+            let names = payloads.iter().filter_map(Payload::name);
+            names.for_each(upload::warn_of_name);
+            payloads.retain(|payload| payload.name().is_none());
+        }
         let witnesses = witnesses.as_ref();
         sign_and_store(&registry, signer, &payloads, layout, witnesses).await
     })

@@ -336,13 +336,7 @@ fn of_completed(
     let mut observed = hints::observe(run);
     let settings = flags.settings(config, run);
     let (shown, redacted) = flags.redact(run, &mut observed, config)?;
-    let plan = Plan::of(
-        &shown,
-        &observed,
-        config,
-        settings,
-        flags.formats.as_deref(),
-    );
+    let plan = Plan::of(&shown, &observed, config, settings, flags.overrides());
     let mut explanation = of_run(run.run(), &observed.own);
     explanation.deep_inspection = settings.deep == DeepInspection::On;
     let places = plan.items.iter().flat_map(|item| &item.places);

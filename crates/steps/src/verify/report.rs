@@ -242,6 +242,17 @@ impl SignatureReport {
         }
     }
 
+    /// The name that it says of the image where that is more than its repository, in a line of text.
+    fn name_of(&self, image: &str) -> String {
+        let said = self.payload.as_ref();
+        let said = said.map(|payload| payload.critical.identity.docker_reference.as_str());
+        let repository = image.split('@').next();
+        match said.filter(|name| Some(*name) != repository) {
+            Some(name) => format!(" name={}", quoted(name)),
+            None => String::new(),
+        }
+    }
+
     pub(super) fn of_bundle(fetched: &Fetched, verified: &Verified<Statement>) -> Self {
         Self {
             found: Found::of(fetched, verified),
@@ -335,8 +346,9 @@ fn print_text(out: &mut Vec<u8>, report: &Report) -> std::io::Result<()> {
     for one in &report.signatures {
         writeln!(
             out,
-            "verified signature image={}{platform} key={}{}",
+            "verified signature image={}{platform}{} key={}{}",
             report.image,
+            one.name_of(&report.image),
             one.found.key,
             one.who.text()
         )?;
