@@ -58,7 +58,7 @@ fn with_each(test: impl Fn(&Cosign)) {
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn signatures_under_tags() {
     with_each(|cosign| {
-        for role in [Signed, AttV02, AttV1, EveryLayoutV1] {
+        for role in [Signed, SignedTagIdentity, AttV02, AttV1, EveryLayoutV1] {
             ask(cosign, None, &both_layouts(cosign, role), role).ok();
         }
         for (role, code) in [(Unsigned, 10), (OtherKey, 12), (Tampered, 12)] {

@@ -33,6 +33,8 @@ pub(super) enum Role {
     Unsigned,
     /// A signature, and no attestation.
     Signed,
+    /// A second signature, under the name with the tag.
+    SignedTagIdentity,
     /// A signature by another key.
     OtherKey,
     /// The signature of [`Role::Signed`], copied to another image of its repository.
@@ -71,9 +73,10 @@ pub(super) enum Role {
 
 impl Role {
     /// What needs no log.
-    const QUICK: [Self; 20] = [
+    const QUICK: [Self; 21] = [
         Self::Unsigned,
         Self::Signed,
+        Self::SignedTagIdentity,
         Self::OtherKey,
         Self::Tampered,
         Self::AttV02,
@@ -122,6 +125,10 @@ impl Role {
         match self {
             Self::Unsigned | Self::Tampered | Self::Keyless => vec![],
             Self::Signed | Self::AttReplayed => vec![signature],
+            Self::SignedTagIdentity => vec![Deed {
+                what: What::SignatureWithTag,
+                ..good
+            }],
             Self::OtherKey => vec![Deed {
                 signer: other,
                 ..signature
@@ -213,6 +220,7 @@ impl Role {
 #[derive(Clone, Copy)]
 enum What {
     Signature,
+    SignatureWithTag,
     Attestation,
     Both,
 }
@@ -282,7 +290,8 @@ impl Gallery {
         for role in roles {
             let image = registry.push_image(&role.repository(), &tag(*role));
             for deed in role.deeds() {
-                keys.attest(deed, &image, registry, log, folder.path());
+                let name = format!("{}/{}:{}", registry.address(), image.repository, tag(*role));
+                keys.attest(deed, &name, &image.digest, log, folder.path());
             }
             if let Some((from, suffix)) = role.copies() {
                 let from: &Image = &images[&from];
@@ -347,23 +356,18 @@ impl Keys {
         }
     }
 
-    fn attest(
-        &self,
-        deed: Deed,
-        image: &Image,
-        registry: &Registry,
-        log: Option<&Sigstore>,
-        folder: &Path,
-    ) {
-        let url = format!("{}/{}:1", registry.address(), image.repository);
+    fn attest(&self, deed: Deed, name: &str, digest: &str, log: Option<&Sigstore>, folder: &Path) {
         let document = run_document(json!([
-            {"name": "IMAGE_URL", "value": url},
-            {"name": "IMAGE_DIGEST", "value": image.digest},
+            {"name": "IMAGE_URL", "value": name},
+            {"name": "IMAGE_DIGEST", "value": digest},
             {"name": "CHAINS-GIT_URL", "value": format!("{}.git", deed.source)},
             {"name": "CHAINS-GIT_COMMIT", "value": COMMIT},
         ]));
         let config = match deed.what {
             What::Signature => json!({"artifacts.taskrun.signer": "none"}),
+            What::SignatureWithTag => {
+                json!({"artifacts.taskrun.signer": "none", "tekseal.tag-identity": "true"})
+            }
             What::Attestation => {
                 json!({"artifacts.oci.signer": "none", "artifacts.taskrun.format": deed.format})
             }

@@ -17,6 +17,7 @@ pub(super) struct Row {
 }
 
 pub(super) const SIGNATURE: &[&str] = &["--provenance", "none"];
+const BY_TAG: &[&str] = &["--provenance", "none", "--signed-identity", "default"];
 pub(super) const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
 pub(super) const V1: &[&str] = &["--provenance", "v1", "--builder-id", BUILDER];
 const V02_OF_SOURCE: &[&str] = &[
@@ -93,7 +94,7 @@ const KYVERNO: &[Row] = &[
     Row {
         kind: Kind::Kyverno,
         flags: SIGNATURE,
-        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        accepts: &[Signed, SignedTagIdentity, AttV02, AttV1, EveryLayoutV1],
         refuses: &[
             (Unsigned, NO_SIGNATURE),
             (OtherKey, WRONG_KEY),
@@ -238,14 +239,30 @@ const CONTAINERS: &[Row] = &[
     Row {
         kind: Kind::ContainersPolicy,
         flags: SIGNATURE,
-        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        accepts: &[Signed, SignedTagIdentity, AttV02, AttV1, EveryLayoutV1],
         refuses: SIMPLE,
     },
     Row {
         kind: Kind::Openshift,
         flags: SIGNATURE,
-        accepts: &[Signed, AttV02, AttV1, EveryLayoutV1],
+        accepts: &[Signed, SignedTagIdentity, AttV02, AttV1, EveryLayoutV1],
         refuses: SIMPLE,
+    },
+];
+
+/// As OpenShift and containers/image demand without more: what cosign and Tekton Chains sign is refused.
+const DEFAULT_IDENTITY: &[Row] = &[
+    Row {
+        kind: Kind::ContainersPolicy,
+        flags: BY_TAG,
+        accepts: &[SignedTagIdentity],
+        refuses: &[(Signed, "is not accepted"), (Unsigned, NO_SIMPLE_SIGNATURE)],
+    },
+    Row {
+        kind: Kind::Openshift,
+        flags: BY_TAG,
+        accepts: &[SignedTagIdentity],
+        refuses: &[(Signed, "is not accepted"), (Unsigned, NO_SIMPLE_SIGNATURE)],
     },
 ];
 
@@ -400,6 +417,7 @@ fn the_policy_controller_of_sigstore() {
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn nodes_with_policy_json() {
     hold(CONTAINERS, &[], by_digest);
+    hold(DEFAULT_IDENTITY, &[], by_digest);
 }
 
 #[test]
@@ -412,6 +430,7 @@ fn rego_for_cosign_and_for_opa() {
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn images_by_tag() {
     let by_tag = |role| Gallery::shared().by_tag(role);
+    hold(DEFAULT_IDENTITY, &[], by_tag);
     for (kind, flags) in [
         (Kind::Kyverno, SIGNATURE),
         (Kind::Kyverno, V1),
