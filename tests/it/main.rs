@@ -22,6 +22,7 @@ mod lifecycle;
 mod node;
 mod offline;
 mod on_cluster;
+mod policies;
 mod policy_check;
 mod policy_render;
 mod predicate;

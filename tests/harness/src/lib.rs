@@ -5,6 +5,7 @@
 //!                                    │
 //!                    records, delays, gates, faults, bearer tokens
 //!   Cosign, buildah: the peers whose verdict counts
+//!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
@@ -18,6 +19,7 @@ mod cosign;
 mod http;
 mod image;
 mod peers;
+mod policies;
 mod port;
 mod process;
 mod proxy;
@@ -35,6 +37,7 @@ pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
 pub use image::{Image, Index};
 pub use peers::{buildah, fixtures, peer_folder};
+pub use policies::{Kyverno, Opa, PolicyJson, PolicyTester, Verdict};
 pub use port::lasting_port;
 pub use process::Daemon;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::digest;
 use crate::http::{Answer, Request, request};
 use crate::image::MANIFEST;
 use crate::port::lasting_port;
+use crate::process;
 use crate::tls::Certificates;
 
 /// The user of a registry that asks for one.
@@ -195,6 +197,21 @@ impl Registry {
     #[must_use]
     pub fn start() -> Self {
         Self::setup().start()
+    }
+
+    /// The one of this process, plain, started with the first call: for tests that leave alone what others put there.
+    ///
+    /// # Panics
+    ///
+    /// When docker-registry is not installed or does not come up.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<(Registry, process::Folder)> = OnceLock::new();
+        let (registry, _) = SHARED.get_or_init(|| {
+            let folder = process::Folder::make();
+            (Self::setup().start_in(folder.path()), folder)
+        });
+        registry
     }
 
     /// The registry with plain http and no login that somebody else runs at this address.
