@@ -103,7 +103,7 @@ fn the_path_of_a_folder_forges_no_line_and_no_pair() {
         std::os::unix::fs::symlink(layout.path(), &path).expect("the folder is ours");
         path.display().to_string()
     };
-    let forged = named("a\nverified signature image=registry.example/app");
+    let forged = named("a\nverified signature image=team-app");
     let wanted = "has a character that is not seen";
     refused(verify(&flags).arg(format!("oci:{forged}:img")), 2, wanted);
     refused(verify(&flags).arg("--local-image").arg(&forged), 2, wanted);

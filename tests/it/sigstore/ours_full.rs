@@ -136,7 +136,21 @@ fn evidence_that_somebody_damaged_does_not_stand_for_ours() {
         return;
     };
     let url = signery.sigstore().rekor.url();
-    for layout in ["tags", "bundle"] {
+    let nothing = |shop: &Workshop| damage_layers(shop, |_| "{}".to_owned());
+    // The right entry, and a promise that nobody made.
+    let promise = |shop: &Workshop| {
+        damage_layers(shop, |text| {
+            let mut entry: Value = serde_json::from_str(text).expect("JSON");
+            entry["SignedEntryTimestamp"] = "AAAA".into();
+            entry.to_string()
+        });
+    };
+    let damages: [(&str, &dyn Fn(&Workshop)); 3] = [
+        ("tags", &nothing),
+        ("tags", &promise),
+        ("bundle", &damage_bundles),
+    ];
+    for (layout, damage) in damages {
         let shop = Workshop::new();
         let again = || {
             attesting(&shop, &signery, layout)
@@ -144,10 +158,7 @@ fn evidence_that_somebody_damaged_does_not_stand_for_ours() {
                 .ok()
         };
         again();
-        match layout {
-            "tags" => damage_layers(&shop),
-            _ => damage_bundles(&shop),
-        }
+        damage(&shop);
         let verify = || {
             let root = signery.trusted_root();
             let verify = shop.verify(&signery.public).arg("--trusted-root");
@@ -159,13 +170,14 @@ fn evidence_that_somebody_damaged_does_not_stand_for_ours() {
     }
 }
 
-/// Leaves nothing of the entries that layers show.
-fn damage_layers(shop: &Workshop) {
+/// Changes what layers show of their entries.
+fn damage_layers(shop: &Workshop, change: impl Fn(&str) -> String) {
     for suffix in ["sig", "att"] {
         let tag = format!("{}.{suffix}", shop.digest.replace(':', "-"));
         let found = shop.registry.manifest("team/app", &tag).expect("stored");
         let mut manifest = found.json();
-        manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"] = "{}".into();
+        let annotation = &mut manifest["layers"][0]["annotations"]["dev.sigstore.cosign/bundle"];
+        *annotation = change(annotation.as_str().expect("a text")).into();
         let bytes = manifest.to_string();
         shop.registry
             .put_manifest("team/app", &tag, &found.media_type, bytes.as_bytes());

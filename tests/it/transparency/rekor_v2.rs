@@ -120,7 +120,7 @@ fn entries_of_rekor_2_are_shown_and_verified_out_of_its_files() {
                 .verify(&proxy, index)
                 .args(["--sha", &"0".repeat(64)])
                 .fails_with(1)
-                .says("is not of 0000");
+                .says("is not of sha256:0000");
         }
         assert!(uuids[0] != uuids[1] && uuids[1] != uuids[2]);
         logged

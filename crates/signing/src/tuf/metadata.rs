@@ -122,15 +122,15 @@ impl<'a> Current<'a> {
     /// If it is not signed, older than what was seen, or expired.
     pub fn timestamp(self, bytes: &[u8], known: &Known) -> Result<Timestamp, Error> {
         let mut timestamp = self.read_timestamp(bytes)?;
-        if let Some(known) = &known.snapshot {
-            not_older(SNAPSHOT, timestamp.snapshot.version, known.head.version)?;
-        }
         if let Some(known) = &known.timestamp {
             not_older("timestamp.json", timestamp.head.version, known.head.version)?;
             not_older(SNAPSHOT, timestamp.snapshot.version, known.snapshot.version)?;
             if timestamp.head.version == known.head.version {
                 timestamp = known.clone();
             }
+        }
+        if let Some(known) = &known.snapshot {
+            not_older(SNAPSHOT, timestamp.snapshot.version, known.head.version)?;
         }
         timestamp.head.check_expiry(self.now)?;
         Ok(timestamp)
