@@ -77,6 +77,12 @@ impl DemandArgs {
         }
     }
 
+    /// What is asked of images with this key, which alone vouches for them.
+    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
+        let (identity, trusted) = (None, None);
+        self.how.of(self.types()?, Some(key), identity, trusted)
+    }
+
     /// What is asked of images with this key, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
     pub(crate) fn of_trust(
         &self,
@@ -131,6 +137,17 @@ impl HowArgs {
         network: &RegistryArgs,
     ) -> Result<Demands, Failure> {
         let identity = trust.identity()?;
+        let trusted = trust.trusted(self.insecure_ignore_tlog, network)?;
+        self.of(types, key, identity, trusted)
+    }
+
+    fn of(
+        &self,
+        types: Vec<String>,
+        key: Option<PublicKey>,
+        identity: Option<IdentityRule>,
+        trusted: Option<Trusted>,
+    ) -> Result<Demands, Failure> {
         let hash = self
             .signature_digest_algorithm
             .parse::<HashAlgorithm>()
@@ -155,7 +172,6 @@ impl HowArgs {
             }
             _ => NONE_IS_VALID,
         };
-        let trusted = trust.trusted(self.insecure_ignore_tlog, network)?;
         let (verifier, checked) = verifier(key, identity, hash, trusted)?;
         Ok(Demands {
             why_none_is_valid,
