@@ -91,23 +91,29 @@ fn an_api_server_with_tektons_types_takes_all_of_it_to_the_last_field() {
     let namespace = api.namespace();
     for folder in ["tasks", "pipelines"] {
         for object in objects(&kubectl, &rendered(&kubectl, &project().join(folder))) {
-            let (kind, version) = (text(&object["kind"]), text(&object["apiVersion"]));
-            let path = format!(
-                "/apis/{version}/namespaces/{namespace}/{}s?fieldValidation=Strict&dryRun=All",
-                kind.to_lowercase()
-            );
-            let body = object.to_string();
-            let request = Request::new("POST", &path).body("application/json", body.as_bytes());
-            let answer = api.send(&request).expect("the server answers");
-            assert_eq!(
-                answer.status,
-                201,
-                "{kind} {}: {}",
-                object["metadata"]["name"],
-                answer.text()
-            );
+            taken(api, &namespace, &object);
         }
     }
+}
+
+/// The API server takes this object to the last field, and makes none.
+#[track_caller]
+pub(super) fn taken(api: &ApiServer, namespace: &str, object: &Value) {
+    let (kind, version) = (text(&object["kind"]), text(&object["apiVersion"]));
+    let path = format!(
+        "/apis/{version}/namespaces/{namespace}/{}s?fieldValidation=Strict&dryRun=All",
+        kind.to_lowercase()
+    );
+    let body = object.to_string();
+    let request = Request::new("POST", &path).body("application/json", body.as_bytes());
+    let answer = api.send(&request).expect("the server answers");
+    assert_eq!(
+        answer.status,
+        201,
+        "{kind} {}: {}",
+        object["metadata"],
+        answer.text()
+    );
 }
 
 #[test]

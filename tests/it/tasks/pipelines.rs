@@ -1,8 +1,10 @@
 //! The Pipelines: what they hand to Tasks is what these take, nothing is deployed that was not verified, nothing is skipped in silence.
 
 use serde_json::Value;
+use tekseal_harness::{ApiServer, kubectl};
 
-use super::{Definition, catalogue, list, text};
+use super::pinned::taken;
+use super::{Definition, catalogue, list, objects, project, text};
 
 /// The tasks of a Pipeline, those of `finally` last.
 fn tasks(pipeline: &Definition) -> Vec<&Value> {
@@ -231,4 +233,103 @@ fn the_guides_pipeline_has_the_guides_names() {
     assert_eq!(build["taskRef"]["name"], "buildah-push");
     assert!(pipeline.names("params").contains(&"IMAGE"));
     assert!(pipeline.names("workspaces").contains(&"source"));
+}
+
+/// A push to the main branch, as Pipelines-as-Code knows it: the variables of its documentation that the example may use.
+/// <https://pipelinesascode.com/docs/guide/authoringprs/#dynamic-variables>
+const VARIABLES: &[(&str, &str)] = &[
+    ("event_type", "push"),
+    ("git_auth_secret", "pac-gitauth-xkxkx"),
+    ("repo_name", "app"),
+    ("repo_owner", "team"),
+    ("repo_url", "https://git.example.com/team/app"),
+    ("revision", "0123456789abcdef0123456789abcdef01234567"),
+    ("sender", "johndoe"),
+    ("source_branch", "main"),
+    ("source_url", "https://git.example.com/team/app"),
+    ("target_branch", "main"),
+    ("target_namespace", "team"),
+];
+
+/// Whether a value looks like one.
+type Check = fn(&str) -> bool;
+
+/// Annotations of its documentation that decide when a PipelineRun is made and how long it is kept, with what a value looks like.
+const ANNOTATIONS: &[(&str, Check)] = &[
+    ("on-event", is_bracketed),
+    ("on-target-branch", is_bracketed),
+    ("max-keep-runs", |value| value.parse::<u32>().is_ok()),
+];
+
+fn is_bracketed(value: &str) -> bool {
+    value.starts_with('[') && value.ends_with(']') && value.len() > 2
+}
+
+/// Puts values in the place of `{{ name }}`, as Pipelines-as-Code does in the text before it reads the YAML; what it does not know stays.
+fn substituted(text: &str) -> String {
+    let mut made = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        made.push_str(before);
+        let (name, after) = after.split_once("}}").expect("it ends");
+        let known = VARIABLES.iter().find(|(known, _)| *known == name.trim());
+        let unknown = format!("{{{{{name}}}}}");
+        made.push_str(known.map_or(&unknown, |(_, value)| value));
+        rest = after;
+    }
+    made + rest
+}
+
+#[test]
+fn what_pipelines_as_code_would_make_is_a_run_of_a_pipeline_that_is_here() {
+    let (Some(all), Some(kubectl)) = (catalogue(), kubectl()) else {
+        return;
+    };
+    let example = project().join("pipelines/pac/push.yaml");
+    let example = std::fs::read_to_string(example).expect("it is there");
+    let yaml = substituted(&example);
+    assert!(example.contains("{{") && !yaml.contains("{{"), "{yaml}");
+    let made = objects(&kubectl, &yaml);
+    let [run] = &made[..] else {
+        panic!("one PipelineRun is wanted: {made:?}")
+    };
+    let annotations = run["metadata"]["annotations"].as_object();
+    for (name, value) in annotations.expect("without them nothing starts it") {
+        let name = name.strip_prefix("pipelinesascode.tekton.dev/");
+        let known = ANNOTATIONS.iter().find(|(known, _)| Some(*known) == name);
+        let (_, is_good) = known.unwrap_or_else(|| panic!("{name:?} is not known"));
+        assert!(is_good(text(value)), "{name:?}: {value}");
+    }
+    // Without a resolver Pipelines-as-Code would look for the Pipeline in the repository.
+    let reference = &run["spec"]["pipelineRef"];
+    assert_eq!(reference["resolver"], "cluster");
+    let of = |name: &str| {
+        let params = list(&reference["params"]).iter();
+        let mut params = params.filter(|param| param["name"] == name);
+        params.next().map(|param| text(&param["value"]).to_owned())
+    };
+    assert_eq!(of("kind").as_deref(), Some("pipeline"));
+    assert_eq!(of("namespace").as_deref(), Some("team"));
+    let name = of("name").expect("the Pipeline is named");
+    let pipeline = all.pipelines.iter().find(|one| one.name() == name);
+    let pipeline = pipeline.unwrap_or_else(|| panic!("there is no Pipeline {name}"));
+    let given = |field: &str| -> Vec<&str> {
+        let all = list(&run["spec"][field]).iter();
+        all.map(|one| text(&one["name"])).collect()
+    };
+    for (field, is_spared) in [("params", "default"), ("workspaces", "optional")] {
+        let (given, known) = (given(field), pipeline.names(field));
+        for name in &given {
+            assert!(known.contains(name), "{field}: {name}");
+        }
+        for one in pipeline.list(field) {
+            let name = text(&one["name"]);
+            let is_needed = one[is_spared].is_null();
+            assert!(!is_needed || given.contains(&name), "{field}: {name}");
+        }
+    }
+    let Some(api) = ApiServer::shared() else {
+        return;
+    };
+    taken(api, &api.namespace(), run);
 }
