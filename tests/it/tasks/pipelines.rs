@@ -251,8 +251,11 @@ const VARIABLES: &[(&str, &str)] = &[
     ("target_namespace", "team"),
 ];
 
+/// Whether a value looks like one.
+type Check = fn(&str) -> bool;
+
 /// Annotations of its documentation that decide when a PipelineRun is made and how long it is kept, with what a value looks like.
-const ANNOTATIONS: &[(&str, fn(&str) -> bool)] = &[
+const ANNOTATIONS: &[(&str, Check)] = &[
     ("on-event", is_bracketed),
     ("on-target-branch", is_bracketed),
     ("max-keep-runs", |value| value.parse::<u32>().is_ok()),
