@@ -126,7 +126,7 @@ fn a_log_or_an_authority_that_is_out_of_use_is_not_believed() {
             one["validFor"] =
                 json!({"start": "2020-01-01T00:00:00Z", "end": "2025-12-31T23:59:59Z"});
         }
-        shop.file(&format!("{kind}.json"), &root.to_string())
+        shop.file(&format!("{kind}.json"), root.to_string())
     };
     let attest = |root: &std::path::Path| {
         let run = shop.attest_command(&shop.run(), &signery.key);

@@ -136,21 +136,21 @@ fn evidence_that_somebody_damaged_does_not_stand_for_ours() {
         return;
     };
     let url = signery.sigstore().rekor.url();
-    let nothing = |shop: &Workshop| damage_layers(shop, |_| "{}".to_owned());
+    type Damage = fn(&Workshop);
+    let nothing: Damage = |shop| damage_layers(shop, |_| "{}".to_owned());
     // The right entry, and a promise that nobody made.
-    let promise = |shop: &Workshop| {
+    let promise: Damage = |shop| {
         damage_layers(shop, |text| {
             let mut entry: Value = serde_json::from_str(text).expect("JSON");
             entry["SignedEntryTimestamp"] = "AAAA".into();
             entry.to_string()
         });
     };
-    let damages: [(&str, &dyn Fn(&Workshop)); 3] = [
-        ("tags", &nothing),
-        ("tags", &promise),
-        ("bundle", &damage_bundles),
-    ];
-    for (layout, damage) in damages {
+    for (layout, damage) in [
+        ("tags", nothing),
+        ("tags", promise),
+        ("bundle", damage_bundles),
+    ] {
         let shop = Workshop::new();
         let again = || {
             attesting(&shop, &signery, layout)
