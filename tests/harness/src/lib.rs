@@ -37,7 +37,7 @@ pub use image::{Image, Index};
 pub use peers::{buildah, fixtures, peer_folder};
 pub use port::lasting_port;
 pub use process::Daemon;
-pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen};
+pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
 pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};

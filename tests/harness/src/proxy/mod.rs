@@ -184,19 +184,7 @@ impl Proxy {
     /// the one before had been answered. Requests that overlap count once; give a delay, so that those sent together do overlap.
     #[must_use]
     pub fn sequential_latencies(&self) -> usize {
-        let seen = lock(&self.shared.seen);
-        let mut spans: Vec<_> = seen
-            .iter()
-            .filter_map(|s| Some((s.end?, s.start)))
-            .collect();
-        spans.sort_unstable();
-        let (mut length, mut last) = (0, None);
-        for (end, start) in spans {
-            if last.is_none_or(|last| start >= last) {
-                (length, last) = (length + 1, Some(end));
-            }
-        }
-        length
+        sequential_latencies(&lock(&self.shared.seen))
     }
 
     /// Forgets what was seen.
@@ -245,6 +233,23 @@ impl Drop for Proxy {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// The same of what several proxies have seen: how many round trips in a row a client of all of them had to wait for.
+#[must_use]
+pub fn sequential_latencies(seen: &[Seen]) -> usize {
+    let mut spans: Vec<_> = seen
+        .iter()
+        .filter_map(|s| Some((s.end?, s.start)))
+        .collect();
+    spans.sort_unstable();
+    let (mut length, mut last) = (0, None);
+    for (end, start) in spans {
+        if last.is_none_or(|last| start >= last) {
+            (length, last) = (length + 1, Some(end));
+        }
+    }
+    length
 }
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {

@@ -29,7 +29,7 @@ impl Peers {
 
 /// A running database.
 pub(super) struct Database {
-    _server: Daemon,
+    server: Daemon,
     socket: PathBuf,
 }
 
@@ -75,10 +75,12 @@ impl Database {
             );
             thread::sleep(Duration::from_millis(10));
         }
-        Self {
-            _server: server,
-            socket,
-        }
+        Self { server, socket }
+    }
+
+    /// Its process id.
+    pub(super) fn process(&self) -> u32 {
+        self.server.id()
     }
 
     /// How Go's driver is told of one of its databases.

@@ -49,8 +49,8 @@ pub struct Sigstore {
     pub fulcio: Fulcio,
     /// Gives tokens.
     pub issuer: Issuer,
-    _trillian: Trillian,
-    _database: Database,
+    trillian: Trillian,
+    database: Database,
     /// The last to be dropped.
     _folder: Folder,
 }
@@ -95,9 +95,17 @@ impl Sigstore {
             rekor,
             fulcio,
             issuer,
-            _trillian: trillian,
-            _database: database,
+            trillian,
+            database,
             _folder: folder,
         })
+    }
+
+    /// The processes that a log of the first version is made of: Rekor, the two of Trillian, and the database.
+    #[must_use]
+    pub fn log_processes(&self) -> Vec<u32> {
+        let [server, signer] = self.trillian.processes();
+        let (rekor, database) = (self.rekor.process(), self.database.process());
+        vec![rekor, server, signer, database]
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::database::Database;
@@ -13,6 +14,7 @@ use super::key::{KeyPair, Kind};
 use super::peers::{REKOR_CLI, REKOR_V1};
 use super::service;
 use super::trillian::Trillian;
+use crate::http::{Request, request};
 use crate::process::Daemon;
 use crate::run::Run;
 
@@ -35,7 +37,7 @@ pub struct RekorV1 {
     address: String,
     key: KeyPair,
     client: PathBuf,
-    _server: Daemon,
+    server: Daemon,
 }
 
 impl RekorV1 {
@@ -78,7 +80,7 @@ impl RekorV1 {
             address: format!("127.0.0.1:{port}"),
             key,
             client: peers.client.clone(),
-            _server: server,
+            server,
         }
     }
 
@@ -117,6 +119,25 @@ impl RekorV1 {
     pub fn cli(&self, command: &str) -> Run {
         let run = Run::new(&self.client).arg(command);
         run.arg("--rekor_server").arg(self.url())
+    }
+
+    /// How many entries it has.
+    ///
+    /// # Panics
+    ///
+    /// When it does not tell.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        let answer = request(&self.address, &Request::new("GET", "/api/v1/log"));
+        let answer = answer.expect("the log answers");
+        let state: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let size = state["treeSize"].as_u64();
+        size.unwrap_or_else(|| panic!("the log does not tell its size: {}", answer.text()))
+    }
+
+    /// Its process id.
+    pub(super) fn process(&self) -> u32 {
+        self.server.id()
     }
 
     pub(super) fn key(&self) -> &KeyPair {

@@ -1,5 +1,6 @@
 //! Rekor v2 (rekor-tiles): a transparency log in files, which needs no database.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,7 +20,7 @@ const ED25519: u8 = 1;
 pub struct RekorV2 {
     address: String,
     key: KeyPair,
-    _server: Daemon,
+    server: Daemon,
     /// The last to be dropped.
     folder: Folder,
 }
@@ -68,7 +69,7 @@ impl RekorV2 {
         Some(Self {
             address: format!("127.0.0.1:{port}"),
             key,
-            _server: server,
+            server,
             folder,
         })
     }
@@ -113,6 +114,25 @@ impl RekorV2 {
     #[must_use]
     pub fn storage(&self) -> PathBuf {
         storage(self.folder.path())
+    }
+
+    /// How many entries it has: the second line of its checkpoint.
+    ///
+    /// # Panics
+    ///
+    /// When it has no checkpoint.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        let checkpoint = fs::read_to_string(self.storage().join("checkpoint"));
+        let checkpoint = checkpoint.expect("a log has a checkpoint from its start");
+        let size = checkpoint.lines().nth(1).and_then(|line| line.parse().ok());
+        size.unwrap_or_else(|| panic!("the checkpoint does not tell the size: {checkpoint}"))
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.server.id()
     }
 
     pub(super) fn key(&self) -> &KeyPair {

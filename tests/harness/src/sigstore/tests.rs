@@ -44,6 +44,7 @@ fn a_log_signs_checkpoints_under_its_origin_and_ends_with_its_value() {
     let mut lines = checkpoint.lines();
     assert_eq!(lines.next(), Some(RekorV2::ORIGIN), "{checkpoint}");
     assert_eq!(lines.next(), Some("0"), "{checkpoint}");
+    assert_eq!(log.entries(), 0);
     let name = format!("— {} ", RekorV2::ORIGIN);
     let signature = checkpoint.lines().find_map(|line| line.strip_prefix(&name));
     let signature = signature.unwrap_or_else(|| panic!("nobody signed {checkpoint}"));

@@ -26,8 +26,8 @@ impl Peers {
 
 /// A running log server, and the signer that takes in what it is given.
 pub(super) struct Trillian {
-    _server: Daemon,
-    _signer: Daemon,
+    server: Daemon,
+    signer: Daemon,
     /// Where it is spoken to, in gRPC.
     pub(super) port: u16,
     createtree: PathBuf,
@@ -61,11 +61,16 @@ impl Trillian {
         let (server, [_, port]) = service::start(&peers.server, flags, &[], folder, "/healthz");
         let (signer, _) = service::start(&peers.signer, signing, &[], folder, "/healthz");
         Self {
-            _server: server,
-            _signer: signer,
+            server,
+            signer,
             port,
             createtree: peers.createtree.clone(),
         }
+    }
+
+    /// The process ids of both.
+    pub(super) fn processes(&self) -> [u32; 2] {
+        [self.server.id(), self.signer.id()]
     }
 
     /// Makes an empty tree and gives its number.

@@ -2,7 +2,7 @@
 //! Tekton Chains, and how fast runs become statements.
 //!
 //! ```text
-//!   tekseal-bench cosign --bin-dir DIR [--json FILE] [--rounds N]
+//!   tekseal-bench cosign --bin-dir DIR [--works a,b] [--json FILE] [--rounds N]
 //!   tekseal-bench controller --bin-dir DIR [--chains DIR] [--works a,b] [--programs a,b] [--json FILE] [--rounds N]
 //!   tekseal-bench format [--json FILE] [--rounds N]     to be built for release: the measured code is in here
 //!   tekseal-bench measure PROGRAM ARG…     runs one command and prints what it cost: see `measure`
@@ -13,6 +13,7 @@ mod controller;
 mod documents;
 mod format;
 mod measure;
+mod names;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ use std::process::ExitCode;
 
 use tekseal_counting::Counting;
 
-const USAGE: &str = "usage: bench cosign|format [--json FILE] [--rounds N]
+const USAGE: &str = "usage: bench format [--json FILE] [--rounds N]
+       bench cosign [--works NAME,…] [--json FILE] [--rounds N]
        bench controller [--works NAME,…] [--programs NAME,…] [--json FILE] [--rounds N]";
 
 #[global_allocator]
@@ -36,14 +38,14 @@ struct Options {
     rounds: Option<usize>,
     /// Folder with Tekton Chains' controller.
     chains: Option<PathBuf>,
-    /// What the controllers have to do; everything where nothing is named.
+    /// What is to be done; everything where nothing is named.
     works: Vec<String>,
     /// Which controllers.
     players: Vec<String>,
 }
 
 /// Columns of the table of controllers.
-const CONTROLLER: [report::Column; 10] = [
+const CONTROLLER: [report::Column; 12] = [
     ("runs_per_s", 1),
     ("latency_p50_s", 3),
     ("latency_p95_s", 3),
@@ -52,8 +54,10 @@ const CONTROLLER: [report::Column; 10] = [
     ("peak_mib", 1),
     ("rss_mib", 1),
     ("others_cpu_s_per_run", 3),
+    ("log_cpu_s_per_run", 3),
     ("api_requests", 2),
     ("registry_requests", 2),
+    ("log_requests", 2),
 ];
 
 fn main() -> ExitCode {
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
         Some((word, command)) if word == "measure" && !command.is_empty() => measure::run(command),
         Some((word, rest)) if ["cosign", "controller", "format"].contains(&word.as_str()) => {
             let outcome = options(word, rest).and_then(|options| match word.as_str() {
-                "cosign" => Ok(compare(&options)),
+                "cosign" => compare(&options),
                 "controller" => controllers(options),
                 _ => Ok(format(&options)),
             });
@@ -78,13 +82,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(options: &Options) -> ExitCode {
-    let contest = contest::Contest::prepare(&options.programs);
+fn compare(options: &Options) -> Result<ExitCode, String> {
+    let contest = contest::Contest::prepare(&options.programs, &options.works)?;
     println!("{}", report::machine());
     contest.print_versions();
     let rows = contest.rows(options.rounds.unwrap_or(15));
-    report::print_table(&rows);
-    write(options.json.as_deref(), &rows)
+    let (logged, plain): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .cloned()
+        .partition(|row| contest::is_logged(row.work));
+    if !plain.is_empty() {
+        report::print_table(&plain);
+    }
+    if !logged.is_empty() {
+        report::print_logged(&logged);
+    }
+    Ok(write(options.json.as_deref(), &rows))
 }
 
 fn format(options: &Options) -> ExitCode {
@@ -147,7 +160,7 @@ fn options(word: &str, args: &[String]) -> Result<Options, String> {
                     Some(rounds.ok_or_else(|| format!("{value} is no number of rounds"))?);
             }
             "--chains" if word == "controller" => options.chains = Some(value.into()),
-            "--works" if word == "controller" => options.works = names(value),
+            "--works" if word != "format" => options.works = names(value),
             "--programs" if word == "controller" => options.players = names(value),
             _ => return Err(format!("there is no flag {flag}")),
         }

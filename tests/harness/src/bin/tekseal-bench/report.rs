@@ -46,6 +46,22 @@ impl Row {
     }
 }
 
+/// Adds how much longer one work of ours takes than another: the differences of their medians.
+pub(crate) fn add_difference(rows: &mut Vec<Row>, work: &'static str, of: (&str, &str)) {
+    for metric in ["wall_s", "cpu_s"] {
+        let find = |work| {
+            rows.iter()
+                .find(|row| row.work == work && row.program == "tekseal" && row.metric == metric)
+                .cloned()
+        };
+        if let (Some(longer), Some(shorter)) = (find(of.0), find(of.1)) {
+            let difference = longer.median - shorter.median;
+            let row = Row::of(work, longer.program, metric, vec![difference]);
+            rows.push(Row { n: longer.n, ..row });
+        }
+    }
+}
+
 /// Cores, processor and kernel.
 pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
@@ -113,17 +129,46 @@ pub(crate) fn print_table(rows: &[Row]) {
     );
 }
 
+/// Prints the same for signatures that are witnessed, with the requests to each server.
+pub(crate) fn print_logged(rows: &[Row]) {
+    const COLUMNS: [Column; 9] = [
+        ("wall_s", 4),
+        ("cpu_s", 4),
+        ("peak_mib", 1),
+        ("round_trips", 0),
+        ("requests", 0),
+        ("registry_requests", 0),
+        ("log_requests", 0),
+        ("authority_requests", 0),
+        ("connections", 0),
+    ];
+    print!("\n{}", columns(rows, &COLUMNS));
+    println!(
+        "\nsign-logged = put one image signature (encrypted key) onto the registry with an entry of a log, and stamped: with the time of an authority; for tekseal both programs."
+    );
+    println!(
+        "v1 = Rekor v1, under a tag. v2 = Rekor v2, in a bundle, which cosign 2 cannot. Most of wall_s is the log's own interval; see docs/performance.md."
+    );
+}
+
 /// A column of [`columns`]: the metric, and how many digits it has after the point.
 pub(crate) type Column = (&'static str, usize);
 
-/// A line for each work and program, with the median and (from two rounds on) the range of each of these metrics.
+/// A line for each work and program, with the median and (from two rounds on) the range of each of these metrics. What no row has gets no
+/// column.
 pub(crate) fn columns(rows: &[Row], columns: &[Column]) -> String {
     let (order, cells) = by_line(rows);
+    let has = |metric| rows.iter().any(|row| row.metric == metric);
+    let columns: Vec<_> = columns
+        .iter()
+        .filter(|(metric, _)| has(*metric))
+        .copied()
+        .collect();
     let mut lines = vec![vec!["work".to_owned(), "program".to_owned()]];
     lines[0].extend(columns.iter().map(|(metric, _)| (*metric).to_owned()));
     for (work, program) in order {
         let mut line = vec![work.to_owned(), program.to_owned()];
-        for &(metric, digits) in columns {
+        for &(metric, digits) in &columns {
             let row = cells.get(&(work, program, metric));
             line.push(row.map_or("-".to_owned(), |row| match row.n {
                 1 => format!("{:.digits$}", row.median),
@@ -186,13 +231,16 @@ mod tests {
         );
     }
     #[test]
-    fn columns_have_a_range_where_there_is_one() {
+    fn columns_have_a_range_where_there_is_one_and_are_none_without_a_value() {
         let rows = [
             Row::of("drain", "a", "runs_per_s", vec![1.0, 3.0, 2.0]),
             Row::of("drain", "a", "peak_mib", vec![20.25]),
             Row::of("idle", "b", "peak_mib", vec![7.0]),
         ];
-        let text = columns(&rows, &[("runs_per_s", 1), ("peak_mib", 0)]);
+        let text = columns(
+            &rows,
+            &[("runs_per_s", 1), ("log_requests", 2), ("peak_mib", 0)],
+        );
         let wanted = "work   program  runs_per_s     peak_mib\n\
                       drain  a        2.0 (1.0-3.0)  20\n\
                       idle   b        -              7\n";

@@ -4,6 +4,8 @@
 //! requests are counted in runs of their own, through a proxy that answers late, so that requests sent together are seen to overlap.
 //! Every signature is put on an image of its own, so that no program finds the work of another.
 
+mod logged;
+
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +16,25 @@ use serde_json::{Value, json};
 use tekseal_harness::{Cosign, Image, Proxy, Registry, Run, cosign, fixtures};
 use tempfile::TempDir;
 
+use self::logged::{Logged, Witnesses};
 use crate::measure::{Cost, Job};
-use crate::report::Row;
+use crate::names::chosen;
+use crate::report::{self, Row};
+
+pub(crate) use self::logged::is_logged;
+
+/// What is measured without logs, in the order of the table.
+const WORKS: [&str; 9] = [
+    "sign",
+    "sign-plain",
+    "sign-only",
+    "sign-only-plain",
+    "upload-only",
+    "verify",
+    "verify-offline",
+    "start",
+    "public-key",
+];
 
 const PASSWORD: &str = "benchmark";
 const REPOSITORY: &str = "bench/app";
@@ -35,6 +54,8 @@ type Costs = BTreeMap<(&'static str, &'static str), Vec<Cost>>;
 pub(crate) struct Contest {
     folder: TempDir,
     registry: Registry,
+    works: Vec<&'static str>,
+    witnesses: Witnesses,
     players: Vec<Player>,
     key: PathBuf,
     plain: PathBuf,
@@ -53,12 +74,22 @@ impl Player {
 }
 
 impl Contest {
-    /// Makes keys and a registry, and signs the image to be verified with the first cosign there is, else with our own programs.
+    /// Makes keys, a registry, and what the chosen works want besides (all of them where none is named), and signs the image to be verified with
+    /// the first cosign there is, else with our own programs.
+    ///
+    /// # Errors
+    ///
+    /// When a name is not known.
     ///
     /// # Panics
     ///
     /// When a program is missing or fails.
-    pub(crate) fn prepare(programs: &Path) -> Self {
+    pub(crate) fn prepare(programs: &Path, works: &[String]) -> Result<Self, String> {
+        let known = WORKS
+            .into_iter()
+            .chain(Logged::ALL.map(|logged| logged.name));
+        let known: Vec<_> = known.map(|name| (name, name)).collect();
+        let works = chosen("work", &known, works)?;
         let programs = programs
             .canonicalize()
             .unwrap_or_else(|e| panic!("{}: {e}: run ./build", programs.display()));
@@ -88,6 +119,8 @@ impl Contest {
         let registry = Registry::start();
         let signed = registry.push_image(REPOSITORY, "verified");
         let contest = Self {
+            witnesses: Witnesses::start(&works),
+            works,
             folder,
             registry,
             players,
@@ -100,7 +133,7 @@ impl Contest {
         for job in contest.sign(signer, &contest.signed.reference, &contest.key) {
             job.cost();
         }
-        contest
+        Ok(contest)
     }
 
     /// Prints the version of each program.
@@ -136,17 +169,7 @@ impl Contest {
             }
         }
         let mut rows = Vec::new();
-        for work in [
-            "sign",
-            "sign-plain",
-            "sign-only",
-            "sign-only-plain",
-            "upload-only",
-            "verify",
-            "verify-offline",
-            "start",
-            "public-key",
-        ] {
+        for &work in &self.works {
             for player in &self.players {
                 let Some(costs) = costs.get(&(work, player.name())) else {
                     continue;
@@ -179,44 +202,67 @@ impl Contest {
                 ));
             }
         }
-        derivation(&mut rows);
+        // What opening the encrypted key costs.
+        report::add_difference(&mut rows, "derive", ("sign-only", "sign-only-plain"));
         rows
     }
 
-    /// Everything once by one player.
+    /// Everything that is wanted, once by one player.
     fn round(&self, player: &Player, costs: &mut Costs) {
-        let mut note = |work, cost| costs.entry((work, player.name())).or_default().push(cost);
-        let signed = self
-            .sign(player, &self.fresh().reference, &self.key)
-            .iter()
-            .map(Job::cost)
-            .collect::<Vec<_>>();
-        note("sign", total(&signed));
-        note("verify", self.verify(player, &self.signed.reference).cost());
-        note("verify-offline", offline(player).cost());
-        note("start", start(player).cost());
+        let wants = |works: &[&str]| self.works.iter().any(|work| works.contains(work));
+        let mut note = |work, cost| {
+            if wants(&[work]) {
+                costs.entry((work, player.name())).or_default().push(cost);
+            }
+        };
+        let sign = |key| {
+            let jobs = self.sign(player, &self.fresh().reference, key);
+            jobs.iter().map(Job::cost).collect::<Vec<_>>()
+        };
+        if wants(&["sign", "sign-only", "upload-only"]) {
+            let signed = sign(&self.key);
+            note("sign", total(&signed));
+            if let [only, upload] = signed[..] {
+                note("sign-only", only);
+                note("upload-only", upload);
+            }
+        }
+        if wants(&["verify"]) {
+            note("verify", self.verify(player, &self.signed.reference).cost());
+        }
+        if wants(&["verify-offline"]) {
+            note("verify-offline", offline(player).cost());
+        }
+        if wants(&["start"]) {
+            note("start", start(player).cost());
+        }
         match player {
-            Player::Tekseal(_) => {
-                note("sign-only", signed[0]);
-                note("upload-only", signed[1]);
-                let plain = self
-                    .sign(player, &self.fresh().reference, &self.plain)
-                    .iter()
-                    .map(Job::cost)
-                    .collect::<Vec<_>>();
+            Player::Tekseal(_) if wants(&["sign-plain", "sign-only-plain"]) => {
+                let plain = sign(&self.plain);
                 note("sign-plain", total(&plain));
                 note("sign-only-plain", plain[0]);
             }
-            Player::Cosign(_, cosign) => note(
+            Player::Cosign(_, cosign) if wants(&["public-key"]) => note(
                 "public-key",
                 self.command(cosign, &["public-key", "--key", &text(&self.key)])
                     .cost(),
             ),
+            Player::Tekseal(_) | Player::Cosign(..) => {}
+        }
+        for logged in Logged::ALL {
+            if wants(&[logged.name])
+                && let Some(cost) = self.sign_logged(player, logged)
+            {
+                note(logged.name, cost);
+            }
         }
     }
 
     /// Counts the requests of one piece of work; nothing for work without a registry.
     fn requests(&self, player: &Player, work: &'static str) -> Vec<Row> {
+        if let Some(logged) = Logged::of_name(work) {
+            return self.requests_logged(player, logged);
+        }
         let key = if work.ends_with("plain") {
             &self.plain
         } else {
@@ -248,7 +294,9 @@ impl Contest {
     fn bytes(&self, player: &Player, work: &str) -> f64 {
         let files = match (player, work) {
             (Player::Cosign(_, cosign), _) => vec![cosign.program().to_owned()],
-            (Player::Tekseal(folder), "sign" | "sign-plain") => {
+            (Player::Tekseal(folder), work)
+                if is_logged(work) || ["sign", "sign-plain"].contains(&work) =>
+            {
                 vec![folder.join("tekseal-sign"), folder.join("tekseal-upload")]
             }
             (Player::Tekseal(folder), "upload-only") => vec![folder.join("tekseal-upload")],
@@ -278,15 +326,7 @@ impl Contest {
     /// What puts one signature of `image` onto the registry: a job for each program that has to run.
     fn sign(&self, player: &Player, image: &str, key: &Path) -> Vec<Job> {
         match player {
-            Player::Tekseal(programs) => {
-                let folder = text(&self.payload(programs, image));
-                let sign = Job::new(
-                    &programs.join("tekseal-sign"),
-                    ["--key", &text(key), &folder],
-                )
-                .env("COSIGN_PASSWORD", PASSWORD);
-                vec![sign, Job::new(&programs.join("tekseal-upload"), [&folder])]
-            }
+            Player::Tekseal(programs) => self.sign_and_upload(programs, image, key, &[]),
             Player::Cosign(name, cosign) => {
                 let mut args = vec!["sign", "--yes", "--tlog-upload=false"];
                 if *name == "cosign3" {
@@ -297,6 +337,24 @@ impl Contest {
                 vec![self.command(cosign, &args)]
             }
         }
+    }
+
+    /// Our two programs, the second one with these flags.
+    fn sign_and_upload(
+        &self,
+        programs: &Path,
+        image: &str,
+        key: &Path,
+        flags: &[&str],
+    ) -> Vec<Job> {
+        let folder = text(&self.payload(programs, image));
+        let sign = Job::new(
+            &programs.join("tekseal-sign"),
+            ["--key", &text(key), &folder],
+        )
+        .env("COSIGN_PASSWORD", PASSWORD);
+        let flags = flags.iter().copied().chain([folder.as_str()]);
+        vec![sign, Job::new(&programs.join("tekseal-upload"), flags)]
     }
 
     fn verify(&self, player: &Player, image: &str) -> Job {
@@ -423,27 +481,4 @@ fn total(costs: &[Cost]) -> Cost {
 
 fn text(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// Adds what opening the encrypted key costs: the difference of two medians.
-fn derivation(rows: &mut Vec<Row>) {
-    for metric in ["wall_s", "cpu_s"] {
-        let find = |work| {
-            rows.iter()
-                .find(|row| row.work == work && row.program == "tekseal" && row.metric == metric)
-                .cloned()
-        };
-        if let (Some(encrypted), Some(plain)) = (find("sign-only"), find("sign-only-plain")) {
-            let row = Row::of(
-                "derive",
-                "tekseal",
-                metric,
-                vec![encrypted.median - plain.median],
-            );
-            rows.push(Row {
-                n: encrypted.n,
-                ..row
-            });
-        }
-    }
 }

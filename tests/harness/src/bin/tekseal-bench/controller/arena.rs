@@ -3,7 +3,8 @@
 //! ```text
 //!   eight threads ── images ──▶ docker-registry ◀── signatures ── program
 //!        └────────── runs ────▶ kube-apiserver ──── runs ───────▶    │
-//!   Marks ◀── watch of metadata ──────┘ ◀──────── marks ─────────────┘
+//!   Marks ◀── watch of metadata ──────┘ ◀──────── marks ─────────────┤
+//!                              where the work has one, Rekor ◀───────┘
 //! ```
 //!
 //! Each measurement begins anew, because what the one before left would be listed, cached and kept in memory by the next.
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tekseal_harness::{ApiServer, Audit, Proxy, Registry, Run, Watch, digest, object_path};
 
+use super::log::{Log, Version};
 use super::meter::cpu_of;
 use super::task_run;
 
@@ -47,10 +49,18 @@ pub(super) struct Build {
     digest: String,
 }
 
+impl Build {
+    /// Digest of the image.
+    pub(super) fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
 /// An API server and a registry, used by one program.
 pub(super) struct Arena {
     proxy: Option<Proxy>,
     registry: Registry,
+    log: Option<Log>,
     /// Namespace of the runs to be signed.
     builds: String,
     /// Namespace of runs that were signed before.
@@ -60,10 +70,12 @@ pub(super) struct Arena {
 }
 
 impl Arena {
+    /// One with a log of this version, or without.
+    ///
     /// # Panics
     ///
     /// When a peer is missing.
-    pub(super) fn new(aim: Aim) -> Self {
+    pub(super) fn new(aim: Aim, log: Option<Version>) -> Self {
         let setup = ApiServer::setup().progress_each(AS_IN_CLUSTERS);
         let setup = match aim {
             Aim::Measure => setup.without_audit(),
@@ -73,11 +85,32 @@ impl Arena {
         let registry = Registry::setup().start_in(&api.make_folder("registry"));
         Self {
             proxy: (aim == Aim::Count).then(|| Proxy::start(registry.back_door())),
+            log: log.map(|version| Log::start(version, aim)),
             builds: api.namespace(),
             others: api.namespace(),
             registry,
             api,
         }
+    }
+
+    /// The transparency log, where the work has one.
+    pub(super) fn log(&self) -> Option<&Log> {
+        self.log.as_ref()
+    }
+
+    /// Digest of what was signed of the image of a build: the layer under the tag of its signature.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub(super) fn signed_payload(&self, build: &Build) -> String {
+        let tag = format!("{}.sig", build.digest.replace(':', "-"));
+        let manifest = self.registry.manifest(REPOSITORY, &tag);
+        let manifest = manifest
+            .unwrap_or_else(|| panic!("there is no {tag}"))
+            .json();
+        let digest = manifest["layers"][0]["digest"].as_str();
+        digest.expect("a layer has a digest").to_owned()
     }
 
     /// The registry as `host:port`, as runs name it.
@@ -203,8 +236,13 @@ impl Arena {
     pub(super) fn count(&self) -> Counter<'_> {
         let proxy = self.proxy.as_ref().expect("this arena counts");
         proxy.forget();
+        let log = self
+            .log
+            .as_ref()
+            .map(|log| log.proxy().expect("this arena counts"));
         Counter {
             proxy,
+            log,
             audit: self.api.audit(),
         }
     }
@@ -213,6 +251,7 @@ impl Arena {
 /// Counts requests of programs.
 pub(super) struct Counter<'a> {
     proxy: &'a Proxy,
+    log: Option<&'a Proxy>,
     audit: Audit<'a>,
 }
 
@@ -256,6 +295,18 @@ impl Counter<'_> {
             *kinds.entry(format!("{} {what}", seen.method)).or_default() += 1;
         }
         kinds
+    }
+
+    /// Requests to the log, where there is one.
+    pub(super) fn of_log(&self) -> Option<Kinds> {
+        let mut kinds = Kinds::new();
+        for seen in self.log?.seen() {
+            // The identity of an entry is no kind.
+            let mut parts = seen.path.rsplit('/').filter(|part| part.len() < 64);
+            let what = parts.next().unwrap_or_default();
+            *kinds.entry(format!("{} {what}", seen.method)).or_default() += 1;
+        }
+        Some(kinds)
     }
 }
 

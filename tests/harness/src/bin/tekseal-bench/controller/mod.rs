@@ -1,9 +1,10 @@
 //! The controllers: ours and Tekton Chains', in turn, each beside an API server, etcd and a registry of its own.
 //!
-//! A row counts only when sampled images verify: a program that marks runs and signs nothing would be the quickest. Requests are counted in
-//! runs of their own, because an audit log and a proxy cost time.
+//! A row counts only when sampled images verify: a program that marks runs and signs nothing would be the quickest. Where a work has a log, it
+//! must have an entry of every signature. Requests are counted in runs of their own, because an audit log and proxies cost time.
 
 mod arena;
+mod log;
 mod meter;
 mod player;
 mod task_run;
@@ -16,8 +17,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::arena::{Aim, Arena, Build, Counter, Kinds, Marks};
+use self::log::{Log, Version};
 use self::meter::{Memory, cpu_s};
 use self::player::{Player, Program, Programs};
+use crate::names::chosen;
 use crate::report::Row;
 
 /// Chains' mark on a run, which ours writes too.
@@ -33,12 +36,18 @@ const FIRST: Duration = Duration::from_secs(120);
 const EACH: Duration = Duration::from_secs(1);
 const OTHERS: usize = 10_000;
 const SAMPLES: usize = 3;
+/// Of a run an image is signed, and the provenance of it.
+const SIGNATURES: usize = 2;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Work {
-    /// So many completed runs wait when the program starts.
-    Drain { runs: usize, others: usize },
+    /// So many completed runs wait when the program starts; what it signs is logged where there is a log.
+    Drain {
+        runs: usize,
+        others: usize,
+        log: Option<Version>,
+    },
     /// So many runs are made as fast as can be while the program waits.
     Live { runs: usize },
     /// One run at a time.
@@ -47,21 +56,18 @@ enum Work {
     Idle,
 }
 
-const WORKS: [(&str, Work); 6] = [
-    (
-        "drain-200",
-        Work::Drain {
-            runs: 200,
-            others: 0,
-        },
-    ),
-    (
-        "drain-1000",
-        Work::Drain {
-            runs: 1000,
-            others: 0,
-        },
-    ),
+/// Completed runs that wait, and nothing else.
+const fn drain(runs: usize, log: Option<Version>) -> Work {
+    Work::Drain {
+        runs,
+        others: 0,
+        log,
+    }
+}
+
+const WORKS: [(&str, Work); 8] = [
+    ("drain-200", drain(200, None)),
+    ("drain-1000", drain(1000, None)),
     ("live-200", Work::Live { runs: 200 }),
     ("latency", Work::Latency { runs: 30 }),
     ("idle", Work::Idle),
@@ -70,13 +76,42 @@ const WORKS: [(&str, Work); 6] = [
         Work::Drain {
             runs: 200,
             others: OTHERS,
+            log: None,
         },
     ),
+    ("drain-200-rekor-v1", drain(200, Some(Version::V1))),
+    ("drain-200-rekor-v2", drain(200, Some(Version::V2))),
 ];
+
+impl Work {
+    fn log(self) -> Option<Version> {
+        match self {
+            Self::Drain { log, .. } => log,
+            Self::Live { .. } | Self::Latency { .. } | Self::Idle => None,
+        }
+    }
+
+    /// Whether a program can do it; if not, it is told why.
+    fn is_for(self, name: &str, program: Program) -> bool {
+        let is_possible = self.log() != Some(Version::V2) || program == Program::Tekseal;
+        if !is_possible {
+            let program = program.name();
+            eprintln!(
+                "bench: {name} is without {program}: Tekton Chains writes into logs of the first version alone"
+            );
+        }
+        is_possible
+    }
+}
 
 /// Works whose requests are counted, and for how many runs; the others send the same for each run. Starting a program sends a few more, which
 /// belong to the first.
-const COUNTED: [(&str, usize); 2] = [("drain-200", 200), ("live-200", 50)];
+const COUNTED: [(&str, usize); 4] = [
+    ("drain-200", 200),
+    ("live-200", 50),
+    ("drain-200-rekor-v1", 200),
+    ("drain-200-rekor-v2", 200),
+];
 
 /// Numbers by the name of their metric.
 type Numbers = Vec<(&'static str, f64)>;
@@ -142,6 +177,9 @@ impl Match {
                 for turn in 0..self.players.len() {
                     // Each round begins with another one.
                     let program = self.players[(round + turn - 1) % self.players.len()];
+                    if !work.is_for(name, program) {
+                        continue;
+                    }
                     eprintln!(
                         "bench: round {round} of {rounds}: {name}, {}",
                         program.name()
@@ -155,6 +193,9 @@ impl Match {
                 continue;
             };
             for &program in &self.players {
+                if !work.is_for(name, program) {
+                    continue;
+                }
                 eprintln!("bench: counting requests: {name}, {}", program.name());
                 note(name, program, 0, self.count(work, program, runs));
             }
@@ -178,10 +219,10 @@ impl Match {
     }
 
     fn measure(&self, work: Work, program: Program) -> Numbers {
-        let arena = Arena::new(Aim::Measure);
+        let arena = Arena::new(Aim::Measure, work.log());
         self.programs.prepare(program, &arena);
         match work {
-            Work::Drain { runs, others } => self.drain(&arena, program, runs, others),
+            Work::Drain { runs, others, .. } => self.drain(&arena, program, runs, others),
             Work::Live { runs } => self.live(&arena, program, runs),
             Work::Latency { runs } => self.latency(&arena, program, runs),
             Work::Idle => self.idle(&arena, program),
@@ -200,7 +241,7 @@ impl Match {
         let player = self.programs.start(program, arena);
         let last = wait(&mut marks, runs, &player);
         let numbers = cost.end(&player, runs);
-        self.sample(arena, &builds);
+        self.sample(program, arena, &builds);
         let mut all = vec![("runs_per_s", rate(runs, last - start))];
         all.extend(numbers);
         all
@@ -217,7 +258,7 @@ impl Match {
             (load.join().expect("the load does not panic"), last)
         });
         let numbers = cost.end(&player, runs);
-        self.sample(arena, &builds);
+        self.sample(program, arena, &builds);
         let waited = completed
             .iter()
             .map(|(name, completed)| waited(&marks, name, *completed));
@@ -239,7 +280,7 @@ impl Match {
             thread::sleep(PAUSE);
         }
         let numbers = cost.end(&player, runs);
-        self.sample(arena, &builds);
+        self.sample(program, arena, &builds);
         let mut rows = latencies(all);
         rows.extend(numbers);
         rows
@@ -265,13 +306,13 @@ impl Match {
         let player = self.programs.start(program, arena);
         arena.complete(&first);
         wait(&mut marks, 1, &player);
-        self.sample(arena, &first);
+        self.sample(program, arena, &first);
         arena.settle(&[player.id()]);
         (player, marks)
     }
 
     fn count(&self, work: Work, program: Program, runs: usize) -> Numbers {
-        let arena = Arena::new(Aim::Count);
+        let arena = Arena::new(Aim::Count, work.log());
         self.programs.prepare(program, &arena);
         let builds = arena.push("run", runs);
         let is_live = matches!(work, Work::Live { .. });
@@ -292,15 +333,21 @@ impl Match {
         thread::sleep(AFTERWARDS);
         drop(player);
         let numbers = told(&counter, program, runs);
-        self.sample(&arena, &builds);
+        self.sample(program, &arena, &builds);
         numbers
     }
 
-    fn sample(&self, arena: &Arena, builds: &[Build]) {
+    /// Panics unless some of these builds are really signed, and every one is logged where there is a log.
+    fn sample(&self, program: Program, arena: &Arena, builds: &[Build]) {
         let step = (builds.len() - 1) / (SAMPLES - 1);
-        let sampled = builds.iter().step_by(step.max(1));
-        let images: Vec<_> = sampled.map(|build| arena.image(build)).collect();
-        self.programs.verify(arena, &images);
+        let sampled: Vec<_> = builds.iter().step_by(step.max(1)).collect();
+        self.programs.verify(program, arena, &sampled);
+        let Some(log) = arena.log() else { return };
+        let (entries, wanted) = (log.entries(), SIGNATURES * builds.len());
+        assert!(
+            usize::try_from(entries).is_ok_and(|entries| entries >= wanted),
+            "the log has {entries} entries, and {wanted} signatures were made"
+        );
     }
 }
 
@@ -308,6 +355,7 @@ impl Match {
 struct Cost<'a> {
     arena: &'a Arena,
     servers_s: f64,
+    log_s: f64,
     player_s: f64,
 }
 
@@ -317,6 +365,7 @@ impl<'a> Cost<'a> {
         Self {
             arena,
             servers_s: arena.cpu_s(),
+            log_s: arena.log().map_or(0.0, Log::cpu_s),
             player_s: 0.0,
         }
     }
@@ -332,7 +381,7 @@ impl<'a> Cost<'a> {
     fn end(self, player: &Player, runs: usize) -> Numbers {
         thread::sleep(AFTERWARDS);
         let memory = Memory::of(player.id());
-        vec![
+        let mut all = vec![
             (
                 "cpu_s_per_run",
                 (cpu_s(player.id()) - self.player_s) / number(runs),
@@ -343,43 +392,38 @@ impl<'a> Cost<'a> {
                 "others_cpu_s_per_run",
                 (self.arena.cpu_s() - self.servers_s) / number(runs),
             ),
-        ]
+        ];
+        if let Some(log) = self.arena.log() {
+            let used = log.cpu_s() - self.log_s;
+            all.push(("log_cpu_s_per_run", used / number(runs)));
+        }
+        all
     }
 }
 
 /// The requests of a program, also by kind, for people.
 fn told(counter: &Counter<'_>, program: Program, runs: usize) -> Numbers {
     let sum = |kinds: &Kinds| number(kinds.values().sum::<usize>()) / number(runs);
-    let (api, registry) = (counter.of_api(program.agent()), counter.of_registry());
-    for (server, kinds) in [("API server", &api), ("registry", &registry)] {
-        let all: Vec<_> = kinds
+    let mut all = vec![
+        (
+            "API server",
+            "api_requests",
+            counter.of_api(program.agent()),
+        ),
+        ("registry", "registry_requests", counter.of_registry()),
+    ];
+    let log = counter.of_log();
+    all.extend(log.map(|kinds| ("log", "log_requests", kinds)));
+    for (server, _, kinds) in &all {
+        let each: Vec<_> = kinds
             .iter()
             .map(|(kind, count)| format!("{kind} {:.2}", number(*count) / number(runs)))
             .collect();
-        eprintln!("bench: to the {server} for each run: {}", all.join(", "));
+        eprintln!("bench: to the {server} for each run: {}", each.join(", "));
     }
-    vec![
-        ("api_requests", sum(&api)),
-        ("registry_requests", sum(&registry)),
-    ]
-}
-
-/// The named ones of all; all where none is named.
-fn chosen<T: Copy>(what: &str, all: &[(&str, T)], wanted: &[String]) -> Result<Vec<T>, String> {
-    if wanted.is_empty() {
-        return Ok(all.iter().map(|(_, value)| *value).collect());
-    }
-    let find = |name: &String| {
-        let found = all.iter().find(|(known, _)| known == name);
-        let names: Vec<_> = all.iter().map(|(known, _)| *known).collect();
-        found.map(|(_, value)| *value).ok_or_else(|| {
-            format!(
-                "no {what} has the name {name}, wanted: {}",
-                names.join(", ")
-            )
-        })
-    };
-    wanted.iter().map(find).collect()
+    all.iter()
+        .map(|(_, metric, kinds)| (*metric, sum(kinds)))
+        .collect()
 }
 
 /// # Panics
@@ -415,15 +459,6 @@ fn number(count: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_choose_and_unknown_ones_are_told() {
-        let all = [("a", 1), ("b", 2)];
-        assert_eq!(chosen("work", &all, &[]), Ok(vec![1, 2]));
-        assert_eq!(chosen("work", &all, &["b".to_owned()]), Ok(vec![2]));
-        let told = chosen("work", &all, &["c".to_owned()]);
-        assert_eq!(told, Err("no work has the name c, wanted: a, b".to_owned()));
-    }
 
     #[test]
     fn percentiles_are_of_the_sorted_times() {

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tekseal_harness::{Chains, Daemon, Run};
 
-use super::arena::Arena;
+use super::arena::{Arena, Build};
+use super::log::Version;
 
 const PASSWORD: &str = "benchmark";
 /// Where both programs expect their configuration; the name is fixed in Chains' own YAML.
@@ -94,10 +95,26 @@ impl Programs {
             ("artifacts.oci.signer", "x509"),
             ("transparency.enabled", "false"),
         ]);
+        let told = arena
+            .log()
+            .map(|log| (log, log.url(), log.trusted_root().to_string()));
+        if let Some((_, url, _)) = &told {
+            data.extend([("transparency.enabled", "true"), ("transparency.url", url)]);
+        }
         match program {
-            // It is on loopback, where ours goes only if told so.
             Program::Tekseal => {
+                // It is on loopback, where ours goes only if told so.
                 data.insert("tekseal.registries", arena.registry());
+                if let Some((log, _, root)) = &told
+                    && log.version() == Version::V2
+                {
+                    // Its entries have no room under tags, and it does not tell its key.
+                    data.extend([
+                        ("tekseal.tlog", "v2"),
+                        ("storage.oci.encoding-format", "sigstore-bundle"),
+                        ("tekseal.trusted-root", root),
+                    ]);
+                }
             }
             Program::Chains | Program::ChainsTuned => {
                 let chains = self.chains().expect("it was looked for before");
@@ -134,14 +151,33 @@ impl Programs {
         Player { daemon }
     }
 
-    /// Panics unless image and run of these builds are really signed, which the mark on a run alone does not prove.
-    pub(super) fn verify(&self, arena: &Arena, images: &[String]) {
-        for image in images {
-            Run::new(self.own.join("tekseal-verify"))
-                .arg("--key")
-                .arg(arena.api.folder().join("bench.pub"))
-                .arg(image)
-                .ok();
+    /// Panics unless image and run of these builds are really signed, which the mark on a run alone does not prove, and logged where there is a
+    /// log.
+    pub(super) fn verify(&self, program: Program, arena: &Arena, builds: &[&Build]) {
+        for build in builds {
+            let verify = || {
+                Run::new(self.own.join("tekseal-verify"))
+                    .arg("--key")
+                    .arg(arena.api.folder().join("bench.pub"))
+            };
+            let image = arena.image(build);
+            match (arena.log(), program) {
+                (None, _) => {
+                    verify().arg(image).ok();
+                }
+                (Some(log), Program::Tekseal) => {
+                    let root = arena.api.folder().join("trusted_root.json");
+                    log.write_trusted_root(&root);
+                    let verify = verify().args(["--offline", "--trusted-root"]).arg(root);
+                    verify.arg(image).ok();
+                }
+                // It stores no entry beside what it signs, so the log itself is asked.
+                (Some(log), Program::Chains | Program::ChainsTuned) => {
+                    verify().arg(image).ok();
+                    log.find(build.digest());
+                    log.find(&arena.signed_payload(build));
+                }
+            }
         }
     }
 
