@@ -8,6 +8,8 @@ use super::{policies, render};
 
 const KEY: &str = "--images 'registry.example.com/team/*' --key example/cosign.pub";
 const LOG: &str = "--rekor-url https://rekor.example.com --rekor-key example/rekor.pub";
+const REKOR: &str = "--rekor-url https://rekor.sigstore.dev";
+const PUBLIC_LOG: &str = "--trusted-root public-good --rekor-url https://rekor.sigstore.dev";
 /// Who signs in a cluster without a key.
 const ACCOUNT: &str = "--images 'registry.example.com/team/*' --trusted-root public-good --certificate-identity \
      https://kubernetes.io/namespaces/tekton-chains/serviceaccounts/tekton-chains-controller --certificate-oidc-issuer https://oidc.example.com";
@@ -45,11 +47,11 @@ const READY: &[(&str, &str, &[&str])] = &[
     ("kyverno-image-validating/v1-keyless.yaml", "kyverno-image-validating", &[ACCOUNT, V1, ANY, BUNDLE]),
     ("policy-controller/signature-key.yaml", "policy-controller", &[KEY, NONE]),
     ("policy-controller/v0.2-key.yaml", "policy-controller", &[KEY, V02, ANY]),
-    ("policy-controller/v0.2-key-and-log.yaml", "policy-controller", &[KEY, "--trusted-root public-good", V02, ANY]),
-    ("policy-controller/v0.2-keyless.yaml", "policy-controller", &[ACCOUNT, V02, ANY]),
+    ("policy-controller/v0.2-key-and-log.yaml", "policy-controller", &[KEY, PUBLIC_LOG, V02, ANY]),
+    ("policy-controller/v0.2-keyless.yaml", "policy-controller", &[ACCOUNT, REKOR, V02, ANY]),
     ("policy-controller/v1-key.yaml", "policy-controller", &[KEY, V1, ANY]),
-    ("policy-controller/v1-key-and-log.yaml", "policy-controller", &[KEY, "--trusted-root public-good", V1, ANY]),
-    ("policy-controller/v1-keyless.yaml", "policy-controller", &[ACCOUNT, V1, ANY]),
+    ("policy-controller/v1-key-and-log.yaml", "policy-controller", &[KEY, PUBLIC_LOG, V1, ANY]),
+    ("policy-controller/v1-keyless.yaml", "policy-controller", &[ACCOUNT, REKOR, V1, ANY]),
     ("policy-controller/trust-root.yaml", "policy-controller-trust-root", &["--trusted-root public-good"]),
     ("openshift/key.yaml", "openshift", &[KEY, NONE]),
     ("openshift/key-and-log.yaml", "openshift", &[KEY, LOG, NONE]),

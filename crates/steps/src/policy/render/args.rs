@@ -357,7 +357,7 @@ impl Args {
         let (root, log) = material::trusted_root(path, url, now)?;
         let needs_log = matches!(
             self.kind,
-            Kind::Kyverno | Kind::Openshift | Kind::ContainersPolicy
+            Kind::Kyverno | Kind::PolicyController | Kind::Openshift | Kind::ContainersPolicy
         );
         let is_public_kyverno =
             self.kind == Kind::Kyverno && root.is_public && given(&self.key).next().is_none();

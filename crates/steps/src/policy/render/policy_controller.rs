@@ -3,6 +3,8 @@
 //! * Authorities are alternatives, and one with attestations demands no signature of the image: so there are two, and a policy over both.
 //! * Policies are rego. In CUE a member that a statement lacks is as good as any value, so what names no builder would pass.
 //! * A statement that satisfies a policy is enough, whatever others there are: only «any» can be demanded.
+//! * `ctlog` without an address demands no entry, whatever the TrustRoot says; and a TrustRoot with a log whose key is not of ECDSA makes it refuse
+//!   every image.
 //! * A star in a glob ends at a slash, and `@` cannot stand in one, so that one repository alone cannot be named by digest.
 //!
 //! Specification: <https://docs.sigstore.dev/policy-controller/overview/>.
@@ -10,11 +12,12 @@
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tekseal_core::policy::{Quantifier, Rules};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
+use tekseal_signing::{KeyAlgorithm, PublicKey};
 
 use super::Kind;
 use super::pattern::{DOCKER_HUB, Extent, Pattern};
 use super::policy::{Action, Authority, Layout, Log, Name, Policy, Signer};
-use super::refusal::{Refusal, no_domain, no_signer, one_version};
+use super::refusal::{Refusal, no_domain, no_log, no_signer, one_version};
 use super::rego;
 use super::yaml::{Node, map, only, text};
 
@@ -90,11 +93,19 @@ pub(super) fn trust_root(policy: &Policy) -> Result<Node, Refusal> {
     }
     let some = |list: Vec<Node>| (!list.is_empty()).then_some(Node::List(list));
     let times = authorities(&root.timestamp_authorities)?;
+    let of_ecdsa: Vec<_> = root.logs.iter().filter(is_of_ecdsa).cloned().collect();
+    if of_ecdsa.is_empty() && !root.logs.is_empty() {
+        return Err(Refusal::new(
+            kind,
+            "takes logs with a key of ECDSA alone, and the trusted root has none in use",
+            "give a trusted root with a log whose key is of ECDSA: Rekor v1 has one, Rekor v2 as it is run has not",
+        ));
+    }
     let keys = map([(
         "certificateAuthorities",
         Node::List(authorities(&root.authorities)?),
     )])
-    .with("tLogs", some(logs(&root.logs)?))
+    .with("tLogs", some(logs(&of_ecdsa)?))
     .with("ctLogs", some(logs(&root.certificate_logs)?))
     .with("timestampAuthorities", some(times));
     Ok(map([
@@ -131,6 +142,15 @@ fn authorities(all: &[Authority]) -> Result<Vec<Node>, Refusal> {
         ]))
     });
     nodes.collect()
+}
+
+/// Whether policy-controller can read the key of a log.
+fn is_of_ecdsa(log: &&Log) -> bool {
+    let key = PublicKey::from_pem(log.key.as_bytes());
+    key.is_ok_and(|key| match key.algorithm() {
+        KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::P521 => true,
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa(_) => false,
+    })
 }
 
 fn logs(all: &[Log]) -> Result<Vec<Node>, Refusal> {
@@ -182,7 +202,14 @@ fn named(name: &'static str, authority: &[(&'static str, Node)]) -> Node {
 
 /// Whose signatures count, and with what they come.
 fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
-    let trusts = || map([("trustRootRef", text(&policy.name))]);
+    let trusts = || {
+        let url = policy.log.as_ref().and_then(|log| log.url.as_deref());
+        let url = url.ok_or_else(|| no_log(KIND))?;
+        Ok(map([
+            ("url", text(url)),
+            ("trustRootRef", text(&policy.name)),
+        ]))
+    };
     match &policy.signer {
         None => Err(no_signer(KIND)),
         Some(Signer::Key(key)) => {
@@ -207,7 +234,7 @@ fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
                         "give --trusted-root in the place of --rekor-key, and render policy-controller-trust-root too",
                     ));
                 }
-                pairs.push(("ctlog", trusts()));
+                pairs.push(("ctlog", trusts()?));
             }
             Ok(pairs)
         }
@@ -226,7 +253,7 @@ fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
                 ("trustRootRef", text(&policy.name)),
                 ("identities", only(identity)),
             ]);
-            let mut pairs = vec![("keyless", keyless), ("ctlog", trusts())];
+            let mut pairs = vec![("keyless", keyless), ("ctlog", trusts()?)];
             if policy.layout == Layout::Bundle {
                 pairs.push(("signatureFormat", text("bundle")));
             }
@@ -326,6 +353,8 @@ mod tests {
         policy.name = "team".to_owned();
         let text = rendered(&policy);
         assert_eq!(text.matches("trustRootRef: team\n").count(), 2, "{text}");
+        let demanded = "ctlog:\n        url: https://rekor.example\n        trustRootRef: team\n";
+        assert!(text.contains(demanded), "{text}");
         let root = trust_root(&policy).expect("it has one").document();
         assert!(root.contains("name: team\n"), "{root}");
         for part in [
@@ -336,6 +365,8 @@ mod tests {
         ] {
             assert!(root.contains(part), "{part}\n{root}");
         }
+        policy.log = None;
+        assert!(refused(&policy).contains("needs the one log"));
         policy.root.as_mut().expect("it has one").authorities = Vec::new();
         assert!(trust_root(&policy).is_err());
         assert!(trust_root(&samples::policy(None)).is_err());

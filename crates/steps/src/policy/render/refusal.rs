@@ -73,7 +73,7 @@ pub(super) fn no_signer(kind: Kind) -> Refusal {
 pub(super) fn no_log(kind: Kind) -> Refusal {
     Refusal::new(
         kind,
-        "needs the one log in whose time a certificate was valid",
+        "needs the one log whose entry it demands",
         "the trusted root has none or several logs in use: name one by --rekor-url",
     )
 }
