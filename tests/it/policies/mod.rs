@@ -9,6 +9,7 @@
 //!
 //! A refusal because something was not reached, and a policy that loaded no rule, fail: `tekseal_harness::Verdict` sees to it.
 
+mod aged;
 mod cosign;
 mod guide;
 mod logged;

@@ -368,7 +368,10 @@ pub(super) fn hold_rendered(
     };
     let mut wrong = Vec::new();
     for row in rows {
-        assert!(!row.accepts.is_empty() && !row.refuses.is_empty());
+        assert!(
+            !row.refuses.is_empty(),
+            "a policy is known by what it refuses"
+        );
         let title = format!("{} {}", row.kind.name(), row.flags.join(" "));
         let policy = render(row);
         for role in row.accepts {
