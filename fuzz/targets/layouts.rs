@@ -28,7 +28,10 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 });
 
 fuzz_target!(|data: &[u8]| {
-    let documents: Vec<&[u8]> = data.split(|byte| *byte == 0xff).take(1 + MOST_BLOBS).collect();
+    let documents: Vec<&[u8]> = data
+        .split(|byte| *byte == 0xff)
+        .take(1 + MOST_BLOBS)
+        .collect();
     let (index, blobs) = resolved(&documents);
     for blob in blobs.iter().chain([&index]) {
         check_manifest(blob);

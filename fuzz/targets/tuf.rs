@@ -29,6 +29,9 @@ fuzz_target!(|data: &[u8]| {
         targets: Some(data),
     });
     for known in [&known, &Known::default()] {
-        assert!(current.timestamp(data, known).is_err(), "nobody has signed it");
+        assert!(
+            current.timestamp(data, known).is_err(),
+            "nobody has signed it"
+        );
     }
 });
