@@ -4,6 +4,7 @@ mod hostile;
 mod many;
 mod misuse;
 mod rules;
+mod trusted;
 
 use serde_json::{Value, json};
 use tekseal_harness::{Output, Run};
