@@ -238,9 +238,9 @@ impl PayloadEntry {
                     None => Payload::simple_signing(&image),
                     Some(name) => Payload::simple_signing_as(&self.tagged(image, name)?),
                 };
-                if payload.bytes() != bytes {
+                if payload.bytes() != bytes || payload.name() != self.name.as_deref() {
                     return Err(Failure::misuse(anyhow!(
-                        "payload {} is not the simple-signing document of its image",
+                        "payload {} is not the simple-signing document of its image, or of its name",
                         self.file
                     )));
                 }
@@ -255,7 +255,7 @@ impl PayloadEntry {
             .map_err(|e| Failure::misuse(e).context(format!("image of payload {}", self.file)))
     }
 
-    /// The image under the tag of a name; that the repository is the image's is told by the bytes.
+    /// The image under the tag of a name; whether the rest of the name is the image's is compared afterwards.
     fn tagged(&self, image: DigestRef, name: &str) -> Result<TaggedImage, Failure> {
         let tag = ImageRef::parse(name).map(|name| name.tag.unwrap_or_default());
         tag.and_then(|tag| TaggedImage::new(image, &tag))
