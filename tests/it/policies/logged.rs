@@ -13,6 +13,7 @@ use super::table::{
 };
 use crate::sigstore::artifacts::IDENTITY;
 
+const NOT_BY_CERTIFICATE: &str = "keyless validation failed for authority";
 const NOT_LOGGED: &str = "signature not found in transparency log";
 
 /// With `--rekor-url` and `--rekor-key`; refused are images without an entry.
@@ -55,7 +56,10 @@ const LOGGED_BY_ROOT: &[Row] = &[
         kind: Kind::PolicyController,
         flags: ANY_V1,
         accepts: &[TlogV1],
-        refuses: &[(AttV1, ""), (TlogV02, "no matching attestations with type")],
+        refuses: &[
+            (AttV1, "key validation failed for authority"),
+            (TlogV02, "no matching attestations with type"),
+        ],
     },
 ];
 
@@ -65,19 +69,19 @@ const KEYLESS: &[Row] = &[
         kind: Kind::Kyverno,
         flags: SIGNATURE,
         accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
+        refuses: &[(TlogV1, "empty key"), (Unsigned, NO_SIGNATURE)],
     },
     Row {
         kind: Kind::Kyverno,
         flags: V1_OF_SOURCE,
         accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, NO_SIGNATURE)],
+        refuses: &[(TlogV1, "empty key"), (Unsigned, NO_SIGNATURE)],
     },
     Row {
         kind: Kind::PolicyController,
         flags: ANY_V1,
         accepts: &[Keyless],
-        refuses: &[(TlogV1, ""), (Unsigned, "")],
+        refuses: &[(TlogV1, NOT_BY_CERTIFICATE), (Unsigned, NOT_BY_CERTIFICATE)],
     },
 ];
 

@@ -444,7 +444,7 @@ fn images_by_tag() {
             kind,
             flags,
             accepts: &[AttV1],
-            refuses: &[(Unsigned, "no signature"), (Tampered, "")],
+            refuses: &[(Unsigned, "no signature"), (Tampered, "digest")],
         };
         hold(&[row], &[], by_tag);
     }
