@@ -96,6 +96,9 @@ mod tests {
     #[test]
     #[should_panic(expected = "no rule that concerns the image")]
     fn a_policy_of_other_images_is_no_verdict() {
-        let _ = verdict(&said(r#"{"errors":["127.0.0.1:1/a@sha256:b is uncovered by policy"]}"#, 1));
+        let _ = verdict(&said(
+            r#"{"errors":["127.0.0.1:1/a@sha256:b is uncovered by policy"]}"#,
+            1,
+        ));
     }
 }

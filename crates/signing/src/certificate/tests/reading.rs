@@ -214,7 +214,9 @@ fn the_names_of_a_subject_are_its_own_and_not_its_issuers() {
         (root.organization.as_str(), root.common_name.as_str()),
         ("example", "code-root")
     );
-    let between = of(include_bytes!("../../testdata/chains/code-intermediate.pem"));
+    let between = of(include_bytes!(
+        "../../testdata/chains/code-intermediate.pem"
+    ));
     assert_ne!(between.expect("a certificate").common_name, "code-root");
     assert!(of(include_bytes!("../../testdata/a.pub")).is_err());
 }
