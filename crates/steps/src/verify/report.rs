@@ -247,7 +247,9 @@ impl SignatureReport {
         let said = self.payload.as_ref();
         let said = said.map(|payload| payload.critical.identity.docker_reference.as_str());
         let repository = image.split('@').next();
-        match said.filter(|name| Some(*name) != repository) {
+        // A folder has no name that it could differ from.
+        let is_elsewhere = image.starts_with("oci:");
+        match said.filter(|name| !is_elsewhere && Some(*name) != repository) {
             Some(name) => format!(" name={}", quoted(name)),
             None => String::new(),
         }
