@@ -74,6 +74,8 @@ fn both_signatures_are_layers_of_one_tag_and_a_second_run_adds_nothing() {
     for times in 0..2 {
         let said = attest(&shop, &key, &["--tag-identity"]).ok();
         assert_eq!(said.stderr.contains("\nstored image="), times == 0);
+        // One line for what is under each tag, and one for what is added there.
+        assert_eq!(said.stderr.matches("stored image=").count(), 3 - times);
         assert_eq!(names(&shop), [repository.clone(), named.clone()]);
         assert_eq!(shop.layers("att").len(), 1);
     }

@@ -417,6 +417,8 @@ fn bad_command_lines_and_images_are_refused() {
     assert!(both.stderr.contains("cannot be used with"), "{both:?}");
     let flags = with(&[&shop.image, "--format", "slsa/v1"]).fails_with(2);
     assert!(flags.stderr.contains("cannot be used with"), "{flags:?}");
+    let told = flags.stderr.contains("--format") && !flags.stderr.contains("--children");
+    assert!(told, "{flags:?}");
     for words in [
         &["--predicate", path, &shop.image] as &[&str],
         &["--type", "spdxjson", &shop.image],

@@ -100,6 +100,13 @@ impl Failure {
         self
     }
 
+    /// The same with each hint said otherwise: flags have other names in another program.
+    #[must_use]
+    pub(crate) fn hinting(mut self, reworded: impl Fn(String) -> String) -> Self {
+        self.hints = self.hints.into_iter().map(reworded).collect();
+        self
+    }
+
     fn hints(mut self, hint: Option<String>) -> Self {
         self.hints.extend(hint);
         self
@@ -111,6 +118,16 @@ impl Failure {
         Self {
             code: self.code,
             error: anyhow::anyhow!(self.message()),
+            hints: self.hints.clone(),
+        }
+    }
+
+    /// Another text with the same code and hints, where this one is told elsewhere.
+    #[must_use]
+    pub(crate) fn told_elsewhere(&self, error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: self.code,
+            error: error.into(),
             hints: self.hints.clone(),
         }
     }

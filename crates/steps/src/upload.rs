@@ -1,5 +1,6 @@
 //! `tekseal-upload`: stores the signed payloads of a folder beside their images.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -259,9 +260,17 @@ fn entry_of(place: &Place, entry: &SignedEntry, trace: Option<&Trace>) -> Stored
     line
 }
 
-/// One line for each place.
+/// One line for each place: several signatures under one tag are in one.
 pub(crate) fn report(stored: &[Stored]) {
+    let mut told = HashSet::new();
     for one in stored {
+        if let Place::Tag {
+            image, tag, added, ..
+        } = &one.place
+            && !told.insert((image.to_string(), tag, *added))
+        {
+            continue;
+        }
         match &one.place {
             Place::Tag {
                 image,

@@ -40,7 +40,8 @@ fn hundreds_of_images_share_a_few_connections_and_come_in_order() {
     let mut list = String::from("# the images of a cluster\r\n\r\n");
     for at in 0..300 {
         let image = if at == 150 { &evil_image } else { &good_image };
-        list.push_str(&format!("  {image}  \r\n"));
+        let comment = if at % 2 == 0 { "# good" } else { "" };
+        list.push_str(&format!("  {image}  {comment}\r\n"));
     }
     let file = good.file("images.txt", &list);
     let flags = [&BUILT[..], &["--only", "attestation", "--concurrency", "4"]].concat();
@@ -62,7 +63,7 @@ fn hundreds_of_images_share_a_few_connections_and_come_in_order() {
         matches!(&failed[..], [(150, line)] if line.contains(&evil_image)),
         "{failed:?}"
     );
-    assert!(said.stdout.ends_with("FAIL  299 of 300 images\n"));
+    assert!(said.stdout.ends_with("FAIL  299 of 300 images pass\n"));
     assert!(
         said.stderr
             .contains("1 of 300 images do not pass, the first is "),
@@ -81,13 +82,18 @@ fn hundreds_of_images_share_a_few_connections_and_come_in_order() {
 #[test]
 fn images_come_from_the_command_line_then_from_the_standard_input() {
     let shop = attested(&[(V02, v02(BUILDER))]);
+    let tagged = format!("{}/team/app:1", shop.registry.address());
     let run = check(&shop, &BUILT)
         .args(["--images", "-", "--output", "json"])
         .arg(&shop.image)
-        .stdin(format!("{}\n#\n", shop.image));
+        .stdin(format!("{tagged}\t# as it is named\n#\n"));
     let all = run.ok().json();
     assert_eq!((&all["passed"], &all["failed"]), (&json!(2), &json!(0)));
-    assert_eq!(all["images"][1]["image"], shop.image.as_str());
+    let second = &all["images"][1];
+    assert_eq!(
+        (&second["image"], &second["given"]),
+        (&json!(shop.image), &json!(tagged))
+    );
 }
 
 #[test]
@@ -107,7 +113,21 @@ fn what_could_be_judged_is_told_although_a_registry_is_down() {
         "{said:?}"
     );
     assert!(
-        said.stdout.ends_with("FAIL  1 of 2 images, 1 not judged\n"),
+        said.stdout
+            .ends_with("????  1 of 2 images passes, 1 not judged\n"),
+        "{said:?}"
+    );
+    assert!(
+        said.stdout
+            .contains(&format!("\nimage {}\npass  signature ", shop.image)),
+        "{said:?}"
+    );
+    // Why is told once.
+    assert!(!said.stdout.contains("FAIL"), "{said:?}");
+    assert!(
+        said.stderr.contains(&format!(
+            "error: 1 of 2 images could not be judged, the first is {nowhere}\n"
+        )),
         "{said:?}"
     );
     let json = check(&shop, &BUILT)
@@ -117,13 +137,19 @@ fn what_could_be_judged_is_told_although_a_registry_is_down() {
         .json();
     assert_eq!(json["images"][0]["passed"], json!(null));
     assert!(json["images"][0]["error"].is_string(), "{json}");
+    assert_eq!(json["images"][0]["given"], nowhere);
     assert_eq!(json["unjudged"], 1);
     // «No» is an answer whatever else is.
     let said = check(&shop, &["--builder-id", EVIL])
         .args(both)
         .fails_with(1);
     assert!(
-        said.stderr.contains("1 of 2 images do not pass"),
+        said.stdout
+            .ends_with("FAIL  0 of 2 images pass, 1 not judged\n"),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr.contains("1 of 2 images do not pass") && said.stderr.contains("hint: "),
         "{said:?}"
     );
 }

@@ -11,17 +11,17 @@ use tekseal_harness::{Output, Run};
 
 use crate::workshop::Workshop;
 
-const V02: &str = "https://slsa.dev/provenance/v0.2";
+pub(crate) const V02: &str = "https://slsa.dev/provenance/v0.2";
 const V1: &str = "https://slsa.dev/provenance/v1";
-const BUILDER: &str = "https://tekton.dev/chains/v2";
+pub(crate) const BUILDER: &str = "https://tekton.dev/chains/v2";
 const EVIL: &str = "https://evil.example.com/builder";
-const REPOSITORY: &str = "https://git.example.com/acme/app";
+pub(crate) const REPOSITORY: &str = "https://git.example.com/acme/app";
 const COMMIT: &str = "6b1f53303a732ccc8c6aae6640399827c15250e3";
 /// Rules of one kind, which the images of these tests satisfy.
 const BUILT: [&str; 2] = ["--builder-id", BUILDER];
 
 /// Provenance v0.2 of a PipelineRun that succeeded, by this builder.
-fn v02(builder: &str) -> Value {
+pub(crate) fn v02(builder: &str) -> Value {
     json!({
         "builder": {"id": builder},
         "buildType": "tekton.dev/v1/PipelineRun",
@@ -45,7 +45,7 @@ fn v1(builder: &str) -> Value {
 }
 
 /// Attests a predicate of this type on the image, with the plain key.
-fn attest(shop: &Workshop, image: &str, predicate_type: &str, predicate: &Value) {
+pub(crate) fn attest(shop: &Workshop, image: &str, predicate_type: &str, predicate: &Value) {
     let (key, _) = shop.plain_key();
     let file = shop.file("predicate.json", predicate.to_string());
     Run::tool("tekseal-attest")
@@ -70,7 +70,7 @@ fn sign(shop: &Workshop) {
 }
 
 /// A signed image with these attestations.
-fn attested(predicates: &[(&str, Value)]) -> Workshop {
+pub(crate) fn attested(predicates: &[(&str, Value)]) -> Workshop {
     let shop = Workshop::new();
     sign(&shop);
     for (predicate_type, predicate) in predicates {

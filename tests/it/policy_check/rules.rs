@@ -111,6 +111,14 @@ fn each_rule_refuses_what_does_not_satisfy_it() {
     ] {
         assert_eq!(failing(&shop, flags), [rule], "{flags:?}");
     }
+    for (flags, rule) in [
+        (["--type", "slsaprovenance1"], "type"),
+        (["--provenance", "v1"], "provenance"),
+    ] {
+        let said = judged(&shop, &flags).fails_with(1);
+        let found = format!("found \"only {V02}\"");
+        assert!(line(&said, rule).contains(&found), "{said:?}");
+    }
     let either = ["--builder-id", EVIL, "--builder-id", BUILDER];
     passes(&shop, &either);
     passes(&shop, &["--builder-id", &format!("{EVIL},{BUILDER}")]);
@@ -240,7 +248,10 @@ fn an_image_in_a_folder_is_checked_without_a_registry() {
     let said = check(&shop, &BUILT).arg(&folder).arg(&shop.image).ok();
     let wanted = format!("pass  {folder}@{}  4 of 4 checks", shop.digest);
     assert!(said.stdout.contains(&wanted), "{said:?}");
-    assert!(said.stdout.ends_with("pass  2 of 2 images\n"), "{said:?}");
+    assert!(
+        said.stdout.ends_with("pass  2 of 2 images pass\n"),
+        "{said:?}"
+    );
 }
 
 #[test]

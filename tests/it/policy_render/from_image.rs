@@ -2,9 +2,11 @@
 
 use std::fs;
 
+use serde_json::json;
 use tekseal_harness::Run;
 
 use super::render;
+use crate::policy_check::{BUILDER, REPOSITORY, V02, attest, attested, v02};
 use crate::workshop::Workshop;
 
 fn from(shop: &Workshop, kind: &str, more: &[&str]) -> Run {
@@ -61,6 +63,14 @@ fn what_is_not_given_is_taken_from_a_good_image_and_told() {
         said.stdout
     );
     assert!(!said.stdout.contains(address), "{}", said.stdout);
+    // What of it the image itself does not satisfy is told.
+    for told in [
+        "warning: the image itself does not satisfy the policy rule=builder found=",
+        " wanted=urn:other",
+        "warning: the policy does not apply to the image itself: --images names others",
+    ] {
+        assert!(said.stderr.contains(told), "{told}\n{}", said.stderr);
+    }
     // Into a file, whole or not at all.
     let path = shop.path("policy.rego");
     let out = path.display().to_string();
@@ -70,6 +80,55 @@ fn what_is_not_given_is_taken_from_a_good_image_and_told() {
     assert!(
         module.starts_with("# tekseal-policy render rego-cosign --provenance v0.2"),
         "{module}"
+    );
+}
+
+#[test]
+fn of_a_pipeline_with_several_sources_the_one_that_is_given_counts() {
+    let mut predicate = v02(BUILDER);
+    let pipeline =
+        json!({"uri": "git+https://git.example.com/acme/pipelines.git", "digest": {"sha1": "c"}});
+    if let Some(materials) = predicate["materials"].as_array_mut() {
+        materials.insert(0, pipeline);
+    }
+    let shop = attested(&[(V02, predicate)]);
+    let said = from(&shop, "kyverno", &[]).fails_with(1);
+    for told in [
+        "several sources: https://git.example.com/acme/app, https://git.example.com/acme/pipelines",
+        "hint: say which counts: --source-repository",
+    ] {
+        assert!(said.stderr.contains(told), "{told}\n{}", said.stderr);
+    }
+    let said = from(&shop, "kyverno", &["--source-repository", REPOSITORY]).ok();
+    assert!(
+        said.stdout
+            .contains(&format!("--source-repository {REPOSITORY}\n")),
+        "{said:?}"
+    );
+    assert!(!said.stderr.contains("the image itself"), "{said:?}");
+    let other = "https://git.example.com/acme/other";
+    let said = from(&shop, "rego-opa", &["--source-repository", other]).ok();
+    assert!(
+        said.stderr.contains("rule=source-repository")
+            && said.stderr.contains(&format!("wanted={other}")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn an_image_that_is_only_attested_is_refused_with_what_helps_here() {
+    let shop = Workshop::new();
+    attest(&shop, &shop.image, V02, &v02(BUILDER));
+    let said = from(&shop, "kyverno", &[]).fails_with(1);
+    assert!(
+        said.stderr.contains("every policy demands a signature") && !said.stderr.contains("--only"),
+        "{said:?}"
+    );
+    let shop = attested(&[]);
+    let said = from(&shop, "kyverno", &[]).fails_with(1);
+    assert!(
+        said.stderr.contains("--provenance none") && !said.stderr.contains("--only"),
+        "{said:?}"
     );
 }
 

@@ -143,10 +143,97 @@ fn flags_that_contradict_each_other_or_say_nothing() {
             ],
             "a rule on attestations means nothing",
         ),
+        (
+            vec![
+                "containers-registries",
+                "--images",
+                "a.example/*",
+                "--key",
+                "example/cosign.pub",
+            ],
+            "hint: leave it out: the policy that goes with it says that",
+        ),
+        (
+            vec![
+                "containers-registries",
+                "--key",
+                "example/cosign.pub",
+                "--from",
+                "registry.invalid/a/b:1",
+            ],
+            "--from means nothing for containers-registries",
+        ),
+        (
+            vec!["policy-controller-trust-root", "--images", "a.example/*"],
+            "hint: the policy that refers to it names the images",
+        ),
+        (
+            with("kyverno", &["--source-ref", "refs/heads/main"]),
+            "hint: leave out --provenance none, or the rules",
+        ),
+        (
+            vec![
+                "rego-cosign",
+                "--provenance",
+                "v1",
+                "--source-repository",
+                "git.example.com/team/app",
+            ],
+            "--source-repository https://git.example.com/team/app",
+        ),
         (vec!["policy-controller-trust-root"], "none is given"),
     ] {
         refused(&args, wanted);
     }
+}
+
+#[test]
+fn what_hinders_policy_controller_is_told_at_once_and_the_way_out_covers_the_image() {
+    let one = ["--images", "registry.example.com/team/app"];
+    let v1 = ["--provenance", "v1"];
+    let said = render(&[&["policy-controller"], &KEY[..], &one, &v1].concat()).fails_with(2);
+    for told in [
+        "team/app alone",
+        "any statement",
+        "--images 'registry.example.com/team/app*'",
+        "--images 'registry.example.com/team/*'",
+        "--match any",
+    ] {
+        assert!(said.stderr.contains(told), "{told}: {said:?}");
+    }
+    let covered = [
+        "--images",
+        "registry.example.com/team/app*",
+        "--match",
+        "any",
+    ];
+    let said = render(&[&["policy-controller"], &KEY[..], &v1, &covered].concat()).ok();
+    assert!(
+        said.stdout
+            .contains("glob: \"registry.example.com/team/app**\"\n"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn the_help_names_every_provenance_and_an_identity_without_a_log_those_there_are() {
+    let help = render(&["--help"]).ok();
+    assert!(help.stdout.contains("- none:"), "{help:?}");
+    let said = render(
+        &[
+            &["policy-controller"],
+            &IMAGES[..],
+            &IDENTITY,
+            &["--trusted-root", "public-good", "--provenance", "none"],
+        ]
+        .concat(),
+    )
+    .fails_with(2);
+    assert!(
+        said.stderr.contains("needs the one log")
+            && said.stderr.contains("https://rekor.sigstore.dev"),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! The answers to the rules, over all statements of an image.
 
+use std::collections::BTreeSet;
+
 use super::draft::{Quantifier, Rules, name_of};
 use super::judge::{Judged, Rule, nothing, shown, span};
 use crate::provenance::Version;
+
+/// How many predicate types are shown where the right one is missing.
+const MOST_TYPES: usize = 3;
 
 /// The answer to one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ impl Rules {
             let provenance: Vec<_> = provenance
                 .filter(|(_, one)| one.version.is_some())
                 .collect();
-            checks.push(self.provenance_is_there(&provenance));
+            checks.push(self.provenance_is_there(&provenance, judged));
             let chosen = match self.quantifier {
                 Quantifier::All => None,
                 Quantifier::Any => best(&provenance),
@@ -48,7 +53,7 @@ impl Rules {
         checks
     }
 
-    fn provenance_is_there(&self, provenance: &[(usize, &Judged)]) -> Check {
+    fn provenance_is_there(&self, provenance: &[(usize, &Judged)], judged: &[Judged]) -> Check {
         let count = |version| {
             let of_version = provenance
                 .iter()
@@ -69,10 +74,9 @@ impl Rules {
         Check {
             name: "provenance",
             passed: first.is_some(),
-            found: if told.is_empty() {
-                nothing()
-            } else {
-                told.join(", ")
+            found: match told.is_empty() {
+                true => other_types(judged),
+                false => told.join(", "),
             },
             wanted,
             path: first.map_or_else(String::new, |_| "predicateType".to_owned()),
@@ -138,7 +142,7 @@ impl Rules {
         Check {
             name: "type",
             passed: first.is_some(),
-            found: first.map_or_else(nothing, |_| wanted.clone()),
+            found: first.map_or_else(|| other_types(judged), |_| wanted.clone()),
             wanted,
             path: first.map_or_else(String::new, |_| "predicateType".to_owned()),
             statement: first,
@@ -161,6 +165,21 @@ impl Rule {
             Self::Age => "age",
         }
     }
+}
+
+/// What is attested where the right type is missing.
+fn other_types(judged: &[Judged]) -> String {
+    let types = judged.iter().map(|one| one.predicate_type.as_str());
+    let types: BTreeSet<&str> = types.collect();
+    if types.is_empty() {
+        return nothing();
+    }
+    let told: Vec<_> = types.iter().copied().take(MOST_TYPES).collect();
+    let more = match types.len() - told.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("only {}{more}", told.join(" and "))
 }
 
 /// Which statement satisfies all rules, else the first of those that satisfy the most.

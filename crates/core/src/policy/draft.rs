@@ -108,6 +108,11 @@ pub enum Error {
     /// A ref within the repository.
     #[error("the source repository {0} names a ref, which is a rule of its own")]
     RefInRepository(Excerpt),
+    /// A repository without a scheme, as no provenance names one.
+    #[error(
+        "the source repository {0} has no scheme, and addresses are compared as a whole: it is none that provenance names"
+    )]
+    NoScheme(Excerpt),
     /// Neither a commit nor a full ref.
     #[error(
         "the source ref {0} is neither a commit of 40 or 64 lower-case digits nor a full ref such as refs/heads/main"
@@ -212,6 +217,9 @@ impl Draft {
             if source::bare(repository).is_empty() {
                 let rule = "the source repository";
                 return Err(Error::Empty { rule });
+            }
+            if !source::is_address(repository) {
+                return Err(Error::NoScheme(Excerpt::of(repository)));
             }
             if source::Named::of(repository).reference.is_some() {
                 return Err(Error::RefInRepository(Excerpt::of(repository)));

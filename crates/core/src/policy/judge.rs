@@ -37,6 +37,8 @@ pub enum Rule {
 /// What the rules say of one statement: small, whatever its size.
 #[derive(Clone, Debug)]
 pub struct Judged {
+    /// What is attested, in ASCII and cut.
+    pub(super) predicate_type: String,
     /// Which provenance it is; nothing where that is none, or none that is asked for.
     pub(super) version: Option<Version>,
     /// Which of the predicate types that must be attested it has.
@@ -86,6 +88,7 @@ impl Rules {
             None => Vec::new(),
         };
         Judged {
+            predicate_type: shown(predicate_type),
             version,
             wanted_type: self
                 .predicate_types

@@ -40,6 +40,23 @@ pub(super) fn bare(uri: &str) -> &str {
     uri.strip_suffix(".git").unwrap_or(uri)
 }
 
+/// Whether it is an address as git takes it: `SCHEME://…`, or `USER@HOST:PATH`.
+pub(super) fn is_address(uri: &str) -> bool {
+    let bare = bare(uri);
+    if let Some((scheme, rest)) = bare.split_once("://") {
+        let is_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        return scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(is_scheme)
+            && !rest.is_empty();
+    }
+    let Some((host, path)) = bare.split_once(':') else {
+        return false;
+    };
+    let named = host.split_once('@');
+    let named = named.filter(|(user, host)| !user.is_empty() && !host.is_empty());
+    named.is_some() && !host.contains('/') && !path.is_empty()
+}
+
 /// Every URI without a ref that is the same repository: first as Chains writes it.
 pub(super) fn forms(uri: &str) -> Vec<String> {
     let bare = bare(uri);

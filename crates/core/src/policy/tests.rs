@@ -217,6 +217,18 @@ fn nothing_and_statements_of_other_types_are_no_provenance() {
     );
     let other = statement("https://example.com/provenance", &v02());
     assert_eq!(
+        names(checks(of_builder(), &[other.clone(), other.clone()])),
+        ["only https://example.com/provenance", "no provenance"]
+    );
+    let many: Vec<_> = (0..5)
+        .map(|at| statement(&format!("https://example.com/{at}\u{430}"), &v02()))
+        .collect();
+    let told = &names(checks(of_builder(), &many))[0];
+    assert!(
+        told.ends_with("https://example.com/2\\u{430} and 2 more"),
+        "{told}"
+    );
+    assert_eq!(
         failing(of_builder(), std::slice::from_ref(&other)),
         ["provenance", "builder"]
     );
@@ -409,11 +421,17 @@ fn each_predicate_type_must_be_attested() {
     let told = checks(types(&["https://spdx.dev/Document", PROVENANCE_V1]), one);
     let told: Vec<_> = told
         .iter()
-        .map(|c| (c.name, c.passed, c.wanted.as_str()))
+        .map(|c| (c.name, c.passed, c.wanted.as_str(), c.found.as_str()))
         .collect();
+    let document = "https://spdx.dev/Document";
     let wanted = [
-        ("type", false, PROVENANCE_V1),
-        ("type", true, "https://spdx.dev/Document"),
+        (
+            "type",
+            false,
+            PROVENANCE_V1,
+            "only https://spdx.dev/Document",
+        ),
+        ("type", true, document, document),
     ];
     assert_eq!(told, wanted);
 }

@@ -27,6 +27,21 @@ use crate::spool::{self, Spool, Spooled, StoredBytes};
 use crate::witness_args::LogWish;
 use crate::{Failure, files, log, upload, verify};
 
+/// What a predicate has no use for: a run, and what it is formatted with. The name of their group alone would be told as all of them, whichever was
+/// given.
+const OF_RUNS: [&str; 10] = [
+    "run",
+    "children",
+    "allow_missing_children",
+    "formats",
+    "config",
+    "builder_id",
+    "build_type",
+    "deep_inspection",
+    "redact_params",
+    "tag_identity",
+];
+
 /// What to attest, of which images.
 #[derive(Debug, clap::Args)]
 pub(super) struct PredicateArgs {
@@ -39,7 +54,7 @@ pub(super) struct PredicateArgs {
         env = "TEKSEAL_PREDICATE",
         value_name = "FILE",
         requires = "predicate_type",
-        conflicts_with_all = ["run", "ContextArgs"]
+        conflicts_with_all = OF_RUNS
     )]
     predicate: Option<PathBuf>,
     /// Folder in which the predicate lies, as a relative path: one that leads out of it, by a link too, is refused, and so is what is no plain file
@@ -344,7 +359,21 @@ fn now(epoch: Option<i64>) -> Result<String, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Args as _;
+
     use super::*;
+
+    #[test]
+    fn a_predicate_conflicts_with_all_flags_of_a_run() {
+        let command = Args::augment_args(clap::Command::new("attest"));
+        let groups = command.get_groups();
+        let of_context = groups.filter(|group| group.get_id() == "ContextArgs");
+        let flags: Vec<_> = of_context
+            .flat_map(|group| group.get_args())
+            .map(clap::Id::as_str)
+            .collect();
+        assert_eq!(flags, OF_RUNS[1..]);
+    }
 
     #[test]
     fn times_are_whole_seconds() {

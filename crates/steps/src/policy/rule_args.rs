@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use tekseal_core::policy::{Draft, Quantifier, Rules};
+use tekseal_core::policy::{Draft, Error, Quantifier, Rules};
 use tekseal_core::provenance;
 
 use crate::Failure;
@@ -14,7 +14,7 @@ use crate::verify;
 /// What images must show. A statement that lacks a field never satisfies a rule on it.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RuleArgs {
-    /// Which SLSA provenance the rules read: v0.2 (Chains' formats in-toto and slsa/v1) or v1 (slsa/v2alpha3 and slsa/v2alpha4); else whichever is there
+    /// Which SLSA provenance the rules read: v0.2 (Chains' formats in-toto and slsa/v1) or v1 (slsa/v2alpha3 and slsa/v2alpha4); else whichever is there; with render also none, which demands the signature alone
     #[arg(
         long,
         env = "TEKSEAL_POLICY_PROVENANCE",
@@ -78,8 +78,8 @@ pub enum Version {
     /// SLSA provenance v1.
     #[value(name = "v1")]
     V1,
-    /// No attestation at all: the signature alone.
-    #[value(name = "none", hide = true)]
+    /// No attestation at all, the signature alone: for render.
+    #[value(name = "none")]
     None,
 }
 
@@ -139,8 +139,51 @@ impl RuleArgs {
     /// # Errors
     /// Exit 2 for rules that contradict each other or that nothing could satisfy.
     pub(crate) fn rules(&self) -> Result<Rules, Failure> {
-        Rules::new(self.draft()?).map_err(Failure::misuse)
+        rules_of(self.draft()?)
     }
+}
+
+/// The rules of a draft.
+///
+/// # Errors
+/// Exit 2 for rules that contradict each other or that nothing could satisfy.
+pub(crate) fn rules_of(draft: Draft) -> Result<Rules, Failure> {
+    let repository = draft.source_repository.clone().unwrap_or_default();
+    Rules::new(draft).map_err(|error| {
+        let hint = hint(&error, &repository);
+        let failure = Failure::misuse(error);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// What to give in the place of rules that are none, where the error does not say so itself.
+fn hint(error: &Error, repository: &str) -> Option<String> {
+    let hint = match error {
+        Error::NoScheme(_) => {
+            return Some(format!(
+                "as provenance names it: --source-repository https://{repository}, or git@HOST:PATH"
+            ));
+        }
+        Error::Wildcard { .. } => "give each value in full, the flag once for each",
+        Error::RefWithoutRepository => "give --source-repository too",
+        Error::RefInRepository(_) => "give what stands behind the @ as --source-ref",
+        Error::BuildType { .. } => {
+            "leave out --provenance, or give the build types of that version"
+        }
+        Error::NeverTold(_) => "leave out --succeeded, or --build-type",
+        Error::NoAge => "give --max-age 30d, or another time",
+        Error::NotAUri(_)
+        | Error::SignatureType
+        | Error::RefForm(_)
+        | Error::Empty { .. }
+        | Error::Unseen { .. }
+        | Error::Long { .. }
+        | Error::Many { .. } => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// A duration as people write it, with days.

@@ -19,6 +19,12 @@ fn rules_that_contradict_each_other_or_never_hold_are_refused_by_name() {
         (Draft { source_repository: text(""), ..Draft::default() }, "the source repository is empty"),
         (Draft { source_repository: text("git+.git"), ..Draft::default() }, "the source repository is empty"),
         (Draft { source_repository: text("https://h/r@refs/heads/main"), ..Draft::default() }, "names a ref"),
+        (Draft { source_repository: text("git.example.com/acme/app"), ..Draft::default() }, "\"git.example.com/acme/app\" has no scheme"),
+        (Draft { source_repository: text("git+git.example.com:8080/app.git"), ..Draft::default() }, "has no scheme"),
+        (Draft { source_repository: text("://h/r"), ..Draft::default() }, "has no scheme"),
+        (Draft { source_repository: text("https://"), ..Draft::default() }, "has no scheme"),
+        (Draft { source_repository: text("git@h/r:x"), ..Draft::default() }, "has no scheme"),
+        (Draft { source_repository: text("@h:x"), ..Draft::default() }, "has no scheme"),
         (Draft { source_ref: text("refs/heads/main"), ..Draft::default() }, "without a source repository"),
         (Draft { source_ref: text("main"), ..of_source() }, "neither a commit"),
         (Draft { source_ref: text("refs/"), ..of_source() }, "neither a commit"),
@@ -42,6 +48,17 @@ fn rules_that_contradict_each_other_or_never_hold_are_refused_by_name() {
         ..Draft::default()
     };
     assert!(Rules::new(mixed).is_ok());
+    for address in [
+        "git@git.example.com:acme/app.git",
+        "git+ssh://git@h/r",
+        "file:///srv/app",
+    ] {
+        let of = Draft {
+            source_repository: text(address),
+            ..Draft::default()
+        };
+        assert!(Rules::new(of).is_ok(), "{address}");
+    }
     let twice = Draft {
         builder_ids: vec![BUILDER.to_owned(); 2],
         ..Draft::default()

@@ -16,8 +16,8 @@ const MOST_IMAGES: usize = 10_000;
 
 /// An image, as it was named.
 pub(super) enum Image {
-    /// In a registry.
-    Remote(ImageRef),
+    /// In a registry, with the name that it was given.
+    Remote(ImageRef, String),
     /// In a folder, with the name that it was given.
     Layout(LayoutRef, String),
 }
@@ -28,19 +28,26 @@ impl Image {
         let layout = layouts::parse(&given, false)?.and_then(|mut one| one.pop());
         match layout {
             Some(layout) => Ok(Self::Layout(layout, text.to_owned())),
-            None => verify::parse_image(text).map(Self::Remote),
+            None => verify::parse_image(text).map(|image| Self::Remote(image, text.to_owned())),
         }
     }
 
     pub(super) fn is_remote(&self) -> bool {
-        matches!(self, Self::Remote(_))
+        matches!(self, Self::Remote(..))
+    }
+
+    /// The name that it was given: whoever asked knows it by that.
+    pub(super) fn given(&self) -> &str {
+        match self {
+            Self::Remote(_, given) | Self::Layout(_, given) => given,
+        }
     }
 }
 
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Remote(image) => image.fmt(f),
+            Self::Remote(image, _) => image.fmt(f),
             Self::Layout(_, name) => f.write_str(name),
         }
     }
@@ -59,8 +66,8 @@ pub(super) fn all(named: &[String], file: Option<&str>) -> Result<Vec<Image>, Fa
     if let Some(file) = file {
         let text = read(file)?;
         for (at, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
+            let line = without_comment(line).trim();
+            if line.is_empty() {
                 continue;
             }
             if images.len() == MOST_IMAGES {
@@ -78,6 +85,18 @@ pub(super) fn all(named: &[String], file: Option<&str>) -> Result<Vec<Image>, Fa
             .hint("name images, or give a file of them: --images FILE"));
     }
     Ok(images)
+}
+
+/// A comment begins with `#` at the start of a line, or after a blank: within a name it is a part of it.
+fn without_comment(line: &str) -> &str {
+    let mut before = ' ';
+    for (at, c) in line.char_indices() {
+        if c == '#' && before.is_whitespace() {
+            return &line[..at];
+        }
+        before = c;
+    }
+    line
 }
 
 fn read(file: &str) -> Result<String, Failure> {

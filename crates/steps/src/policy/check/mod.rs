@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !args.trust.has_root() {
         args.how.tell_of_log();
     }
-    let printer = Printer::new(args.output);
+    let printer = Printer::new(args.output, images.len());
     crate::block_on(args.check_all(&asked, &demands, registry.as_ref(), images, printer))
 }
 
@@ -99,7 +99,8 @@ impl Args {
         match (self.how.only(), rules.is_empty()) {
             (Some(Only::Signature), false) => Err(Failure::misuse(anyhow!(
                 "there are rules on attestations, and --only signature forbids them"
-            ))),
+            ))
+            .hint("leave out --only signature, or --builder-id, --type and the other rules")),
             (None | Some(Only::Attestation), true) => Err(Failure::misuse(anyhow!(
                 "no rule is given: that something is attested says nothing"
             ))
@@ -156,16 +157,17 @@ impl Args {
         image: Image,
     ) -> Outcome {
         let mut name = image.to_string();
+        let given = image.given().to_owned();
         let examined = within(self.timeout, async {
             match (&image, registry) {
-                (Image::Remote(image), Some(registry)) => {
+                (Image::Remote(image, _), Some(registry)) => {
                     let image = verify::resolve(registry, image.clone()).await?;
                     name = image.to_string();
                     Ok(demands
                         .examine(Source::of(registry, &image), &image.digest)
                         .await)
                 }
-                (Image::Remote(_), None) => Err(Failure::misuse(anyhow!("no registry is open"))),
+                (Image::Remote(..), None) => Err(Failure::misuse(anyhow!("no registry is open"))),
                 (Image::Layout(layout, _), _) => {
                     let (found, examined) = layout.examine(demands).await?;
                     name = found;
@@ -178,9 +180,18 @@ impl Args {
             Err(failure) if failure.code() == exit::NO => Verdict::absent(&failure),
             Err(failure) => Verdict::Unjudged(failure),
         };
-        Outcome { name, verdict }
+        Outcome {
+            name,
+            given,
+            verdict,
+        }
     }
 }
+
+/// Where to look when an image does not pass.
+const WHAT_FAILED: &str = "each line with FAIL, or each of `checks` that has not passed, says what was found and what is wanted";
+/// Where to look when an image could not be judged.
+const WHAT_HINDERED: &str = "why stands on its line with ????, or as `error`: it may be good or not, and can be checked again";
 
 /// How many images passed, and what to end with.
 #[derive(Default)]
@@ -190,7 +201,8 @@ pub(super) struct Tally {
     /// Why the first one failed.
     first_failed: Option<String>,
     unjudged: usize,
-    first_unjudged: Option<Failure>,
+    /// Which was the first that could not be judged, and why.
+    first_unjudged: Option<(String, Failure)>,
 }
 
 impl Tally {
@@ -206,9 +218,8 @@ impl Tally {
             }
             Verdict::Unjudged(failure) => {
                 self.unjudged += 1;
-                let text = format!("image {}", outcome.name);
                 self.first_unjudged
-                    .get_or_insert_with(|| failure.again().context(text));
+                    .get_or_insert_with(|| (outcome.name.clone(), failure.again()));
             }
         }
     }
@@ -217,16 +228,27 @@ impl Tally {
         self.passed + self.failed + self.unjudged
     }
 
-    /// «No» is an answer, whatever else could not be judged.
+    /// «No» is an answer, whatever else could not be judged. What was found, or why nothing was, is printed already.
     fn into_failure(self) -> Option<Failure> {
         let all = self.all();
-        match self.first_failed {
-            Some(name) if all == 1 => Some(Failure::no(anyhow!("image {name} does not pass"))),
-            Some(name) => Some(Failure::no(anyhow!(
-                "{} of {all} images do not pass, the first is {name}",
-                self.failed
-            ))),
-            None => self.first_unjudged,
+        if let Some(name) = self.first_failed {
+            let error = match all {
+                1 => anyhow!("image {name} does not pass"),
+                _ => anyhow!(
+                    "{} of {all} images do not pass, the first is {name}",
+                    self.failed
+                ),
+            };
+            return Some(Failure::no(error).hint(WHAT_FAILED));
         }
+        let (name, failure) = self.first_unjudged?;
+        let error = match all {
+            1 => anyhow!("image {name} could not be judged"),
+            _ => anyhow!(
+                "{} of {all} images could not be judged, the first is {name}",
+                self.unjudged
+            ),
+        };
+        Some(failure.told_elsewhere(error).hint(WHAT_HINDERED))
     }
 }

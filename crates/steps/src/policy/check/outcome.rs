@@ -17,6 +17,8 @@ pub(super) struct Asked {
 pub(super) struct Outcome {
     /// The image, by digest where that is known.
     pub(super) name: String,
+    /// As it was given.
+    pub(super) given: String,
     pub(super) verdict: Verdict,
 }
 

@@ -2,8 +2,10 @@
 //!
 //! | status | |
 //! |---|---|
-//! | `pass`, `FAIL` | an answer to a rule, and in the last line of an image to all of them |
-//! | `????` | the image could not be judged |
+//! | `pass`, `FAIL` | an answer to a rule, in the last line of an image to all of them, and in the last of all to all images |
+//! | `????` | the image could not be judged; in the last of all: some could not, and the others pass |
+//!
+//! Of several images each is named before its rules too.
 
 use std::io::Write as _;
 
@@ -17,13 +19,18 @@ use crate::verify::Output;
 
 /// Prints the outcomes.
 pub(super) enum Printer {
-    Text,
+    /// With the name of each image before its rules, or without.
+    Text {
+        is_headed: bool,
+    },
     Json(Vec<ImageReport>),
 }
 
 #[derive(Serialize)]
 pub(super) struct ImageReport {
     image: String,
+    /// The name as it was given.
+    given: String,
     /// Nothing where it could not be judged.
     passed: Option<bool>,
     checks: Vec<Answer>,
@@ -41,16 +48,24 @@ struct AllReport<'a> {
 }
 
 impl Printer {
-    pub(super) fn new(output: Output) -> Self {
+    /// For so many images.
+    pub(super) fn new(output: Output, count: usize) -> Self {
         match output {
-            Output::Text => Self::Text,
+            Output::Text => Self::Text {
+                is_headed: count > 1,
+            },
             Output::Json => Self::Json(Vec::new()),
         }
     }
 
     pub(super) fn take(&mut self, outcome: Outcome) -> Result<(), Failure> {
         match self {
-            Self::Text => write(text(&outcome).as_bytes()),
+            Self::Text { is_headed } => {
+                if *is_headed && matches!(outcome.verdict, Verdict::Judged(_)) {
+                    write(format!("image {}\n", quoted(&outcome.name)).as_bytes())?;
+                }
+                write(text(&outcome).as_bytes())
+            }
             Self::Json(reports) => {
                 reports.push(report(outcome));
                 Ok(())
@@ -59,18 +74,9 @@ impl Printer {
     }
 
     pub(super) fn end(self, tally: &Tally) -> Result<(), Failure> {
-        let all = tally.all();
         match self {
-            Self::Text if all == 1 => Ok(()),
-            Self::Text => {
-                let passed = tally.passed;
-                let unjudged = match tally.unjudged {
-                    0 => String::new(),
-                    count => format!(", {count} not judged"),
-                };
-                let status = status(passed == all);
-                write(format!("{status}  {passed} of {all} images{unjudged}\n").as_bytes())
-            }
+            Self::Text { is_headed: false } => Ok(()),
+            Self::Text { is_headed: true } => write(total(tally).as_bytes()),
             Self::Json(images) => {
                 let all = AllReport {
                     images: &images,
@@ -86,15 +92,34 @@ impl Printer {
     }
 }
 
+/// What stands in the place of `pass` and `FAIL` where neither is said.
+const UNJUDGED: &str = "????";
+
 fn status(passed: bool) -> &'static str {
     if passed { "pass" } else { "FAIL" }
+}
+
+/// `FAIL  1 of 3 images passes`
+fn total(tally: &Tally) -> String {
+    let (passed, all) = (tally.passed, tally.all());
+    let status = match (tally.failed, tally.unjudged) {
+        (0, 0) => status(true),
+        (0, _) => UNJUDGED,
+        _ => status(false),
+    };
+    let verb = if passed == 1 { "passes" } else { "pass" };
+    let unjudged = match tally.unjudged {
+        0 => String::new(),
+        count => format!(", {count} not judged"),
+    };
+    format!("{status}  {passed} of {all} images {verb}{unjudged}\n")
 }
 
 fn text(outcome: &Outcome) -> String {
     let name = quoted(&outcome.name);
     match &outcome.verdict {
         Verdict::Unjudged(failure) => {
-            format!("????  {name}  not judged: {}\n", failure.message())
+            format!("{UNJUDGED}  {name}  not judged: {}\n", failure.message())
         }
         Verdict::Judged(answers) => {
             let mut text: String = answers.iter().map(line).collect();
@@ -141,16 +166,22 @@ fn line(answer: &Answer) -> String {
 }
 
 fn report(outcome: Outcome) -> ImageReport {
-    let image = outcome.name;
-    match outcome.verdict {
+    let Outcome {
+        name: image,
+        given,
+        verdict,
+    } = outcome;
+    match verdict {
         Verdict::Judged(checks) => ImageReport {
             image,
+            given,
             passed: Some(checks.iter().all(|answer| answer.passed)),
             checks,
             error: None,
         },
         Verdict::Unjudged(failure) => ImageReport {
             image,
+            given,
             passed: None,
             checks: Vec::new(),
             error: Some(failure.message()),

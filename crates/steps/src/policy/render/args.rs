@@ -6,7 +6,7 @@ use tekseal_core::is_invisible;
 use tekseal_core::policy::{Draft, Rules};
 
 use super::Kind;
-use super::from_image::{self, Shown, Wanted};
+use super::from_image::{self, Good, Shown, Wanted};
 use super::material;
 use super::pattern::Pattern;
 use super::policy::{Action, Layout, Log, Name, Policy, Root, SignedIdentity, Signer};
@@ -14,7 +14,7 @@ use super::policy::{is_object_name, visible};
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args;
-use crate::policy::rule_args::{RuleArgs, Version};
+use crate::policy::rule_args::{RuleArgs, Version, rules_of};
 use crate::registry_args::{RegistryArgs, given};
 use crate::verify::IdentityArgs;
 
@@ -124,14 +124,18 @@ impl Args {
             files: self.files()?,
             rules: None,
         };
-        let draft = match self.shown(&policy, rules.as_ref())? {
-            Some(shown) => self.fill(&mut policy, rules, shown)?,
-            None => rules,
+        let (draft, good) = match self.shown(&policy, rules.as_ref())? {
+            Some((shown, good)) => (self.fill(&mut policy, rules, shown)?, Some(good)),
+            None => (rules, None),
         };
-        let rules = draft.map(Rules::new).transpose().map_err(Failure::misuse)?;
+        let rules = draft.map(rules_of).transpose()?;
         if rules.as_ref().is_some_and(Rules::is_empty) {
             return Err(Failure::misuse(anyhow!("nothing is demanded of attestations"))
                 .hint("give --provenance v0.2 or v1, with --builder-id and --source-repository; --provenance none demands the signature alone"));
+        }
+        if let Some(good) = good {
+            let now = Timestamp::now().as_second();
+            good.warn_of_contradictions(rules.as_ref(), &policy.images, now);
         }
         policy.rules = rules;
         if policy.images.is_empty() && self.kind.names_images() {
@@ -174,12 +178,19 @@ impl Args {
             Err(Failure::misuse(anyhow!("{flag} means nothing for {kind}")).hint(why.to_owned()))
         };
         if given(&self.images).next().is_some() && !self.kind.names_images() {
-            return means_nothing("--images", "it judges whatever it is given");
+            let why = match self.kind.has_rules() {
+                true => "it judges whatever it is given",
+                false => "the policy that refers to it names the images",
+            };
+            return means_nothing("--images", why);
         }
         if !self.kind.names_signer() && (has_identity || has_key && !has_from) {
             return means_nothing(
                 "who must have signed",
-                "it says nothing of that; --key with --from verifies the image there",
+                match self.kind.has_rules() {
+                    true => "it says nothing of that; --key with --from verifies the image there",
+                    false => "leave it out: the policy that goes with it says that",
+                },
             );
         }
         if is_given(&self.name) && !self.kind.has_name() {
@@ -198,8 +209,13 @@ impl Args {
                 "render the policy that goes with it, which has the rules",
             );
         }
-        if !self.kind.has_rules() && (self.layout.is_some() || has_from) {
-            return means_nothing("--layout or --from", "it is about no image");
+        if !self.kind.has_rules() && has_from {
+            let why = "leave out --from and --key: nothing of it could be taken from an image";
+            return means_nothing("--from", why);
+        }
+        if !self.kind.has_rules() && self.layout.is_some() {
+            let why = "leave it out: the policy that goes with it says that";
+            return means_nothing("--layout", why);
         }
         let is_rego = matches!(self.kind, Kind::RegoCosign | Kind::RegoOpa);
         if self.action != Action::default() && is_rego {
@@ -362,7 +378,7 @@ impl Args {
         let is_public_kyverno =
             self.kind == Kind::Kyverno && root.is_public && given(&self.key).next().is_none();
         if log.is_none() && needs_log && !is_public_kyverno {
-            return Err(super::refusal::no_log(self.kind).into());
+            return Err(super::refusal::no_log(self.kind, Some(&root)).into());
         }
         Ok((Some(root), log))
     }
@@ -382,13 +398,18 @@ impl Args {
         if others.draft()? != Draft::default() {
             return Err(Failure::misuse(anyhow!(
                 "--provenance none demands the signature alone, and there are rules on attestations"
-            )));
+            ))
+            .hint("leave out --provenance none, or the rules"));
         }
         Ok(None)
     }
 
     /// What the image of --from shows.
-    fn shown(&self, policy: &Policy, rules: Option<&Draft>) -> Result<Option<Shown>, Failure> {
+    fn shown(
+        &self,
+        policy: &Policy,
+        rules: Option<&Draft>,
+    ) -> Result<Option<(Shown, Good)>, Failure> {
         let Some(image) = given(&self.from).next() else {
             return Ok(None);
         };

@@ -206,7 +206,7 @@ pub(super) fn demand(kind: Kind, policy: &Policy) -> Result<Demand<'_>, Refusal>
             issuer: Name::Exact(issuer),
         }) if email.contains('@') && !email.contains("://") => {
             let (Some(root), Some(log)) = (&policy.root, &policy.log) else {
-                return Err(no_log(kind));
+                return Err(no_log(kind, policy.root.as_ref()));
             };
             Ok(Demand::Email {
                 authorities: BASE64_STANDARD.encode(root.certificates()),

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::anyhow;
-use tekseal_core::policy::Draft;
+use tekseal_core::policy::{Check, Draft, Judged, Rules};
 use tekseal_core::provenance::Version;
 use tekseal_core::{Provenance, Statement};
 use tekseal_signing::PublicKey;
 
+use super::pattern::Pattern;
 use super::policy::Layout;
 use crate::Failure;
 use crate::log;
@@ -16,6 +17,62 @@ use crate::verify::{self, AttestationReport, DemandArgs, Only, Report, within};
 
 /// How long an image may take, in seconds.
 const MOST_SECONDS: u64 = 300;
+
+/// The most sources that an error names.
+const MOST_SOURCES: usize = 5;
+
+/// A good image.
+#[derive(Debug)]
+pub(super) struct Good {
+    /// Registry and path.
+    repository: String,
+    /// All that is attested of it by the key.
+    statements: Vec<Statement>,
+}
+
+impl Good {
+    /// Warns of what the image itself does not satisfy: `rules` at `now`, seconds since 1970, and patterns that do not name it.
+    pub(super) fn warn_of_contradictions(
+        &self,
+        rules: Option<&Rules>,
+        images: &[Pattern],
+        now: i64,
+    ) {
+        for check in self.contradictions(rules, now) {
+            log::warn(
+                "the image itself does not satisfy the policy",
+                &[
+                    ("rule", &check.name),
+                    ("found", &check.found),
+                    ("wanted", &check.wanted),
+                ],
+            );
+        }
+        if !images.is_empty()
+            && !images
+                .iter()
+                .any(|pattern| pattern.covers(&self.repository))
+        {
+            log::warn(
+                "the policy does not apply to the image itself: --images names others",
+                &[("image", &self.repository)],
+            );
+        }
+    }
+
+    fn contradictions(&self, rules: Option<&Rules>, now: i64) -> Vec<Check> {
+        let Some(rules) = rules else {
+            return Vec::new();
+        };
+        let statements = self.statements.iter();
+        let judged: Vec<Judged> = statements
+            .map(|statement| rules.judge(statement, now))
+            .collect();
+        let mut checks = rules.conclude(&judged);
+        checks.retain(|check| !check.passed);
+        checks
+    }
+}
 
 /// What an image shows.
 #[derive(Debug)]
@@ -49,7 +106,7 @@ pub(super) fn look(
     draft: Option<&Draft>,
     wanted: Wanted,
     registry: &RegistryArgs,
-) -> Result<Shown, Failure> {
+) -> Result<(Shown, Good), Failure> {
     let image = verify::parse_image(image)?;
     let only = draft.is_none().then_some(Only::Signature);
     let demands = DemandArgs::usual(only).of_key(key.clone())?;
@@ -57,36 +114,62 @@ pub(super) fn look(
     let (image, report) = crate::block_on(within(MOST_SECONDS, async {
         let image = verify::resolve(&registry, image).await?;
         let report = demands.check(&registry, &image).await;
-        let report = report.map_err(|f| f.context(format!("image {image}")))?;
+        let report = report.map_err(|f| f.hinting(reworded).context(format!("image {image}")))?;
         Ok((image, report))
     }))?;
     let read = || {
+        let attested = attested(&report)?;
         let read = match draft {
-            Some(draft) => provenance(&report, draft)?,
+            Some(draft) => provenance(&attested, draft)?,
             None => Vec::new(),
         };
         let layout = layout(&report, &read, wanted)?;
         let statements = read.into_iter().map(|(_, provenance)| provenance);
-        Shown::of(image.repository.to_string(), layout, statements, draft)
+        let repository = image.repository.to_string();
+        let shown = Shown::of(repository.clone(), layout, statements, draft)?;
+        let statements = attested.into_iter().map(|(_, statement)| statement);
+        let good = Good {
+            repository,
+            statements: statements.collect(),
+        };
+        Ok((shown, good))
     };
     read().map_err(|failure: Failure| failure.context(format!("image {image}")))
 }
 
+/// What `tekseal-verify` would say, with the flags that there are here.
+fn reworded(hint: String) -> String {
+    if hint.contains("--only attestation") {
+        return "there are attestations, and every policy demands a signature of the image too: that of a TaskRun has one by tekseal-attest, any by cosign sign".to_owned();
+    }
+    match hint.contains("--only signature") {
+        true => "--provenance none demands the signature alone".to_owned(),
+        false => hint,
+    }
+}
+
+/// The Statements that are verified.
+fn attested(report: &Report) -> Result<Vec<(&AttestationReport, Statement)>, Failure> {
+    let attestations = report.attestations().iter();
+    let statements = attestations.filter_map(|one| Some((one, one.statement()?)));
+    statements
+        .map(|(one, text)| {
+            let statement = Statement::parse(text.get().as_bytes()).map_err(Failure::no)?;
+            Ok((one, statement))
+        })
+        .collect()
+}
+
 /// The provenance that is verified, of the version that was asked for, or of the only one there is.
 fn provenance<'a>(
-    report: &'a Report,
+    attested: &[(&'a AttestationReport, Statement)],
     draft: &Draft,
 ) -> Result<Vec<(&'a AttestationReport, Provenance)>, Failure> {
     let mut all = Vec::new();
-    for attestation in report.attestations() {
-        let Some(text) = attestation.statement() else {
-            continue;
-        };
-        let statement = Statement::parse(text.get().as_bytes()).map_err(Failure::no)?;
-        let Some(provenance) = Provenance::of(&statement).map_err(Failure::no)? else {
-            continue;
-        };
-        all.push((attestation, provenance));
+    for (attestation, statement) in attested {
+        if let Some(provenance) = Provenance::of(statement).map_err(Failure::no)? {
+            all.push((*attestation, provenance));
+        }
     }
     if let Some(version) = draft.provenance {
         all.retain(|(_, provenance)| provenance.version == version);
@@ -156,6 +239,8 @@ impl Shown {
             build_types: BTreeSet::new(),
             source_repository: None,
         };
+        let asks = |is_given: fn(&Draft) -> bool| draft.is_some_and(|draft| !is_given(draft));
+        let asks_source = asks(|draft| draft.source_repository.is_some());
         let mut sources = BTreeSet::new();
         for provenance in statements {
             shown.version = Some(provenance.version);
@@ -165,9 +250,11 @@ impl Shown {
             shown
                 .build_types
                 .insert(named(provenance.build_type.as_deref()));
-            sources.insert(source(&provenance)?);
+            // Who said which counts has chosen among them.
+            if asks_source {
+                sources.insert(source(&provenance)?);
+            }
         }
-        let asks = |is_given: fn(&Draft) -> bool| draft.is_some_and(|draft| !is_given(draft));
         let has_nobody = shown.builder_ids.contains("");
         if asks(|draft| !draft.builder_ids.is_empty())
             && (shown.builder_ids.len() > 1 || has_nobody)
@@ -183,10 +270,14 @@ impl Shown {
                 "it has provenance without a build type"
             )));
         }
-        if asks(|draft| draft.source_repository.is_some()) && sources.len() > 1 {
+        if sources.len() > 1 {
+            let named = sources
+                .iter()
+                .map(|one| one.as_deref().unwrap_or("none at all"));
+            let named = among(named);
             return Err(
-                Failure::no(anyhow!("its statements name different sources"))
-                    .hint("say which counts: --source-repository"),
+                Failure::no(anyhow!("its statements name different sources: {named}"))
+                    .hint(WHICH_SOURCE),
             );
         }
         shown.source_repository = sources.into_iter().next().flatten();
@@ -230,6 +321,20 @@ impl Shown {
     }
 }
 
+/// What to do where there are several sources.
+const WHICH_SOURCE: &str = "say which counts: --source-repository";
+
+/// The first of several sources, and how many more there are.
+fn among<'a>(sources: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let count = sources.len();
+    let told: Vec<_> = sources.take(MOST_SOURCES).map(log::quoted).collect();
+    let more = match count - told.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    told.join(", ") + &more
+}
+
 fn named(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
 }
@@ -259,8 +364,10 @@ fn source(provenance: &Provenance) -> Result<Option<String>, Failure> {
         found.insert(uri.strip_suffix(".git").unwrap_or(uri).to_owned());
     }
     if found.len() > 1 {
-        return Err(Failure::no(anyhow!("a statement names several sources"))
-            .hint("say which counts: --source-repository"));
+        let named = among(found.iter().map(String::as_str));
+        return Err(
+            Failure::no(anyhow!("a statement names several sources: {named}")).hint(WHICH_SOURCE),
+        );
     }
     Ok(found.into_iter().next())
 }
@@ -332,6 +439,25 @@ mod tests {
     }
 
     #[test]
+    fn among_several_sources_the_one_that_is_given_counts() {
+        let uris = ["git+https://a/pipeline.git", "git+https://a/b.git"];
+        let given = || Draft {
+            source_repository: Some("https://a/b".to_owned()),
+            ..Draft::default()
+        };
+        let statements = || {
+            vec![
+                statement("urn:b", "t", &uris),
+                statement("urn:b", "t", &uris[1..]),
+            ]
+        };
+        let filled = shown(statements(), &given()).expect("it is said which counts");
+        let filled = filled.fill(given());
+        assert_eq!(filled.source_repository.as_deref(), Some("https://a/b"));
+        assert!(shown(statements(), &Draft::default()).is_err());
+    }
+
+    #[test]
     fn statements_that_disagree_or_say_nothing_are_refused() {
         let source = &["git+https://a/b.git"][..];
         let refused = |statements| {
@@ -345,13 +471,23 @@ mod tests {
         let found = refused(vec![statement("", "t", source)]);
         assert_eq!(found, "it has provenance that names no builder");
         let found = refused(vec![good(), statement("urn:b", "t", &[])]);
-        assert_eq!(found, "its statements name different sources");
+        assert_eq!(
+            found,
+            "its statements name different sources: none at all, https://a/b"
+        );
         let found = refused(vec![statement(
             "urn:b",
             "t",
             &["git+https://a/b", "git+https://c/d"],
         )]);
-        assert_eq!(found, "a statement names several sources");
+        assert_eq!(
+            found,
+            "a statement names several sources: https://a/b, https://c/d"
+        );
+        let many: Vec<_> = (0..7).map(|at| format!("git+https://a/{at}")).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        let found = refused(vec![statement("urn:b", "t", &many)]);
+        assert!(found.ends_with(", https://a/4 and 2 more"), "{found}");
         let found = refused(vec![statement("urn:b", "", source)]);
         assert_eq!(found, "it has provenance without a build type");
         let found = refused(vec![statement("urn:b", "t", &["git+https://u:geheim@a/b"])]);

@@ -159,7 +159,7 @@ fn keyless(policy: &Policy, name: &Name, issuer: &Name) -> Result<Node, Refusal>
         return Ok(identity.with("rekor", Some(map([("url", text(url))]))));
     }
     let Some(log) = &policy.log else {
-        return Err(no_log(Kind::Kyverno));
+        return Err(no_log(Kind::Kyverno, Some(root)));
     };
     Ok(identity
         .with("roots", Some(text(root.certificates())))

@@ -115,6 +115,33 @@ impl Pattern {
         })
     }
 
+    /// Whether images of `repository`, HOST/PATH, are among those that it names.
+    pub(super) fn covers(&self, repository: &str) -> bool {
+        let Ok(Self::Repositories { host, path, .. }) = Self::parse(repository) else {
+            return false;
+        };
+        match self {
+            Self::Domain(domain) => {
+                let (name, _) = host.split_once(':').unwrap_or((&host, ""));
+                let registry = name.strip_suffix(domain.as_str());
+                registry.is_some_and(|registry| registry.ends_with('.'))
+            }
+            Self::Repositories {
+                host: named,
+                path: beginning,
+                extent,
+            } => {
+                let rest = path.strip_prefix(beginning.as_str());
+                *named == host
+                    && rest.is_some_and(|rest| match extent {
+                        Extent::One => rest.is_empty(),
+                        Extent::Below => beginning.is_empty() || rest.starts_with('/'),
+                        Extent::Beginning => true,
+                    })
+            }
+        }
+    }
+
     /// Whether it is of Docker Hub, whose images have several names.
     pub(super) fn is_of_docker_hub(&self) -> bool {
         matches!(self, Self::Repositories { host, .. } if host == DOCKER_HUB)
@@ -213,6 +240,30 @@ mod tests {
         ] {
             assert_eq!(Pattern::parse(text).expect(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_pattern_covers_the_repositories_that_it_names() {
+        let image = "quay.io/org/app";
+        for (pattern, is_covered) in [
+            ("quay.io/org/app", true),
+            ("quay.io/org/*", true),
+            ("quay.io/*", true),
+            ("quay.io/org/a*", true),
+            ("quay.io/org/app*", true),
+            ("*.io", true),
+            ("quay.io/org/app/*", false),
+            ("quay.io/org/ap", false),
+            ("quay.io/or/*", false),
+            ("other.io/*", false),
+            ("*.ay.io", false),
+            ("*.quay.io", false),
+        ] {
+            let parsed = Pattern::parse(pattern).expect(pattern);
+            assert_eq!(parsed.covers(image), is_covered, "{pattern}");
+        }
+        let hub = Pattern::parse("docker.io/library/*").expect("a pattern");
+        assert!(hub.covers("index.docker.io/library/nginx"));
     }
 
     #[test]

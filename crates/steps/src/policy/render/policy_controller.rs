@@ -32,7 +32,13 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
         .images
         .iter()
         .map(|pattern| Ok(map([("glob", text(glob(pattern)?))])));
-    let globs = globs.collect::<Result<Vec<_>, Refusal>>()?;
+    let globs = globs.collect::<Result<Vec<_>, Refusal>>();
+    let attested = policy.rules.as_ref().map(attestations).transpose();
+    let (globs, attested) = match (globs, attested) {
+        (Ok(globs), Ok(attested)) => (globs, attested),
+        (Err(one), Err(other)) => return Err(one.and(other)),
+        (Err(refusal), Ok(_)) | (Ok(_), Err(refusal)) => return Err(refusal),
+    };
     let mode = match policy.action {
         Action::Enforce => "enforce",
         Action::Audit => "warn",
@@ -41,8 +47,7 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
     let image = named("image", &authority);
     let mut authorities = vec![image];
     let mut demanded = vec!["count(input.authorityMatches.image.signatures) > 0".to_owned()];
-    if let Some(rules) = &policy.rules {
-        let attestations = attestations(rules)?;
+    if let Some(attestations) = attested {
         for (name, _) in &attestations {
             demanded.push(format!(
                 "count(input.authorityMatches.attested.attestations[\"{name}\"]) > 0"
@@ -183,11 +188,19 @@ fn glob(pattern: &Pattern) -> Result<String, Refusal> {
         host => host,
     };
     match extent {
-        Extent::One => Err(Refusal::new(
-            KIND,
-            format!("cannot name the repository {pattern} alone: its globs have no @ for a digest"),
-            "name all below (PATH/*), or all that begin so (PATH*)",
-        )),
+        Extent::One => {
+            let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+            let slash = if parent.is_empty() { "" } else { "/" };
+            Err(Refusal::new(
+                KIND,
+                format!(
+                    "cannot name the repository {pattern} alone: its globs have no @ for a digest"
+                ),
+                format!(
+                    "name all that begin so (--images '{pattern}*'), or all beside it (--images '{host}/{parent}{slash}*')"
+                ),
+            ))
+        }
         Extent::Below if path.is_empty() => Ok(format!("{host}/**")),
         Extent::Below => Ok(format!("{host}/{path}/**")),
         Extent::Beginning => Ok(format!("{host}/{path}**")),
@@ -204,7 +217,7 @@ fn named(name: &'static str, authority: &[(&'static str, Node)]) -> Node {
 fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
     let trusts = || {
         let url = policy.log.as_ref().and_then(|log| log.url.as_deref());
-        let url = url.ok_or_else(|| no_log(KIND))?;
+        let url = url.ok_or_else(|| no_log(KIND, policy.root.as_ref()))?;
         Ok(map([
             ("url", text(url)),
             ("trustRootRef", text(&policy.name)),
@@ -272,7 +285,7 @@ fn attestations(rules: &Rules) -> Result<Vec<(String, Node)>, Refusal> {
         return Err(Refusal::new(
             KIND,
             "is content with any statement that satisfies the rules, so it cannot demand that all do",
-            "--match any, if that is enough; `tekseal-policy check` in the pipeline holds all",
+            "give --match any, if that is enough; `tekseal-policy check` in the pipeline holds all",
         ));
     }
     let entry = |name: &str, predicate_type: &str| {
@@ -383,6 +396,12 @@ mod tests {
         let mut policy = samples::policy(None);
         policy.images = vec![Pattern::parse("registry.example/team/app").expect("a pattern")];
         assert!(refused(&policy).contains("alone"));
+        policy.rules = Some(rules(Version::V1, all_rules));
+        let both = refused(&policy);
+        assert!(
+            both.contains("alone") && both.contains("any statement"),
+            "{both}"
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What a peer cannot express is refused by name, with what to do instead: a demand that is left out in silence is worse than none.
 
+use std::borrow::Cow;
+
 use tekseal_core::policy::Rules;
 use tekseal_core::provenance::Version;
 
 use super::Kind;
 use super::literals::Unwritable;
+use super::policy::Root;
 use crate::Failure;
 
 /// What people do where no admission controller can hold a rule.
@@ -19,16 +22,20 @@ pub(super) struct Refusal {
     /// Continues the name of the peer.
     why: String,
     /// What to do instead.
-    instead: &'static str,
+    instead: Cow<'static, str>,
     source: Option<Unwritable>,
 }
 
 impl Refusal {
-    pub(super) fn new(kind: Kind, why: impl Into<String>, instead: &'static str) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        why: impl Into<String>,
+        instead: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             kind,
             why: why.into(),
-            instead,
+            instead: instead.into(),
             source: None,
         }
     }
@@ -38,15 +45,25 @@ impl Refusal {
         Self {
             kind,
             why: format!("cannot hold the value of {flag}"),
-            instead: CHECK,
+            instead: CHECK.into(),
             source: Some(source),
+        }
+    }
+
+    /// Both at once: nobody wants to be told of one after the other.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            kind: self.kind,
+            why: format!("{}; and {}", self.why, other.why),
+            instead: format!("{}; and {}", self.instead, other.instead).into(),
+            source: self.source.or(other.source),
         }
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let instead = refusal.instead;
+        let instead = refusal.instead.clone();
         Self::misuse(refusal).hint(instead)
     }
 }
@@ -69,13 +86,19 @@ pub(super) fn no_signer(kind: Kind) -> Refusal {
     )
 }
 
-/// That a certificate counts only with a log, and none is known.
-pub(super) fn no_log(kind: Kind) -> Refusal {
-    Refusal::new(
-        kind,
-        "needs the one log whose entry it demands",
-        "the trusted root has none or several logs in use: name one by --rekor-url",
-    )
+/// That a certificate counts only with a log, and none is known, or several are.
+pub(super) fn no_log(kind: Kind, root: Option<&Root>) -> Refusal {
+    let logs = root.map(|root| root.logs.iter());
+    let known: Vec<_> = logs
+        .into_iter()
+        .flatten()
+        .filter_map(|log| log.url.as_deref())
+        .collect();
+    let instead = match known.is_empty() {
+        true => "give a trusted root with a log in use".to_owned(),
+        false => format!("name one by --rekor-url: {}", known.join(" or ")),
+    };
+    Refusal::new(kind, "needs the one log whose entry it demands", instead)
 }
 
 /// The provenance that is demanded, where the peer reads one type and no other.

@@ -138,7 +138,8 @@ fn a_hostile_value_is_one_scalar_or_refused() {
         render(&policy).map(|node| node.document().lines().count())
     };
     let of_builder = |id: &str| of(&|draft| draft.builder_ids = vec![id.to_owned()]);
-    let of_source = |uri: &str| of(&|draft| draft.source_repository = Some(uri.to_owned()));
+    let of_source =
+        |uri: &str| of(&|draft| draft.source_repository = Some(format!("https://h/{uri}")));
     for hostile in HOSTILE {
         match of_builder(hostile) {
             Ok(lines) => assert_eq!(Some(lines), of_builder("urn:x").ok(), "{hostile}"),
