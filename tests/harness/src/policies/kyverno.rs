@@ -3,12 +3,18 @@
 //! Its exit status is 0 where it loaded no rule, and what it prints for people leaves out why a registry was not reached: so its report is what
 //! decides.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, confined, peers};
+use super::{CONFINED, Verdict, confined, peers};
 use crate::run::{Output, Run};
+
+/// For hundreds of images in one call.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The CLI.
 pub struct Kyverno {
@@ -28,6 +34,58 @@ impl Kyverno {
         })
     }
 
+    /// The program.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Its version, `v1.19.1`: that of the module that it was built from.
+    ///
+    /// # Panics
+    ///
+    /// When it is not in a folder as `tests/policies/build` names them.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        let folder = self.program.parent().and_then(Path::file_name);
+        let name = folder.and_then(|name| name.to_str());
+        name.and_then(|name| name.split('-').nth(1))
+            .expect("tests/policies/build names folders PROGRAM-VERSION-HASH")
+    }
+
+    /// The arguments with which it judges the resources in one file by the policy in another, and reports what became of each rule.
+    #[must_use]
+    pub fn arguments(policy: &Path, resources: &Path) -> Vec<OsString> {
+        let mut args = vec![OsString::from("apply"), policy.into()];
+        args.push("--resource".into());
+        args.push(resources.into());
+        let rest = ["--registry", "--policy-report", "--output-format", "json"];
+        args.extend(rest.map(OsString::from));
+        args
+    }
+
+    /// The environment in which it reaches nothing but loopback.
+    #[must_use]
+    pub fn environment() -> [(&'static str, &'static str); 2] {
+        CONFINED
+    }
+
+    /// A Pod for each image, as documents of one file of resources.
+    #[must_use]
+    pub fn pods<I: AsRef<str>>(images: &[I]) -> String {
+        let pod = |(at, image): (usize, &I)| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": format!("judged-{at}"), "namespace": "default"},
+                "spec": {"containers": [{"name": "app", "image": image.as_ref()}]},
+            })
+        };
+        let pods: Vec<_> = images.iter().enumerate().map(pod).collect();
+        let documents: Vec<_> = pods.iter().map(Value::to_string).collect();
+        documents.join("\n---\n")
+    }
+
     /// Whether a Pod with this image may be created.
     ///
     /// # Panics
@@ -39,24 +97,38 @@ impl Kyverno {
         verdict(&self.apply(policy, image))
     }
 
-    /// The same, as it says it.
+    /// Whether all of these images may run, each in a Pod of its own; one call judges them.
+    ///
+    /// # Panics
+    ///
+    /// As [`judge`](Self::judge), and when a Pod was not judged.
+    #[must_use]
+    #[track_caller]
+    pub fn judge_all<I: AsRef<str>>(&self, policy: &Path, images: &[I]) -> Verdict {
+        let said = self.apply_to(policy, images);
+        let verdict = verdict(&said);
+        let judged = pods_judged(&said);
+        assert!(
+            judged == images.len(),
+            "Kyverno judged {judged} of {} Pods\n{said:?}",
+            images.len()
+        );
+        verdict
+    }
+
+    /// What [`judge`](Self::judge) hears, as it says it.
     #[must_use]
     pub fn apply(&self, policy: &Path, image: &str) -> Output {
+        self.apply_to(policy, &[image])
+    }
+
+    fn apply_to<I: AsRef<str>>(&self, policy: &Path, images: &[I]) -> Output {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let pod = json!({
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "judged", "namespace": "default"},
-            "spec": {"containers": [{"name": "app", "image": image}]},
-        });
-        let resource = folder.path().join("pod.yaml");
-        std::fs::write(&resource, pod.to_string()).expect("the folder is ours");
+        let resources = folder.path().join("pods.yaml");
+        std::fs::write(&resources, Self::pods(images)).expect("the folder is ours");
         confined(Run::new(&self.program))
-            .arg("apply")
-            .arg(policy)
-            .arg("--resource")
-            .arg(&resource)
-            .args(["--registry", "--policy-report", "--output-format", "json"])
+            .args(Self::arguments(policy, &resources))
+            .timeout(PATIENCE)
             .run()
     }
 }
@@ -67,6 +139,31 @@ struct Outcome {
     result: String,
     #[serde(default)]
     message: String,
+    /// The one that was judged.
+    #[serde(default)]
+    resources: Vec<Resource>,
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Resource {
+    name: String,
+}
+
+impl Outcome {
+    fn is_judged(&self) -> bool {
+        self.result != "skip"
+    }
+}
+
+/// How many Pods a rule was applied to.
+fn pods_judged(said: &Output) -> usize {
+    let outcomes = outcomes(said);
+    let judged = outcomes.iter().filter(|outcome| outcome.is_judged());
+    let names: BTreeSet<_> = judged
+        .flat_map(|outcome| &outcome.resources)
+        .map(|resource| resource.name.as_str())
+        .collect();
+    names.len()
 }
 
 /// The outcomes of the report; none where no rule was about the image, and then there is no report.
@@ -85,7 +182,7 @@ fn outcomes(said: &Output) -> Vec<Outcome> {
 #[track_caller]
 fn verdict(said: &Output) -> Verdict {
     let outcomes = outcomes(said);
-    let judged = outcomes.iter().filter(|outcome| outcome.result != "skip");
+    let judged = outcomes.iter().filter(|outcome| outcome.is_judged());
     assert!(
         judged.count() > 0,
         "Kyverno loaded no rule, or none that concerns the image, so nothing was judged\n{said:?}"
@@ -133,6 +230,43 @@ mod tests {
                 Verdict::Refused("no signatures found".to_owned())
             );
         }
+    }
+
+    #[test]
+    fn a_pod_counts_once_and_not_where_its_rules_were_skipped() {
+        let outcome =
+            |result: &str, name: &str| json!({"result": result, "resources": [{"name": name}]});
+        let results = [
+            outcome("pass", "judged-0"),
+            outcome("pass", "judged-0"),
+            outcome("skip", "judged-1"),
+            outcome("fail", "judged-2"),
+        ];
+        let report = json!({"kind": "ClusterReport", "results": results}).to_string();
+        assert_eq!(pods_judged(&printed(&report, 1)), 2);
+    }
+
+    #[test]
+    fn each_image_has_a_pod() {
+        let pods = Kyverno::pods(&["a/b:1", "a/c:2"]);
+        let pods: Vec<Value> = pods
+            .split("\n---\n")
+            .map(|pod| serde_json::from_str(pod).expect("a Pod is JSON"))
+            .collect();
+        let shown: Vec<_> = pods
+            .iter()
+            .map(|pod| {
+                (
+                    &pod["metadata"]["name"],
+                    &pod["spec"]["containers"][0]["image"],
+                )
+            })
+            .collect();
+        let wanted = [
+            (&json!("judged-0"), &json!("a/b:1")),
+            (&json!("judged-1"), &json!("a/c:2")),
+        ];
+        assert_eq!(shown, wanted);
     }
 
     #[test]

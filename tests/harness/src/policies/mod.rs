@@ -77,9 +77,14 @@ impl Verdict {
     }
 }
 
+/// The environment of a command that reaches nothing but loopback.
+const CONFINED: [(&str, &str); 2] = [("HTTP_PROXY", NOWHERE), ("HTTPS_PROXY", NOWHERE)];
+
 /// A command that reaches nothing but loopback.
 fn confined(run: Run) -> Run {
-    run.env("HTTP_PROXY", NOWHERE).env("HTTPS_PROXY", NOWHERE)
+    CONFINED
+        .iter()
+        .fold(run, |run, (name, value)| run.env(name, value))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Measures the programs against cosign 2 and 3 (the same registry, the same image, the same key, in turn), the controller against that of
-//! Tekton Chains, and how fast runs become statements.
+//! Measures the programs against cosign 2 and 3 and the CLI of Kyverno (the same registry, the same image, the same key, in turn), the
+//! controller against that of Tekton Chains, and how fast runs become statements.
 //!
 //! ```text
 //!   tekseal-bench cosign --bin-dir DIR [--works a,b] [--json FILE] [--rounds N]
@@ -87,15 +87,21 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
     println!("{}", report::machine());
     contest.print_versions();
     let rows = contest.rows(options.rounds.unwrap_or(15));
-    let (logged, plain): (Vec<_>, Vec<_>) = rows
+    let (policies, rest): (Vec<_>, Vec<_>) = rows
         .iter()
         .cloned()
+        .partition(|row| contest::is_policy(row.work));
+    let (logged, plain): (Vec<_>, Vec<_>) = rest
+        .into_iter()
         .partition(|row| contest::is_logged(row.work));
     if !plain.is_empty() {
         report::print_table(&plain);
     }
     if !logged.is_empty() {
         report::print_logged(&logged);
+    }
+    if !policies.is_empty() {
+        report::print_policies(&policies);
     }
     Ok(write(options.json.as_deref(), &rows))
 }

@@ -7,11 +7,15 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike as _;
 use serde::{Deserialize, Serialize};
+use tekseal_harness::{Output, Run};
+
+/// How long a command may go on that is not measured.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// What one run of one command cost.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -31,6 +35,15 @@ impl Cost {
             wall_s: self.wall_s + next.wall_s,
             cpu_s: self.cpu_s + next.cpu_s,
             peak_mib: self.peak_mib.max(next.peak_mib),
+        }
+    }
+
+    /// The share of one of so many that were worked on in one call. All of them had the same memory.
+    pub(crate) fn share_of_one(self, count: u32) -> Self {
+        Self {
+            wall_s: self.wall_s / f64::from(count),
+            cpu_s: self.cpu_s / f64::from(count),
+            peak_mib: self.peak_mib,
         }
     }
 }
@@ -61,6 +74,14 @@ impl Job {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Runs it unmeasured, for what it says.
+    pub(crate) fn said(&self) -> Output {
+        let run = Run::new(&self.program).args(&self.args).timeout(PATIENCE);
+        let env = self.env.iter();
+        env.fold(run, |run, (name, value)| run.env(name, value))
+            .run()
     }
 
     /// Runs it in a measuring process.

@@ -151,6 +151,27 @@ pub(crate) fn print_logged(rows: &[Row]) {
     );
 }
 
+/// Prints the same for images that are judged by policies, with what is shared by all images of a call.
+pub(crate) fn print_policies(rows: &[Row]) {
+    const COLUMNS: [Column; 8] = [
+        ("wall_s", 4),
+        ("cpu_s", 4),
+        ("peak_mib", 1),
+        ("requests", 2),
+        ("requests_oci_1_1", 2),
+        ("round_trips", 0),
+        ("connections", 0),
+        ("bytes", 0),
+    ];
+    print!("\n{}", columns(rows, &COLUMNS));
+    println!(
+        "\npolicy-check = judge one image with a signature and two attestations by the builder of its provenance v0.2; for cosign both of verify and verify-attestation."
+    );
+    println!(
+        "policy-500 = 500 such images in one call (cosign: in two); wall_s, cpu_s and requests are the share of one image, the others are those of the call."
+    );
+}
+
 /// A column of [`columns`]: the metric, and how many digits it has after the point.
 pub(crate) type Column = (&'static str, usize);
 

@@ -4,7 +4,9 @@
 //! requests are counted in runs of their own, through a proxy that answers late, so that requests sent together are seen to overlap.
 //! Every signature is put on an image of its own, so that no program finds the work of another.
 
+mod attested;
 mod logged;
+mod policy;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -17,13 +19,15 @@ use tekseal_harness::{Cosign, Image, Proxy, Registry, Run, cosign, fixtures};
 use tempfile::TempDir;
 
 use self::logged::{Logged, Witnesses};
+use self::policy::{Judging, Policies};
 use crate::measure::{Cost, Job};
 use crate::names::chosen;
 use crate::report::{self, Row};
 
 pub(crate) use self::logged::is_logged;
+pub(crate) use self::policy::is_policy;
 
-/// What is measured without logs, in the order of the table.
+/// What is measured without logs and policies, in the order of the table.
 const WORKS: [&str; 9] = [
     "sign",
     "sign-plain",
@@ -56,6 +60,7 @@ pub(crate) struct Contest {
     registry: Registry,
     works: Vec<&'static str>,
     witnesses: Witnesses,
+    policies: Option<Policies>,
     players: Vec<Player>,
     key: PathBuf,
     plain: PathBuf,
@@ -87,7 +92,8 @@ impl Contest {
     pub(crate) fn prepare(programs: &Path, works: &[String]) -> Result<Self, String> {
         let known = WORKS
             .into_iter()
-            .chain(Logged::ALL.map(|logged| logged.name));
+            .chain(Logged::ALL.map(|logged| logged.name))
+            .chain(Judging::ALL.map(|judging| judging.name));
         let known: Vec<_> = known.map(|name| (name, name)).collect();
         let works = chosen("work", &known, works)?;
         let programs = programs
@@ -112,14 +118,16 @@ impl Contest {
             ])
             .arg(&plain)
             .ok();
+        let registry = Registry::start();
+        let policies = Policies::prepare(&works, &programs, &registry, folder.path(), &plain);
         let mut players = vec![Player::Tekseal(programs)];
         for (name, version) in [("cosign2", "2.6.5"), ("cosign3", "3.1.3")] {
             players.extend(cosign(version).map(|cosign| Player::Cosign(name, cosign)));
         }
-        let registry = Registry::start();
         let signed = registry.push_image(REPOSITORY, "verified");
         let contest = Self {
             witnesses: Witnesses::start(&works),
+            policies,
             works,
             folder,
             registry,
@@ -147,13 +155,17 @@ impl Contest {
                 Player::Cosign(name, cosign) => println!("{name}: {}", cosign.version()),
             }
         }
+        if let Some(policies) = &self.policies {
+            policies.print_version();
+        }
     }
 
     /// Measures everything.
     pub(crate) fn rows(&self, rounds: usize) -> Vec<Row> {
         let mut costs = Costs::new();
+        let has_others = self.works.iter().any(|work| !is_policy(work));
         // The first round fills the caches and does not count.
-        for round in 0..=rounds {
+        for round in (0..=rounds).filter(|_| has_others) {
             eprintln!("bench: round {round} of {rounds}");
             let mut measured = Costs::new();
             for turn in 0..self.players.len() {
@@ -174,25 +186,7 @@ impl Contest {
                 let Some(costs) = costs.get(&(work, player.name())) else {
                     continue;
                 };
-                let values = |pick: fn(&Cost) -> f64| costs.iter().map(pick).collect();
-                rows.push(Row::of(
-                    work,
-                    player.name(),
-                    "wall_s",
-                    values(|cost| cost.wall_s),
-                ));
-                rows.push(Row::of(
-                    work,
-                    player.name(),
-                    "cpu_s",
-                    values(|cost| cost.cpu_s),
-                ));
-                rows.push(Row::of(
-                    work,
-                    player.name(),
-                    "peak_mib",
-                    values(|cost| cost.peak_mib),
-                ));
+                rows.extend(cost_rows(work, player.name(), costs));
                 rows.extend(self.requests(player, work));
                 rows.push(Row::of(
                     work,
@@ -204,6 +198,9 @@ impl Contest {
         }
         // What opening the encrypted key costs.
         report::add_difference(&mut rows, "derive", ("sign-only", "sign-only-plain"));
+        if let Some(policies) = &self.policies {
+            rows.extend(self.policy_rows(policies, rounds));
+        }
         rows
     }
 
@@ -305,16 +302,7 @@ impl Contest {
             }
             (Player::Tekseal(folder), _) => vec![folder.join("tekseal-sign")],
         };
-        let size: u64 = files
-            .iter()
-            .map(|file| fs::metadata(file).map_or(0, |data| data.len()))
-            .sum();
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "programs are smaller than 2^53 bytes"
-        )]
-        let size = size as f64;
-        size
+        size(&files)
     }
 
     fn fresh(&self) -> Image {
@@ -471,6 +459,30 @@ fn start(player: &Player) -> Job {
             Job::new(cosign.program(), ["version"]).env("HOME", "/nonexistent")
         }
     }
+}
+
+/// What the runs of a program cost.
+fn cost_rows(work: &'static str, program: &'static str, costs: &[Cost]) -> Vec<Row> {
+    let row = |metric, pick: fn(&Cost) -> f64| {
+        Row::of(work, program, metric, costs.iter().map(pick).collect())
+    };
+    vec![
+        row("wall_s", |cost| cost.wall_s),
+        row("cpu_s", |cost| cost.cpu_s),
+        row("peak_mib", |cost| cost.peak_mib),
+    ]
+}
+
+/// The bytes of these files together.
+fn size(files: &[PathBuf]) -> f64 {
+    let sizes = files.iter().map(|file| fs::metadata(file));
+    let size: u64 = sizes.map(|data| data.map_or(0, |data| data.len())).sum();
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "programs are smaller than 2^53 bytes"
+    )]
+    let size = size as f64;
+    size
 }
 
 fn total(costs: &[Cost]) -> Cost {
