@@ -213,7 +213,7 @@ impl Draft {
                 let rule = "the source repository";
                 return Err(Error::Empty { rule });
             }
-            if source::Named::of(repository).reference.is_some() {
+            if source::ref_place(repository).is_some() {
                 return Err(Error::RefInRepository(Excerpt::of(repository)));
             }
         }
@@ -224,10 +224,7 @@ impl Draft {
         if self.source_repository.is_none() {
             return Err(Error::RefWithoutRepository);
         }
-        let is_ref = reference
-            .strip_prefix("refs/")
-            .is_some_and(|rest| !rest.is_empty());
-        if !is_ref && !source::is_commit(reference) {
+        if !source::is_ref(reference) && !source::is_commit(reference) {
             return Err(Error::RefForm(Excerpt::of(reference)));
         }
         Ok(())
