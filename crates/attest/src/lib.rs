@@ -67,7 +67,7 @@ pub enum Place {
         /// Tag of the index, and the digest of what was confirmed to list it, where the registry does not list it by itself.
         index: Option<(String, Digest)>,
     },
-    /// Nowhere: there is nothing that it could hang on.
+    /// Nowhere, and why: there is nothing that it could hang on, or no room for a name.
     Nothing(String),
 }
 
@@ -326,11 +326,21 @@ impl Place {
 
     /// The places of all items of one append.
     pub(crate) fn under_tag(image: &DigestRef, stored: store::Stored) -> Vec<Self> {
-        let place = |outcome: store::Outcome| Self::Tag {
+        let tag = |added| Self::Tag {
             image: image.clone(),
             tag: stored.tag.clone(),
             digest: stored.manifest_digest.clone(),
-            added: outcome == store::Outcome::Added,
+            added,
+        };
+        let place = |outcome: store::Outcome| match outcome {
+            store::Outcome::Added => tag(true),
+            store::Outcome::AlreadyThere => tag(false),
+            store::Outcome::NoRoom => Self::Nothing(format!(
+                "signature of a name: {}:{} has {} layers or more, and what room is left is for signatures without names",
+                image.repository,
+                stored.tag,
+                store::MOST_WITH_NAMES
+            )),
         };
         stored.outcomes.iter().copied().map(place).collect()
     }

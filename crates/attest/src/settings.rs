@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload};
-use tekseal_core::{Layout, Repository, TrustedRoot, credential};
+use tekseal_core::{Layout, TrustedRoot, credential};
 use tekseal_remote::log::Options;
 use tekseal_remote::{Rekor, TimestampAuthority};
 use tekseal_signing::Trust;
@@ -67,20 +67,6 @@ pub fn no_key(reference: &str) -> String {
     }
 }
 
-/// The repository that the configuration names for tags, if it does.
-///
-/// # Errors
-/// If it is none.
-pub fn repository(config: &Config) -> Result<Option<Repository>, String> {
-    let text = &config.storages().oci.repository;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    Repository::parse(text)
-        .map(Some)
-        .map_err(|error| format!("storage.oci.repository: {error}"))
-}
-
 /// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
 fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
@@ -109,7 +95,7 @@ fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
             "signers.x509.fulcio.enabled: certificates of Fulcio are not built yet".to_owned(),
         );
     }
-    if let Err(problem) = repository(config) {
+    if let Err(problem) = config.repository() {
         found.push(problem);
     }
     let keys = config.rules().keys.iter().map(|rule| rule.key.as_str());

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tekseal_attest::settings;
 use tekseal_cluster::Cluster;
 use tekseal_core::config::Config;
 use tekseal_core::docker_config::{Credentials, KubernetesSecret};
@@ -96,7 +95,7 @@ impl Registries {
         let oci = &config.storages().oci;
         let mut insecure = self.insecure.clone();
         if oci.insecure
-            && let Ok(Some(repository)) = settings::repository(config)
+            && let Ok(Some(repository)) = config.repository()
         {
             insecure.push(repository.registry().to_owned());
         }

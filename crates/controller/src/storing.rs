@@ -5,7 +5,7 @@
 //! turn is held for one image only, while that one is stored, and waited for a few seconds only. A run that names the images of others beside
 //! one in a registry that hangs is in nobody's way.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ pub(crate) struct Stored {
     pub(crate) places: HashMap<usize, Vec<String>>,
     /// What was seen there, and is to be looked at again when it has settled.
     pub(crate) look_backs: Vec<LookBack>,
+    /// Why something was put nowhere.
+    pub(crate) left_out: BTreeSet<String>,
 }
 
 /// What is stored, and for whom.
@@ -93,10 +95,11 @@ impl Storing<'_> {
             }
             match running.next().await {
                 None => break,
-                Some(Ok((places, look_back))) => {
-                    all.look_backs.extend(look_back);
-                    for (piece, place) in places {
-                        all.places.entry(piece).or_default().push(place);
+                Some(Ok(stored)) => {
+                    all.look_backs.extend(stored.look_backs);
+                    all.left_out.extend(stored.left_out);
+                    for (piece, places) in stored.places {
+                        all.places.entry(piece).or_default().extend(places);
                     }
                 }
                 Some(Err(error)) => {
@@ -144,7 +147,7 @@ impl Storing<'_> {
         &self,
         image: DigestRef,
         parts: Vec<Part<'_>>,
-    ) -> Result<(Vec<(usize, String)>, Option<LookBack>), Box<StoreFailure>> {
+    ) -> Result<Stored, Box<StoreFailure>> {
         let _turn = self.turns.wait(&image).await;
         let mut items = Vec::with_capacity(parts.len());
         let mut of_item = Vec::with_capacity(parts.len());
@@ -160,13 +163,17 @@ impl Storing<'_> {
         let (key, witnesses) = (self.key.clone(), self.witnesses);
         let early = tekseal_attest::store_early(self.registry, items, key, witnesses);
         let (stored, look_back) = early.await?;
-        let mut places = Vec::with_capacity(stored.len());
+        let mut all = Stored::default();
+        all.look_backs.extend(look_back);
         for one in stored {
             if let Some(place) = self.tell(&one.place) {
-                places.push((of_item[one.item], place));
+                let places = all.places.entry(of_item[one.item]).or_default();
+                places.push(place);
+            } else if let Place::Nothing(reason) = one.place {
+                all.left_out.insert(reason);
             }
         }
-        Ok((places, look_back))
+        Ok(all)
     }
 
     /// Tells where something was stored, and gives the place as it stands on a run.
@@ -208,7 +215,10 @@ impl Storing<'_> {
                 );
                 Some(format!("{}@{digest}", image.repository))
             }
-            Place::Nothing(_) => None,
+            Place::Nothing(reason) => {
+                tracing::warn!(reason, "not stored");
+                None
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::config::{
     Artifact as ArtifactConfig, Choice as _, Config, SignerKind, Storage, TagIdentity,
 };
 use crate::cosign::Tag;
+use crate::credential;
 use crate::format::{self, Format, Settings};
 use crate::hints::{DeepInspection, Hints, Observed};
 use crate::payload::Payload;
@@ -274,6 +275,27 @@ impl Plan {
 }
 
 impl Config {
+    /// The repository that the configuration names for tags, if it does.
+    ///
+    /// # Errors
+    /// If it is none. What may hold a credential is not shown: a repository has no `@`, and what stands before one is a user or a password.
+    pub fn repository(&self) -> Result<Option<Repository>, String> {
+        let text = &self.storages().oci.repository;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        Repository::parse(text).map(Some).map_err(|error| {
+            let what = credential::looks_like("", text);
+            let what = what.or_else(|| text.contains('@').then_some("an address with a user"));
+            match what {
+                Some(what) => format!(
+                    "storage.oci.repository (not shown: it looks like {what}) is no repository, wanted HOST/PATH"
+                ),
+                None => format!("storage.oci.repository: {error}"),
+            }
+        })
+    }
+
     /// What the configuration says of every Statement about `run`.
     #[must_use]
     pub fn settings<'c>(&'c self, run: &CompletedRun<'_>) -> Settings<'c> {
@@ -368,7 +390,7 @@ fn in_registry(config: &Config, subjects: &[Subject], tag: Tag, list: &mut Vec<P
         let reason = "the statement has no subject to store it beside".to_owned();
         list.push(Place::Nothing { storage, reason });
     }
-    let one = &config.storages().oci.repository;
+    let one = config.repository();
     for subject in subjects {
         let Some(image) = subject.image() else {
             list.push(Place::Nothing {
@@ -385,18 +407,14 @@ fn in_registry(config: &Config, subjects: &[Subject], tag: Tag, list: &mut Vec<P
         if !layout.has_tags() {
             continue;
         }
-        let repository = match one.is_empty() {
-            true => Ok(image.repository.clone()),
-            false => Repository::parse(one),
-        };
-        list.push(match repository {
-            Ok(repository) => Place::Tag {
-                repository,
+        list.push(match &one {
+            Ok(one) => Place::Tag {
+                repository: one.clone().unwrap_or(image.repository),
                 tag: tag.of(&image.digest),
             },
-            Err(error) => Place::Nothing {
+            Err(reason) => Place::Nothing {
                 storage,
-                reason: format!("storage.oci.repository: {error}"),
+                reason: reason.clone(),
             },
         });
     }

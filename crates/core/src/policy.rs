@@ -22,7 +22,7 @@ mod succeeded;
 pub use check::Check;
 pub use draft::{Draft, Error, MOST_TEXT, MOST_VALUES, Quantifier, Rules};
 pub use judge::{Judged, Rule};
-pub use source::same_repository;
+pub use source::{repository_of, same_repository};
 
 #[cfg(test)]
 mod tests;

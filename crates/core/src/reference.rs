@@ -76,6 +76,9 @@ pub enum Error {
         "tag {0:?} is not 1 to 128 characters of a-z A-Z 0-9 _ - . that begin with none of - and ."
     )]
     Tag(String),
+    /// A name that can be written, and that no image has.
+    #[error("image name {0:?} has a part . or .., or a port over 65535")]
+    Name(String),
 }
 
 /// How go-containerregistry spells Docker Hub.
@@ -210,10 +213,27 @@ impl TaggedImage {
     /// The image under this tag.
     ///
     /// # Errors
-    /// [`Error::Tag`] for what the distribution specification does not take for a tag, which is less than go-containerregistry does.
+    /// [`Error::Tag`] for what the distribution specification does not take for a tag, which is less than go-containerregistry does, and
+    /// [`Error::Name`] for a repository that would be another one, or none, for whoever asks for it. Each is signed as somebody writes it, and
+    /// read by others.
     pub fn new(image: DigestRef, tag: &str) -> Result<Self, Error> {
         if !is_tag(tag) || tag.starts_with(['-', '.']) {
             return Err(Error::Tag(tag.chars().take(128).collect()));
+        }
+        let repository = &image.repository;
+        let has_dots = repository
+            .path
+            .split('/')
+            .any(|part| matches!(part, "." | ".."));
+        let port = repository
+            .registry
+            .rsplit_once(':')
+            .map_or("", |(_, port)| port);
+        let is_digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        if has_dots || (is_digits && port.parse::<u16>().is_err()) {
+            return Err(Error::Name(
+                repository.to_string().chars().take(300).collect(),
+            ));
         }
         Ok(Self {
             image,
@@ -322,6 +342,27 @@ mod tests {
         for tag in ["", "-1", ".1", "a b", "a/b", "a@b", "ä", &too_long] {
             let refused = TaggedImage::new(image.clone(), tag);
             assert!(matches!(refused, Err(Error::Tag(_))), "{tag}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_image_has_is_refused() {
+        let named = |name: &str| {
+            let image = DigestRef::parse(&format!("{name}@sha256:{HEX}")).expect("well formed");
+            TaggedImage::new(image, "1.0").map(|tagged| tagged.name())
+        };
+        for name in [
+            "victim.example:99999/app",
+            "victim.example:65536/app",
+            "victim.example/v/../app",
+            "victim.example/./app",
+            "victim.example/app/..",
+            "../app",
+        ] {
+            assert!(matches!(named(name), Err(Error::Name(_))), "{name}");
+        }
+        for name in ["host:65535/app", "host.example/.a/b..c", "[::1]:5000/app"] {
+            assert_eq!(named(name), Ok(format!("{name}:1.0")));
         }
     }
 

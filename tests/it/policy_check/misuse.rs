@@ -16,7 +16,8 @@ fn rules_that_cannot_hold_are_refused_by_name_before_anybody_is_asked() {
     let cases: &[(&[&str], &str)] = &[
         (&[], "no rule is given"),
         (&["--only", "attestation"], "no rule is given"),
-        (&["--builder-id", "", "--source-repository", ""], "no rule is given"),
+        (&["--builder-id", ""], "--builder-id"),
+        (&["--builder-id", BUILDER, "--source-repository="], "--source-repository"),
         (&["--only", "signature", "--builder-id", BUILDER], "--only signature forbids them"),
         (&["--builder-id", "https://a b"], "has a blank"),
         (&["--builder-id", "https://tekton.dev/*"], "has a wildcard"),

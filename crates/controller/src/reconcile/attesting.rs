@@ -1,6 +1,5 @@
 //! What is signed of a prepared run, and where it is stored: up to what is to be written on the run.
 
-use tekseal_attest::settings;
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome};
 use tekseal_core::{Blame, Digest};
@@ -52,7 +51,11 @@ impl Attempt<'_> {
         if let Some(registry) = &registry {
             stored = self.store(registry, &prepared, &signed, means).await?;
         }
-        let Stored { places, look_backs } = stored;
+        let Stored {
+            places,
+            look_backs,
+            left_out,
+        } = stored;
         let mut in_annotations = Vec::new();
         for (at, piece) in prepared.pieces.iter().enumerate() {
             if let Some(key) = &piece.annotation {
@@ -76,6 +79,7 @@ impl Attempt<'_> {
             false => Outcome::Signed,
         };
         let mut gaps = prepared.gaps.clone();
+        gaps.extend(left_out);
         if outcome == Outcome::Nothing && gaps.is_empty() {
             gaps.push("the run names nothing that the configuration wants signed".to_owned());
         }
@@ -142,7 +146,10 @@ impl Attempt<'_> {
         signed: &[Vec<tekseal_core::Signed>],
         means: &Means,
     ) -> Result<Stored, Trouble> {
-        let repository = settings::repository(&means.live.config)
+        let repository = means
+            .live
+            .config
+            .repository()
             .map_err(|problem| Trouble::last_text(Stage::Storage, problem))?;
         let storing = Storing {
             turns: &self.context.turns,

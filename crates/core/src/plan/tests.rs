@@ -183,3 +183,23 @@ fn a_tag_with_a_redacted_value_is_not_signed() {
         assert!(!text.contains("2026.11-secret"), "{text}");
     }
 }
+
+#[test]
+fn a_repository_that_is_none_is_told_without_what_may_be_a_credential() {
+    for text in [
+        "https://u:geheim@registry.example/team",
+        "u:geheim@registry.example/team",
+        "https://geheim@registry.example/team",
+    ] {
+        let config = config(&[("storage.oci.repository", text)]);
+        let refusal = config.repository().expect_err(text);
+        assert!(refusal.contains("not shown"), "{refusal}");
+        let plan = plan(&run("quay.io/o/a:1.0", &[]), &config, ON);
+        let told = format!("{refusal}{:?}{:?}", plan.items, plan.left_out);
+        assert!(told.contains("storage.oci.repository"), "{told}");
+        assert!(!told.contains("geheim"), "{told}");
+    }
+    let upper = config(&[("storage.oci.repository", "registry.example/UPPER")]);
+    let refusal = upper.repository().expect_err("it is none");
+    assert!(refusal.contains("UPPER"), "{refusal}");
+}

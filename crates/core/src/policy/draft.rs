@@ -221,7 +221,7 @@ impl Draft {
             if !source::is_address(repository) {
                 return Err(Error::NoScheme(Excerpt::of(repository)));
             }
-            if source::Named::of(repository).reference.is_some() {
+            if source::ref_place(repository).is_some() {
                 return Err(Error::RefInRepository(Excerpt::of(repository)));
             }
         }
@@ -232,10 +232,7 @@ impl Draft {
         if self.source_repository.is_none() {
             return Err(Error::RefWithoutRepository);
         }
-        let is_ref = reference
-            .strip_prefix("refs/")
-            .is_some_and(|rest| !rest.is_empty());
-        if !is_ref && !source::is_commit(reference) {
+        if !source::is_ref(reference) && !source::is_commit(reference) {
             return Err(Error::RefForm(Excerpt::of(reference)));
         }
         Ok(())

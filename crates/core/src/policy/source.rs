@@ -11,12 +11,10 @@ pub(super) struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// A ref begins with `@refs/` in the path: an `@` before that belongs to who asks or to the host, and all of it decides whose repository it is.
+    /// What follows must be a ref. Of any other text it is unknown what whoever fetches makes of it, as of `@refs/../../other`, so all of it is
+    /// the repository.
     pub(super) fn of(uri: &'a str) -> Self {
-        let path = uri.find("://").and_then(|at| {
-            let host = at + "://".len();
-            uri[host..].find('/').map(|slash| host + slash)
-        });
-        let at = path.and_then(|path| uri[path..].find("@refs/").map(|at| path + at));
+        let at = ref_place(uri).filter(|at| is_ref(&uri[at + 1..]));
         let (repository, reference) = match at {
             Some(at) => (&uri[..at], Some(&uri[at + 1..])),
             None => (uri, None),
@@ -26,6 +24,36 @@ impl<'a> Named<'a> {
             reference,
         }
     }
+}
+
+/// Where an `@` stands behind which a ref should be.
+pub(super) fn ref_place(uri: &str) -> Option<usize> {
+    let host = uri.find("://")? + "://".len();
+    let path = host + uri[host..].find('/')?;
+    uri[path..].find("@refs/").map(|at| path + at)
+}
+
+/// Whether a text is a full ref, as git-check-ref-format has it, and nothing that an address could mean by it. One that ends in `.git` is none:
+/// Chains puts that behind whatever URL a run was given, so all before it is the run's word for a repository.
+pub(super) fn is_ref(text: &str) -> bool {
+    let is_part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && !part.ends_with('.')
+            && !part.ends_with(".lock")
+    };
+    text.strip_prefix("refs/")
+        .is_some_and(|name| name.split('/').all(is_part))
+        && !text.contains("..")
+        && !text.ends_with(".git")
+        && !text
+            .contains(|c: char| c.is_whitespace() || c.is_control() || "%\\?#:~^@*[".contains(c))
+}
+
+/// The repository that a URI names, without `git+` before it, and without `.git` and a ref behind it.
+#[must_use]
+pub fn repository_of(uri: &str) -> &str {
+    Named::of(uri).repository
 }
 
 /// Whether both URIs name one repository, whatever ref they name of it: one `git+` before and one `.git` behind make no difference, all else does.

@@ -243,7 +243,12 @@ impl Appending<'_> {
             let merged = self.merged.as_ref();
             merged.is_some_and(|merged| self.merger.is_own(merged, at))
         };
+        let has_no_room = |at: usize| {
+            let merged = self.merged.as_ref();
+            merged.is_some_and(|merged| merged.layers[at].is_none())
+        };
         let outcome = |at: usize| match self.written[at] && is_own(at) {
+            _ if has_no_room(at) => Outcome::NoRoom,
             true => Outcome::Added,
             false => Outcome::AlreadyThere,
         };

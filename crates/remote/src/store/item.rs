@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use tekseal_core::{Digest, Signed, bundle, cosign};
+use tekseal_core::{Digest, ImageRef, Signed, SimpleSigning, bundle, cosign};
 
 use crate::FileBlob;
 use crate::body::Content;
@@ -78,6 +78,20 @@ impl Item {
             Self::Held(signed) => signed.annotations(),
             Self::File(file) => &file.annotations,
         }
+    }
+
+    /// Whether it is an image signature that says a name with a tag.
+    pub(super) fn says_name(&self) -> bool {
+        let Self::Held(signed) = self else {
+            return false;
+        };
+        if signed.media_type() != cosign::SIMPLE_SIGNING_MEDIA_TYPE {
+            return false;
+        }
+        let name = SimpleSigning::parse(signed.layer())
+            .ok()
+            .and_then(|read| ImageRef::parse(&read.critical.identity.docker_reference).ok());
+        name.is_some_and(|name| name.tag.is_some())
     }
 
     /// The layer, if it is in memory.

@@ -11,6 +11,7 @@ use tekseal_core::{Digest, Evidence, Repository, Signed, cosign};
 use crate::Registry;
 use crate::registry::{self, Blame};
 
+use super::MOST_WITH_NAMES;
 use super::concurrent::concurrently;
 use super::error::Error;
 use super::item::Item;
@@ -34,6 +35,8 @@ pub(super) struct Merger<'a> {
     repository: &'a Repository,
     new: Arc<[Item]>,
     layers: Vec<Layer>,
+    /// For each item whether it says a name.
+    names: Vec<bool>,
     same: &'a Same<'a>,
     /// What the contents of candidates have told. The contents are not kept: a registry decides how many there are.
     verdicts: Vec<Verdict>,
@@ -55,8 +58,8 @@ struct Candidate {
 
 /// What a tag must hold when all is done.
 pub(super) struct Merged {
-    /// For each item the layer that stands for it: its own, or one that was there.
-    pub(super) layers: Vec<Layer>,
+    /// For each item the layer that stands for it: its own, or one that was there; none where there is no room for a name.
+    pub(super) layers: Vec<Option<Layer>>,
     /// The items that have to be written.
     pub(super) missing: Vec<usize>,
     /// What to write; nothing if nothing is missing.
@@ -68,6 +71,7 @@ impl Merged {
     pub(super) fn is_in(&self, manifest: &ImageManifest) -> bool {
         self.layers
             .iter()
+            .flatten()
             .all(|layer| manifest.holds(layer.identity()))
     }
 }
@@ -80,11 +84,13 @@ impl<'a> Merger<'a> {
         same: &'a Same<'a>,
     ) -> Self {
         let layers = new.iter().map(Layer::of_item).collect();
+        let names = new.iter().map(Item::says_name).collect();
         Self {
             registry,
             repository,
             new,
             layers,
+            names,
             same,
             verdicts: Vec::new(),
         }
@@ -92,7 +98,8 @@ impl<'a> Merger<'a> {
 
     /// Whether item `at`'s own layer stands for it in `merged`.
     pub(super) fn is_own(&self, merged: &Merged, at: usize) -> bool {
-        merged.layers[at].identity() == self.layers[at].identity()
+        let layer = merged.layers[at].as_ref();
+        layer.is_some_and(|layer| layer.identity() == self.layers[at].identity())
     }
 
     /// What is missing in `existing`, and the manifest that has it all.
@@ -115,12 +122,14 @@ impl<'a> Merger<'a> {
             let found = found
                 .or_else(|| layers.find(|layer| self.is_same(layer, at)))
                 .cloned();
-            let layer = found.unwrap_or_else(|| {
+            let has_room = !self.names[at] || whole.layers().len() < MOST_WITH_NAMES;
+            if found.is_none() && has_room {
                 merged.missing.push(at);
                 whole.push(self.layers[at].clone());
-                self.layers[at].clone()
-            });
-            merged.layers.push(layer);
+            }
+            merged
+                .layers
+                .push(found.or_else(|| has_room.then(|| self.layers[at].clone())));
         }
         if !merged.missing.is_empty() {
             let failed = |source: manifest::Error| Error::Manifest {

@@ -59,7 +59,13 @@ pub enum Outcome {
     Added,
     /// An equal one, or one of the same signer over the same payload, was there before; nothing was written for it.
     AlreadyThere,
+    /// It is not there: it says a name, and what room is left under the tag is for signatures without.
+    NoRoom,
 }
+
+/// How many layers there may be under a tag before a signature that says a name is added. Whoever writes the results of a run chooses the names, of
+/// the images of others too, and readers take [`manifest::MOST_LAYERS`] and no more: names must not keep out what says none.
+pub const MOST_WITH_NAMES: usize = 500;
 
 /// How a tag beside `image` is called in messages.
 fn place(image: &tekseal_core::DigestRef, tag: cosign::Tag) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tekseal_core::cosign::{BUNDLE_ANNOTATION, Tag};
-use tekseal_core::{Digest, Signed};
+use tekseal_core::{Digest, DigestRef, Signed, SimpleSigning, TaggedImage};
 use tekseal_remote::registry::Blame;
 use tekseal_remote::store::{self, Error, Outcome, manifest};
 
@@ -366,6 +366,40 @@ async fn what_is_no_manifest_of_signatures_is_refused_and_left_untouched() {
         );
         assert_eq!(door.count("PUT", ""), 0);
     }
+}
+
+/// A signature that says this tag as its image's name.
+fn named(tag: &str) -> Signed {
+    let image = DigestRef::parse(&format!("registry.example/team/app@sha256:{}", crate::HEX));
+    let tagged = TaggedImage::new(image.expect("well formed"), tag).expect("a tag");
+    Signed::image_signature(SimpleSigning::of_tagged(&tagged).to_bytes(), b"sig")
+}
+
+#[tokio::test]
+async fn names_leave_room_for_signatures_without() {
+    let registry = Double::default();
+    let door = registry.door().await;
+    let layer = r#"{"mediaType":"a","size":1,"digest":"sha256:x"}"#;
+    let almost = format!(
+        r#"{{"schemaVersion":2,"config":{{}},"layers":[{}]}}"#,
+        vec![layer; store::MOST_WITH_NAMES - 1].join(",")
+    );
+    registry.put_manifest(&sig_tag(), manifest::OCI_MANIFEST, almost.as_bytes());
+    let stored = sign(&door, &[named("1"), named("2"), signature("a")]).await;
+    let stored = stored.expect("nobody is in the way");
+    let wanted = [Outcome::Added, Outcome::NoRoom, Outcome::Added];
+    assert_eq!(stored.outcomes, wanted);
+    let there = || layers(&registry.manifest(&sig_tag()).expect("the tag is there")).len();
+    assert_eq!(there(), store::MOST_WITH_NAMES + 1);
+
+    let again = sign(&door, &[named("1"), named("2"), named("3")]).await;
+    let again = again.expect("nothing is written");
+    let wanted = [Outcome::AlreadyThere, Outcome::NoRoom, Outcome::NoRoom];
+    assert_eq!(again.outcomes, wanted);
+    assert_eq!(again.manifest_digest, stored.manifest_digest);
+    let last = sign(&door, &[signature("b")]).await.expect("there is room");
+    assert_eq!(last.outcomes, [Outcome::Added]);
+    assert_eq!(there(), store::MOST_WITH_NAMES + 2);
 }
 
 #[tokio::test]

@@ -71,6 +71,12 @@ impl RepositoryUrl {
         if text.split_once("::").is_some_and(|(name, _)| is_word(name)) {
             return Err(refused("names a transport helper of git", FORMS));
         }
+        if has_dots(text) {
+            return Err(refused(
+                "has a part . or .. in it",
+                "what is fetched is another repository than the text names: write its path",
+            ));
+        }
         match text.split_once("://") {
             Some((scheme, rest)) => Self::with_scheme(scheme, rest, files),
             None => Self::like_scp(text),
@@ -214,6 +220,15 @@ fn with_password() -> Failure {
     )
 }
 
+/// Whether a part of the path is `.` or `..`, percent-encoded or not: whoever fetches takes it out, and whoever reads provenance does not.
+fn has_dots(text: &str) -> bool {
+    let is_dots = |part: &str| {
+        let part = part.to_ascii_lowercase().replace("%2e", ".");
+        part == "." || part == ".."
+    };
+    text.split(['/', '\\', ':']).any(is_dots)
+}
+
 fn is_user(user: &str) -> bool {
     !user.is_empty()
         && !user.starts_with('-')
@@ -266,6 +281,7 @@ mod tests {
             ("git@github.com:org/repo.git", Transport::Ssh),
             ("host:path", Transport::Ssh),
             ("git@[::1]:path", Transport::Ssh),
+            ("https://h/.a/b..c/...", Transport::Https),
             ("git://127.0.0.1:9418/x", Transport::Git),
         ] {
             let url = parse(text).unwrap_or_else(|e| panic!("{text}: {}", e.message()));
@@ -347,6 +363,14 @@ mod tests {
             "https:///x",
             "https://h:99999/x",
             "https://h:/x",
+            "https://h/team/app@refs/../../evil/repo.git",
+            "https://h/a/..",
+            "https://h/./a",
+            "https://h/a/%2E%2e/b",
+            "https://h/a/.%2E/b",
+            "ssh://git@h/a/../b",
+            "git@h:../b",
+            "git@h:a/../b",
             "https://h\u{202e}/x",
             "https://h/a b",
             "https://h/a\nb",

@@ -1,8 +1,12 @@
 //! The rules as flags: what each subcommand of `tekseal-policy` takes.
 
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use clap::builder::{NonEmptyStringValueParser, StringValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{Arg, Command};
 use tekseal_core::policy::{Draft, Error, Quantifier, Rules};
 use tekseal_core::provenance;
 
@@ -27,7 +31,8 @@ pub struct RuleArgs {
         long = "builder-id",
         env = "TEKSEAL_POLICY_BUILDER_ID",
         value_name = "ID",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NotEmpty
     )]
     pub(crate) builder_ids: Vec<String>,
     /// What kind of build it must have been, as provenance has it; may be repeated for one of several
@@ -35,28 +40,30 @@ pub struct RuleArgs {
         long = "build-type",
         env = "TEKSEAL_POLICY_BUILD_TYPE",
         value_name = "URI",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NotEmpty
     )]
     pub(crate) build_types: Vec<String>,
     /// Repository that must be among the materials, with or without git+ before and .git behind
-    #[arg(long, env = "TEKSEAL_POLICY_SOURCE_REPOSITORY", value_name = "URI")]
+    #[arg(long, env = "TEKSEAL_POLICY_SOURCE_REPOSITORY", value_name = "URI", value_parser = NotEmpty)]
     pub(crate) source_repository: Option<String>,
     /// Commit, or full ref such as refs/heads/main, that the materials from that repository must name; Chains tells commits
-    #[arg(long, env = "TEKSEAL_POLICY_SOURCE_REF", value_name = "REF")]
+    #[arg(long, env = "TEKSEAL_POLICY_SOURCE_REF", value_name = "REF", value_parser = NotEmpty)]
     pub(crate) source_ref: Option<String>,
     /// Predicate type that must be attested, may be repeated for each of several: slsaprovenance (v0.2), slsaprovenance1, custom, link, spdx, spdxjson, cyclonedx, vuln, openvex, or a URI
     #[arg(
         long = "type",
         env = "TEKSEAL_POLICY_TYPE",
         value_name = "TYPE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NotEmpty
     )]
     pub(crate) types: Vec<String>,
     /// Provenance must show that all tasks of the run succeeded: that of PipelineRuns in v0.2, and in v1 with build type slsa-tekton, does
     #[arg(long, env = "TEKSEAL_POLICY_SUCCEEDED", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     pub(crate) succeeded: bool,
     /// How long ago the build may have ended: 90m, 12h, 30d
-    #[arg(long, env = "TEKSEAL_POLICY_MAX_AGE", value_name = "DURATION")]
+    #[arg(long, env = "TEKSEAL_POLICY_MAX_AGE", value_name = "DURATION", value_parser = NotEmpty)]
     pub(crate) max_age: Option<String>,
     /// How many provenance statements must satisfy the rules, where several are verified: all as with Kyverno and cosign, or any as with policy-controller
     #[arg(
@@ -67,6 +74,47 @@ pub struct RuleArgs {
         value_name = "WHICH"
     )]
     pub(crate) quantifier: Which,
+}
+
+/// Reads a text that is not empty where it is given on the command line: `--builder-id "$BUILDER"` with nothing in the variable would take the rule
+/// away. In the environment nothing is meant by it, as with every flag.
+#[derive(Clone, Copy, Debug)]
+struct NotEmpty;
+
+impl TypedValueParser for NotEmpty {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn parse_ref_(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+        source: ValueSource,
+    ) -> Result<String, clap::Error> {
+        match source {
+            ValueSource::EnvVariable => StringValueParser::new().parse_ref(command, arg, value),
+            _ => self.parse_ref(command, arg, value),
+        }
+    }
+
+    fn parse_(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: OsString,
+        source: ValueSource,
+    ) -> Result<String, clap::Error> {
+        self.parse_ref_(command, arg, &value, source)
+    }
 }
 
 /// Which provenance.
@@ -220,7 +268,49 @@ mod tests {
     }
 
     #[test]
-    fn empty_flags_are_absent() {
+    fn an_empty_flag_is_refused_by_name_and_never_takes_a_rule_away() {
+        let command = || {
+            let command = <RuleArgs as clap::Args>::augment_args(Command::new("x"));
+            command.mut_args(|arg| arg.env(None::<&str>))
+        };
+        for flag in [
+            "--builder-id",
+            "--build-type",
+            "--source-repository",
+            "--source-ref",
+            "--type",
+            "--max-age",
+        ] {
+            for args in [
+                vec!["x".to_owned(), format!("{flag}=")],
+                vec!["x".to_owned(), flag.to_owned(), String::new()],
+            ] {
+                let error = command()
+                    .try_get_matches_from(&args)
+                    .expect_err("it is empty");
+                assert_eq!(error.exit_code(), i32::from(crate::exit::MISUSE));
+                assert!(error.to_string().contains(flag), "{args:?}: {error}");
+            }
+        }
+        let error = command().try_get_matches_from(["x", "--builder-id", "a,,b"]);
+        assert!(error.is_err_and(|error| error.to_string().contains("--builder-id")));
+        let found = command().try_get_matches_from(["x", "--builder-id", "a,b"]);
+        let found = found.map(|found| {
+            found
+                .get_many::<String>("builder_ids")
+                .map_or(0, Iterator::count)
+        });
+        assert_eq!(found.ok(), Some(2));
+        let of_environment = |source| NotEmpty.parse_ref_(&command(), None, OsStr::new(""), source);
+        assert_eq!(
+            of_environment(ValueSource::EnvVariable).ok(),
+            Some(String::new())
+        );
+        assert!(of_environment(ValueSource::CommandLine).is_err());
+    }
+
+    #[test]
+    fn empty_values_of_the_environment_are_absent() {
         let args = RuleArgs {
             builder_ids: vec![String::new()],
             source_repository: Some(String::new()),

@@ -18,6 +18,42 @@ fn a_repository_is_one_with_and_without_git_and_nothing_else_is() {
         assert!(same_repository(REPOSITORY, &uri), "{uri}");
         assert!(of(&format!("{uri}@refs/heads/main")), "{uri}");
     }
+    let app = REPOSITORY;
+    for (reference, of_app) in [
+        ("refs/heads/main", true),
+        ("refs/tags/v1.0", true),
+        ("refs/heads/a/b_c+d", true),
+        ("refs/../../evil/repo", false),
+        ("refs/..%2f../evil", false),
+        ("refs/./heads/main", false),
+        ("refs/heads//main", false),
+        ("refs/heads/main/", false),
+        ("refs/heads/.main", false),
+        ("refs/heads/main.lock", false),
+        ("refs/heads/a..b", false),
+        ("refs/heads/main.", false),
+        ("refs/heads/x\\..\\evil", false),
+        ("refs/heads/x?y", false),
+        ("refs/heads/x#y", false),
+        ("refs/heads/x:y", false),
+        ("refs/heads/x~1", false),
+        ("refs/heads/x^", false),
+        ("refs/heads/x y", false),
+        ("refs/x@evil.example/repo", false),
+        ("refs/heads/evil.git", false),
+        ("refs/", false),
+    ] {
+        for uri in [
+            format!("{app}@{reference}"),
+            format!("git+{app}.git@{reference}"),
+        ] {
+            assert_eq!(of(&uri), of_app, "{uri}");
+            assert_eq!(same_repository(app, &uri), of_app, "{uri}");
+            assert_eq!(repository_of(&uri) == app, of_app, "{uri}");
+        }
+    }
+    // As Chains writes what a run was given as its URL.
+    assert!(!of(&format!("git+{app}@refs/../../evil/repo.git")));
     for uri in [
         "https://evil.example.com/x?git+https://git.example.com/acme/app",
         "https://evil.example.com/x#https://git.example.com/acme/app",

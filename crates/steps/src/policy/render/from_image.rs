@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::anyhow;
-use tekseal_core::policy::{Check, Draft, Judged, Rules};
+use tekseal_core::policy::{Check, Draft, Judged, Rules, repository_of};
 use tekseal_core::provenance::Version;
 use tekseal_core::{Provenance, Statement};
 use tekseal_signing::PublicKey;
@@ -339,29 +339,21 @@ fn named(value: Option<&str>) -> String {
     value.unwrap_or_default().to_owned()
 }
 
-/// The one git repository among the dependencies, without `git+` and `.git`; nothing where there is none.
+/// The one git repository among the dependencies, without `git+`, `.git` and a ref; nothing where there is none.
 fn source(provenance: &Provenance) -> Result<Option<String>, Failure> {
     let mut found = BTreeSet::new();
     for dependency in &provenance.dependencies {
         let Some(uri) = dependency.uri.strip_prefix("git+") else {
             continue;
         };
-        let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-        let authority = authority.split('/').next().unwrap_or_default();
-        if authority
-            .rsplit_once('@')
-            .is_some_and(|(user, _)| user.contains(':'))
-        {
+        if let Some(what) = secret_in(uri) {
             // Whoever reads the policy would read it too.
             return Err(
-                Failure::no(anyhow!("the address of a source has a password in it"))
+                Failure::no(anyhow!("the address of a source has {what} in it"))
                     .hint("give --source-repository"),
             );
         }
-        let uri = uri
-            .split_once("@refs/")
-            .map_or(uri, |(repository, _)| repository);
-        found.insert(uri.strip_suffix(".git").unwrap_or(uri).to_owned());
+        found.insert(repository_of(&dependency.uri).to_owned());
     }
     if found.len() > 1 {
         let named = among(found.iter().map(String::as_str));
@@ -370,6 +362,20 @@ fn source(provenance: &Provenance) -> Result<Option<String>, Failure> {
         );
     }
     Ok(found.into_iter().next())
+}
+
+/// What in an address is a secret, or may be one: of a user for HTTP nobody can say whether it is a name or a token.
+fn secret_in(uri: &str) -> Option<&'static str> {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map(|(user, _)| user);
+    let is_account = scheme.is_empty() || scheme.eq_ignore_ascii_case("ssh");
+    match user {
+        Some(user) if user.contains(':') => Some("a password"),
+        Some(_) if !is_account => Some("a user, which may be a token,"),
+        _ if uri.contains(['?', '#']) => Some("a query or a fragment, which may hold a token,"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -495,5 +501,41 @@ mod tests {
             found.contains("password") && !found.contains("geheim"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn what_may_be_a_secret_in_an_address_is_refused_and_a_ref_is_one_or_belongs_to_the_repository()
+    {
+        for uri in [
+            "git+https://u:geheim@a/b",
+            "git+https://geheim@a/b.git",
+            "git+HTTP://geheim@a/b.git",
+            "git+https://a/b?private_token=geheim",
+            "git+https://a/b#geheim",
+            "git+https://a@refs/geheim:x@evil.example/b",
+            "git+ssh://git:geheim@a/b",
+        ] {
+            let statement = statement("urn:b", "t", &[uri]);
+            let failure = source(&statement).expect_err(uri);
+            assert_eq!(failure.code(), crate::exit::NO);
+            let said = format!("{failure:?}");
+            assert!(!said.contains("geheim"), "{said}");
+        }
+        for (uri, repository) in [
+            ("git+https://a/b@refs/heads/main", "https://a/b"),
+            ("git+ssh://git@a/b.git", "ssh://git@a/b"),
+            ("git+git@a:b.git", "git@a:b"),
+            ("git+https://a@refs/x/b.git", ""),
+            (
+                "git+https://a/b@refs/../../evil/x.git",
+                "https://a/b@refs/../../evil/x",
+            ),
+        ] {
+            let found = source(&statement("urn:b", "t", &[uri]));
+            match repository.is_empty() {
+                true => assert!(found.is_err(), "{uri}: {found:?}"),
+                false => assert_eq!(found.ok().flatten().as_deref(), Some(repository)),
+            }
+        }
     }
 }
