@@ -11,6 +11,7 @@ satisfies(statement) {
   statement.predicateType == "https://slsa.dev/provenance/v0.2"
   builder_ids[statement.predicate.builder.id]
   build_types[statement.predicate.buildType]
+  objects(statement.predicate.materials)
   source_uris[statement.predicate.materials[_].uri]
 }
 
@@ -19,3 +20,8 @@ builder_ids := {"https://tekton.dev/chains/v2"}
 build_types := {"tekton.dev/v1/PipelineRun", "tekton.dev/v1/TaskRun"}
 
 source_uris := {"git+https://git.example.com/team/app.git", "git+https://git.example.com/team/app", "https://git.example.com/team/app.git", "https://git.example.com/team/app"}
+
+objects(list) {
+  is_array(list)
+  count([item | item := list[_]; is_object(item)]) == count(list)
+}

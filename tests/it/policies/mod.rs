@@ -17,3 +17,4 @@ mod no_verdict;
 mod rendered;
 mod roles;
 mod table;
+mod written;

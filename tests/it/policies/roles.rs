@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tekseal_harness::{Image, Layout, Registry, Run, Sigstore, cosign};
 
 use crate::sigstore::artifacts::{self, Artifact, Log, Recipe, Signery, Timestamp};
@@ -62,6 +62,16 @@ pub(super) enum Role {
     BundleV1Evil,
     BundleOtherKey,
     BundleSigOnly,
+    /// No signature.
+    BundleAttOnly,
+    /// Provenance v0.2 written by hand: a good one, and the others differ from it as they say.
+    Written,
+    /// The builder is a variable of Kyverno, and the build type is the builder.
+    BuilderIsVariable,
+    /// The materials are no list.
+    MaterialsObject,
+    /// A material is no object.
+    MaterialsMixed,
     /// Under tags and as bundles.
     EveryLayoutV1,
     /// With the entries of a log.
@@ -73,7 +83,7 @@ pub(super) enum Role {
 
 impl Role {
     /// What needs no log.
-    const QUICK: [Self; 21] = [
+    const QUICK: [Self; 26] = [
         Self::Unsigned,
         Self::Signed,
         Self::SignedTagIdentity,
@@ -94,6 +104,11 @@ impl Role {
         Self::BundleV1Evil,
         Self::BundleOtherKey,
         Self::BundleSigOnly,
+        Self::BundleAttOnly,
+        Self::Written,
+        Self::BuilderIsVariable,
+        Self::MaterialsObject,
+        Self::MaterialsMixed,
         Self::EveryLayoutV1,
     ];
 
@@ -186,6 +201,20 @@ impl Role {
                 what: What::Signature,
                 ..bundle
             }],
+            Self::BundleAttOnly => vec![Deed {
+                what: What::Attestation,
+                ..bundle
+            }],
+            Self::Written
+            | Self::BuilderIsVariable
+            | Self::MaterialsObject
+            | Self::MaterialsMixed => vec![
+                signature,
+                Deed {
+                    what: What::Written(self),
+                    ..good
+                },
+            ],
             Self::EveryLayoutV1 => vec![Deed {
                 layout: "both",
                 ..good
@@ -223,6 +252,28 @@ enum What {
     SignatureWithTag,
     Attestation,
     Both,
+    /// The provenance of this role, as it was written.
+    Written(Role),
+}
+
+/// Provenance v0.2 of a role that has it written by hand.
+fn written(role: Role) -> Value {
+    let material = json!({"uri": format!("git+{SOURCE}.git"), "digest": {"sha1": COMMIT}});
+    let mut predicate = json!({
+        "builder": {"id": BUILDER},
+        "buildType": "tekton.dev/v1/PipelineRun",
+        "materials": [material],
+    });
+    match role {
+        Role::BuilderIsVariable => {
+            predicate["builder"]["id"] = json!("{{ buildType }}");
+            predicate["buildType"] = json!(BUILDER);
+        }
+        Role::MaterialsObject => predicate["materials"] = json!({"0": material}),
+        Role::MaterialsMixed => predicate["materials"] = json!(["text", material]),
+        _ => {}
+    }
+    predicate
 }
 
 #[derive(Clone, Copy)]
@@ -371,7 +422,7 @@ impl Keys {
             What::Attestation => {
                 json!({"artifacts.oci.signer": "none", "artifacts.taskrun.format": deed.format})
             }
-            What::Both => json!({"artifacts.taskrun.format": deed.format}),
+            What::Both | What::Written(_) => json!({"artifacts.taskrun.format": deed.format}),
         };
         let write = |name: &str, text: String| {
             let path = folder.join(name);
@@ -382,15 +433,26 @@ impl Keys {
             Signer::Ours => &self.ours,
             Signer::Other => &self.other,
         };
-        let mut run = Run::tool("tekseal-attest")
-            .arg("--run")
-            .arg(write("run.json", document.to_string()))
-            .arg("--config")
-            .arg(write("config.json", config.to_string()))
-            .arg("--key")
-            .arg(key)
-            .args(["--builder-id", deed.builder, "--layout", deed.layout])
-            .env("TEKSEAL_RETRY_FOR", "2");
+        let run = Run::tool("tekseal-attest").arg("--key").arg(key);
+        let run = run.args(["--layout", deed.layout]);
+        let mut run = match deed.what {
+            // By its URI a type has any members.
+            What::Written(role) => run
+                .arg("--predicate")
+                .arg(write("predicate.json", written(role).to_string()))
+                .args(["--type", "https://slsa.dev/provenance/v0.2"])
+                .arg(format!(
+                    "{}@{digest}",
+                    name.rsplit_once(':').expect("it has a tag").0
+                )),
+            _ => run
+                .arg("--run")
+                .arg(write("run.json", document.to_string()))
+                .arg("--config")
+                .arg(write("config.json", config.to_string()))
+                .args(["--builder-id", deed.builder]),
+        };
+        run = run.env("TEKSEAL_RETRY_FOR", "2");
         if deed.is_logged {
             let log = log.expect("only with a log");
             run = run

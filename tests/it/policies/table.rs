@@ -20,7 +20,7 @@ pub(super) const SIGNATURE: &[&str] = &["--provenance", "none"];
 const BY_TAG: &[&str] = &["--provenance", "none", "--signed-identity", "default"];
 pub(super) const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
 pub(super) const V1: &[&str] = &["--provenance", "v1", "--builder-id", BUILDER];
-const V02_OF_SOURCE: &[&str] = &[
+pub(super) const V02_OF_SOURCE: &[&str] = &[
     "--provenance",
     "v0.2",
     "--builder-id",
@@ -36,6 +36,7 @@ pub(super) const V1_OF_SOURCE: &[&str] = &[
     "--source-repository",
     SOURCE,
 ];
+const BUNDLE_SIGNATURE: &[&str] = &["--provenance", "none", "--layout", "bundle"];
 const BUNDLE_V1: &[&str] = &[
     "--provenance",
     "v1",
@@ -83,7 +84,7 @@ const WRONG_KEY: &str = "invalid signature when validating ASN.1 encoded signatu
 const OTHER_IMAGE: &str = "invalid or missing digest in claim";
 // Their spelling.
 pub(super) const OTHER_TYPE: &str = "attestions not found for predicate type";
-const NOT_SATISFIED: &str = "attestation checks failed";
+pub(super) const NOT_SATISFIED: &str = "attestation checks failed";
 const NO_ATTESTATION: &str = "no matching attestations";
 /// Of several demands policy-controller tells one that failed, not always the same.
 const NOT_BY_KEY: &str = "key validation failed for authority";
@@ -156,6 +157,17 @@ const KYVERNO: &[Row] = &[
             (BundleV1Evil, NOT_SATISFIED),
             (BundleSigOnly, NO_BUNDLE),
             (BundleV02, NO_BUNDLE),
+            (BundleAttOnly, NO_BUNDLE),
+            (Unsigned, NO_BUNDLE),
+        ],
+    },
+    Row {
+        kind: Kind::Kyverno,
+        flags: BUNDLE_SIGNATURE,
+        accepts: &[BundleSigOnly, BundleV1, EveryLayoutV1],
+        refuses: &[
+            (BundleOtherKey, NO_BUNDLE),
+            (BundleAttOnly, NO_BUNDLE),
             (Unsigned, NO_BUNDLE),
         ],
     },
@@ -164,12 +176,13 @@ const KYVERNO: &[Row] = &[
 const IMAGE_VALIDATING: &[Row] = &[
     Row {
         kind: Kind::KyvernoImageValidating,
-        flags: SIGNATURE,
-        accepts: &[Signed, AttV1],
+        flags: BUNDLE_SIGNATURE,
+        accepts: &[BundleSigOnly, BundleV1],
         refuses: &[
             (Unsigned, "is not signed"),
-            (OtherKey, "is not signed"),
-            (Tampered, "is not signed"),
+            (BundleOtherKey, "is not signed"),
+            (BundleAttOnly, "is not signed"),
+            (Signed, "is not signed"),
         ],
     },
     Row {
@@ -180,6 +193,7 @@ const IMAGE_VALIDATING: &[Row] = &[
             (BundleOtherKey, "is not signed"),
             (BundleV1Evil, "built by another builder"),
             (BundleSigOnly, "has no attestation"),
+            (BundleAttOnly, "is not signed"),
             (Unsigned, "is not signed"),
         ],
     },

@@ -28,8 +28,8 @@ fn what_is_not_given_is_taken_from_a_good_image_and_told() {
         format!("- \"{address}/team/app:*\"\n"),
         format!("- \"{address}/team/app@*\"\n"),
         "type: https://slsa.dev/provenance/v0.2\n".to_owned(),
-        "key: \"{{ builder.id }}\"\n".to_owned(),
-        "value: tekton.dev/v1/TaskRun\n".to_owned(),
+        "key: \"{{ builder.id == 'urn:tekseal:step:v1' }}\"\n".to_owned(),
+        "key: \"{{ buildType == 'tekton.dev/v1/TaskRun' }}\"\n".to_owned(),
         " --provenance v0.2 --builder-id ".to_owned(),
     ] {
         assert!(said.stdout.contains(&part), "{part}\n{}", said.stdout);
@@ -58,7 +58,7 @@ fn what_is_not_given_is_taken_from_a_good_image_and_told() {
     )
     .ok();
     assert!(
-        said.stdout.contains("value: urn:other\n"),
+        said.stdout.contains("{{ builder.id == 'urn:other' }}"),
         "{}",
         said.stdout
     );

@@ -31,6 +31,7 @@ const GUIDE: &str = "--images 'quay.io/my-org/*' --key example/cosign.pub --prov
 const READY: &[(&str, &str, &[&str])] = &[
     ("guide/repaired.yaml", "kyverno", &[GUIDE]),
     ("kyverno/signature-key.yaml", "kyverno", &[KEY, NONE]),
+    ("kyverno/signature-key-bundle.yaml", "kyverno", &[KEY, NONE, BUNDLE]),
     ("kyverno/signature-key-and-log.yaml", "kyverno", &[KEY, LOG, NONE]),
     ("kyverno/v0.2-key.yaml", "kyverno", &[KEY, V02]),
     ("kyverno/v0.2-key-and-log.yaml", "kyverno", &[KEY, LOG, V02]),
@@ -40,7 +41,7 @@ const READY: &[(&str, &str, &[&str])] = &[
     ("kyverno/v1-keyless.yaml", "kyverno", &[ACCOUNT, V1]),
     ("kyverno/v0.2-key-bundle.yaml", "kyverno", &[KEY, V02, BUNDLE]),
     ("kyverno/v1-key-bundle.yaml", "kyverno", &[KEY, V1, BUNDLE]),
-    ("kyverno-image-validating/signature-key.yaml", "kyverno-image-validating", &[KEY, NONE]),
+    ("kyverno-image-validating/signature-key.yaml", "kyverno-image-validating", &[KEY, NONE, BUNDLE]),
     ("kyverno-image-validating/v0.2-key.yaml", "kyverno-image-validating", &[KEY, V02, ANY, BUNDLE]),
     ("kyverno-image-validating/v0.2-keyless.yaml", "kyverno-image-validating", &[ACCOUNT, V02, ANY, BUNDLE]),
     ("kyverno-image-validating/v1-key.yaml", "kyverno-image-validating", &[KEY, V1, ANY, BUNDLE]),

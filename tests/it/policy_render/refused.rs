@@ -306,6 +306,12 @@ fn what_a_peer_cannot_hold_is_named_with_what_to_do_instead() {
         ),
         (
             "kyverno-image-validating",
+            &["--provenance", "none"],
+            "also an attestation",
+            "--layout bundle",
+        ),
+        (
+            "kyverno-image-validating",
             &["--provenance", "v1", "--layout", "bundle"],
             "one statement of several",
             "--match any",

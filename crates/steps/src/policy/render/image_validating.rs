@@ -2,17 +2,21 @@
 //!
 //! * Attestations are verified without a public log only where they are Sigstore bundles: those under cosign's tags are refused
 //!   (<https://github.com/kyverno/kyverno/issues/17109>).
-//! * Any bundle of the signer counts as a signature of the image, also an attestation: so a signature alone is not demanded of bundles.
+//! * Any bundle of the signer counts as a signature of the image, also an attestation, and bundles are looked for whatever the policy says: so what is
+//!   demanded is the statement that is a signature, and there is no policy about signatures under tags.
 //! * `extractPayload` gives one statement of several, whichever was read last: «all» cannot be demanded.
-//! * Images are matched as they stand in the Pod, with tag or digest, before a registry is filled in; a star goes across slashes.
+//! * Images are matched as they stand in the Pod, with tag or digest, before a registry is filled in: so a host is matched in any case, and its port
+//!   with zeros before it, or without where it is the usual one.
+//! * What `kubectl debug` adds to a Pod comes as a resource of its own. Kyverno then makes no rules for Deployments and the like: their Pods are refused.
 //!
 //! Specification: <https://kyverno.io/docs/policy-types/image-validating-policy/>.
 
+use tekseal_core::cosign::SIGN_PREDICATE;
 use tekseal_core::policy::{Quantifier, Rules};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
 
 use super::Kind;
-use super::literals::cel_list;
+use super::literals::{cel, cel_list};
 use super::pattern::{Extent, Pattern};
 use super::policy::{Action, Layout, Name, Policy, Signer};
 use super::refusal::{CHECK, Refusal, no_domain, no_signer, one_version};
@@ -28,11 +32,11 @@ const IMAGES: &str = "(images.containers + images.initContainers + images.epheme
 /// # Errors
 /// What Kyverno cannot hold.
 pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
-    let mut globs = Vec::new();
-    for pattern in &policy.images {
-        globs.extend(image_globs(pattern)?);
-    }
-    let globs = globs.into_iter().map(|glob| map([("glob", text(glob))]));
+    let images = policy.images.iter().map(|pattern| {
+        let expression = format!("ref.matches({})", cel(&references(pattern)?));
+        Ok(map([("expression", text(expression))]))
+    });
+    let images = images.collect::<Result<Vec<_>, Refusal>>()?;
     let (action, mutates) = match policy.action {
         Action::Enforce => ("Deny", None),
         Action::Audit => ("Audit", Some(map([("mutateDigest", Node::Switch(false))]))),
@@ -42,7 +46,7 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
         ("apiGroups", texts([""])),
         ("apiVersions", texts(["v1"])),
         ("operations", texts(["CREATE", "UPDATE"])),
-        ("resources", texts(["pods"])),
+        ("resources", texts(["pods", "pods/ephemeralcontainers"])),
     ]);
     let attestations = types.into_iter().map(|(name, predicate_type)| {
         map([
@@ -64,12 +68,9 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
         "matchConstraints",
         Some(map([("resourceRules", only(pods))])),
     )
-    .with("matchImageReferences", Some(Node::List(globs.collect())))
+    .with("matchImageReferences", Some(Node::List(images)))
     .with("attestors", Some(only(attestor(policy)?)))
-    .with(
-        "attestations",
-        (!attestations.is_empty()).then_some(Node::List(attestations)),
-    )
+    .with("attestations", Some(Node::List(attestations)))
     .with("validations", Some(Node::List(validations)));
     Ok(map([
         ("apiVersion", text("policies.kyverno.io/v1")),
@@ -79,7 +80,8 @@ pub(super) fn render(policy: &Policy) -> Result<Node, Refusal> {
     ]))
 }
 
-fn image_globs(pattern: &Pattern) -> Result<Vec<String>, Refusal> {
+/// A regular expression (RE2) for the references of these images.
+fn references(pattern: &Pattern) -> Result<String, Refusal> {
     let Pattern::Repositories { host, path, extent } = pattern else {
         return Err(no_domain(KIND));
     };
@@ -87,19 +89,23 @@ fn image_globs(pattern: &Pattern) -> Result<Vec<String>, Refusal> {
         return Err(Refusal::new(
             KIND,
             "matches images as they are written, and those of Docker Hub are written without their registry too",
-            "use kyverno, which knows them by all their names",
+            "use kyverno, which fills in the registry before it matches",
         ));
     }
-    Ok(match extent {
-        Extent::One => vec![
-            format!("{host}/{path}"),
-            format!("{host}/{path}:*"),
-            format!("{host}/{path}@*"),
-        ],
-        Extent::Below if path.is_empty() => vec![format!("{host}/*")],
-        Extent::Below => vec![format!("{host}/{path}/*")],
-        Extent::Beginning => vec![format!("{host}/{path}*")],
-    })
+    let (name, port) = host.split_once(':').unwrap_or((host.as_str(), ""));
+    let port = match port.trim_start_matches('0') {
+        "" => "(:0*(80|443))?".to_owned(),
+        port @ ("80" | "443") => format!("(:0*{port})?"),
+        port => format!(":0*{port}"),
+    };
+    let end = match extent {
+        Extent::One => "([:@]|$)",
+        Extent::Below if !path.is_empty() => "/",
+        Extent::Below | Extent::Beginning => "",
+    };
+    // Hosts and paths have no other character that means something.
+    let [name, path] = [name, path.as_str()].map(|text| text.replace('.', "[.]"));
+    Ok(format!("^(?i:{name}){port}/{path}{end}"))
 }
 
 fn attestor(policy: &Policy) -> Result<Node, Refusal> {
@@ -155,29 +161,27 @@ type Attestation = (String, String);
 
 /// What must be attested, and what is validated.
 fn demands(policy: &Policy) -> Result<(Vec<Attestation>, Vec<Node>), Refusal> {
-    let signed =
-        format!("{IMAGES}.all(image, verifyImageSignatures(image, [attestors.signer]) > 0)");
-    let signed = validation(
-        signed,
-        "an image is not signed by the signer of this policy",
-    );
-    let Some(rules) = &policy.rules else {
-        if policy.layout == Layout::Bundle {
-            return Err(Refusal::new(
-                KIND,
-                "counts any bundle of the signer as a signature, also an attestation, so it cannot demand a signature alone",
-                "demand provenance too, or use --layout tags",
-            ));
-        }
-        return Ok((Vec::new(), vec![signed]));
-    };
     if policy.layout == Layout::Tags {
         return Err(Refusal::new(
             KIND,
-            "cannot verify attestations under cosign's tags without a public log",
-            "store them as bundles and give --layout bundle, or use kyverno",
+            match policy.rules {
+                None => {
+                    "counts any bundle of the signer as a signature under cosign's tags, also an attestation"
+                }
+                Some(_) => "cannot verify attestations under cosign's tags without a public log",
+            },
+            "store bundles and give --layout bundle, or use kyverno",
         ));
     }
+    let mut types = vec![("signature".to_owned(), SIGN_PREDICATE.to_owned())];
+    let signed = verified("signature");
+    let mut validations = vec![validation(
+        signed,
+        "an image is not signed by the signer of this policy",
+    )];
+    let Some(rules) = &policy.rules else {
+        return Ok((types, validations));
+    };
     if rules.quantifier == Quantifier::All {
         return Err(Refusal::new(
             KIND,
@@ -187,7 +191,7 @@ fn demands(policy: &Policy) -> Result<(Vec<Attestation>, Vec<Node>), Refusal> {
     }
     let others = rules.predicate_types.iter().enumerate();
     let others = others.map(|(index, other)| (format!("other{}", index + 1), other.clone()));
-    let mut types = Vec::new();
+    let mut attested = Vec::new();
     let mut demanded = Vec::new();
     if rules.asks_for_provenance() {
         let version = one_version(KIND, rules)?;
@@ -195,15 +199,12 @@ fn demands(policy: &Policy) -> Result<(Vec<Attestation>, Vec<Node>), Refusal> {
             Version::V02 => PROVENANCE_V02,
             Version::V1 => PROVENANCE_V1,
         };
-        types.push(("provenance".to_owned(), provenance.to_owned()));
+        attested.push(("provenance".to_owned(), provenance.to_owned()));
         demanded = expressions(rules, version)?;
     }
-    types.extend(others);
-    let mut validations = vec![signed];
-    for (name, predicate_type) in &types {
-        let expression = format!(
-            "{IMAGES}.all(image, verifyAttestationSignatures(image, attestations.{name}, [attestors.signer]) > 0)"
-        );
+    attested.extend(others);
+    for (name, predicate_type) in &attested {
+        let expression = verified(name);
         let message =
             format!("an image has no attestation {predicate_type} by the signer of this policy");
         validations.push(validation(expression, message));
@@ -214,7 +215,15 @@ fn demands(policy: &Policy) -> Result<(Vec<Attestation>, Vec<Node>), Refusal> {
         );
         validations.push(validation(expression, message));
     }
+    types.extend(attested);
     Ok((types, validations))
+}
+
+/// That each image has this attestation.
+fn verified(name: &str) -> String {
+    format!(
+        "{IMAGES}.all(image, verifyAttestationSignatures(image, attestations.{name}, [attestors.signer]) > 0)"
+    )
 }
 
 fn validation(expression: String, message: impl Into<String>) -> Node {
@@ -297,7 +306,7 @@ mod tests {
         })));
         let text = render(&policy).expect("it can be held").document();
         for expression in [
-            "verifyImageSignatures(image, [attestors.signer]) > 0",
+            "verifyAttestationSignatures(image, attestations.signature, [attestors.signer]) > 0",
             "verifyAttestationSignatures(image, attestations.provenance, [attestors.signer]) > 0",
             "verifyAttestationSignatures(image, attestations.other1, [attestors.signer]) > 0",
             "extractPayload(image, attestations.provenance).predicate.runDetails.builder.id in [\\\"https://tekton.dev/chains/v2\\\"]",
@@ -313,13 +322,31 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_alone_is_one_under_a_tag() {
-        let text = render(&samples::policy(None))
-            .expect("it can be held")
-            .document();
-        assert_eq!(text.matches("expression:").count(), 1, "{text}");
-        assert!(!text.contains("attestations"), "{text}");
-        assert!(refused(&bundles(None)).contains("counts any bundle"));
+    fn a_signature_is_the_statement_that_is_one() {
+        let text = render(&bundles(None)).expect("it can be held").document();
+        assert_eq!(text.matches("message:").count(), 1, "{text}");
+        assert!(text.contains("type: https://sigstore.dev/cosign/sign/v1\n"));
+        assert!(!text.contains("verifyImageSignatures"), "{text}");
+        assert!(refused(&samples::policy(None)).contains("counts any bundle"));
+    }
+
+    #[test]
+    fn a_registry_is_known_however_it_is_spelled() {
+        let of = |text: &str| references(&Pattern::parse(text).expect(text)).expect(text);
+        for (pattern, wanted) in [
+            ("localhost:5000/*", "^(?i:localhost):0*5000/"),
+            ("quay.io/org/*", "^(?i:quay[.]io)(:0*(80|443))?/org/"),
+            ("quay.io:0443/o.x/a*", "^(?i:quay[.]io)(:0*443)?/o[.]x/a"),
+            ("a.io:80/app", "^(?i:a[.]io)(:0*80)?/app([:@]|$)"),
+        ] {
+            assert_eq!(of(pattern), wanted);
+        }
+    }
+
+    #[test]
+    fn what_is_added_to_a_pod_that_runs_is_asked_about() {
+        let text = render(&bundles(None)).expect("it can be held").document();
+        assert!(text.contains("- pods/ephemeralcontainers\n"), "{text}");
     }
 
     #[test]
@@ -332,9 +359,13 @@ mod tests {
             draft.max_age = Some(std::time::Duration::from_secs(1));
         };
         assert!(refused(&bundles(of(aged))).contains("--max-age"));
-        assert!(refused(&samples::logged(None)).contains("log of your own"));
-        assert!(refused(&samples::keyless(None)).contains("public instance"));
-        let mut policy = samples::policy(None);
+        let bundled = |policy: Policy| Policy {
+            layout: Layout::Bundle,
+            ..policy
+        };
+        assert!(refused(&bundled(samples::logged(None))).contains("log of your own"));
+        assert!(refused(&bundled(samples::keyless(None))).contains("public instance"));
+        let mut policy = bundles(None);
         policy.images = vec![Pattern::parse("docker.io/library/*").expect("a pattern")];
         assert!(refused(&policy).contains("Docker Hub"));
     }

@@ -4,17 +4,19 @@
 //! * A key without `rekor` means the public Rekor, and without `ctlog` Sigstore's TUF is asked for keys of certificates: both are switched off by name
 //!   unless a log is demanded.
 //! * Conditions are over the predicate; a member that is not there is an error, and so refuses. All statements of a type must satisfy them.
-//! * The operators compare by wildcards, `AnyIn` in both directions, so that a tenant's material `*` would be every repository: the source
-//!   is compared by JMESPath, and what is compared by `Equals` has no `*`.
+//! * The operators compare by wildcards, `AnyIn` in both directions, so that a tenant's material `*` would be every repository; and what a variable
+//!   gives is substituted again, so that a builder `{{ buildType }}` would be the build type. So JMESPath compares, and the operators see its verdict.
+//! * Any bundle of the signer counts as a signature of the image, also an attestation: so the statement that is a signature is demanded as well.
 //!
 //! Specification: <https://kyverno.io/docs/policy-types/cluster-policy/verify-images/sigstore/>.
 
+use tekseal_core::cosign::SIGN_PREDICATE;
 use tekseal_core::policy::{Quantifier, Rules};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
 
 use super::Kind;
 use super::literals::{Unwritable, exact, jmespath, without_variables};
-use super::pattern::{DOCKER_HUB, Extent, Pattern};
+use super::pattern::{DOCKER_HUB, DOCKER_HUBS, Extent, OFFICIAL, Pattern};
 use super::policy::{Action, Layout, Log, Name, Policy, Root, Signer};
 use super::refusal::{CHECK, Refusal, no_domain, no_log, no_signer, one_version};
 use super::yaml::{Node, map, only, text, texts};
@@ -68,10 +70,14 @@ fn verification(policy: &Policy) -> Result<Node, Refusal> {
         Action::Audit => ("Audit", Some(Node::Switch(false))),
     };
     let attestors = attestors(policy)?;
-    let attestations = match &policy.rules {
-        Some(rules) => Some(attestations(rules, &attestors)?),
-        None => None,
+    let mut attestations = match &policy.rules {
+        Some(rules) => attestations(rules, &attestors)?,
+        None => Vec::new(),
     };
+    if policy.layout == Layout::Bundle {
+        attestations.insert(0, attestation(SIGN_PREDICATE, &attestors));
+    }
+    let attestations = (!attestations.is_empty()).then_some(Node::List(attestations));
     Ok(map([
         ("imageReferences", texts(references)),
         ("type", text(layout)),
@@ -82,20 +88,40 @@ fn verification(policy: &Policy) -> Result<Node, Refusal> {
     .with("attestations", attestations))
 }
 
-/// Kyverno matches the whole reference, with tag or digest; a star goes across slashes.
+/// Kyverno matches the whole reference, with tag or digest; a star goes across slashes. It fills in Docker Hub, and no `library/`.
 fn image_references(pattern: &Pattern) -> Result<Vec<String>, Refusal> {
     let Pattern::Repositories { host, path, extent } = pattern else {
         return Err(no_domain(Kind::Kyverno));
     };
-    let hosts = match host.as_str() {
-        DOCKER_HUB => vec![DOCKER_HUB, "index.docker.io"],
-        host => vec![host],
-    };
-    let references = hosts.into_iter().flat_map(|host| match extent {
-        Extent::One => vec![format!("{host}/{path}:*"), format!("{host}/{path}@*")],
-        Extent::Below if path.is_empty() => vec![format!("{host}/*")],
-        Extent::Below => vec![format!("{host}/{path}/*")],
-        Extent::Beginning => vec![format!("{host}/{path}*")],
+    let mut paths = vec![path.as_str()];
+    let mut hosts = vec![host.as_str()];
+    if host == DOCKER_HUB {
+        hosts = DOCKER_HUBS.into();
+        let alone = path.strip_prefix(OFFICIAL);
+        let takes_official = match extent {
+            Extent::One => false,
+            Extent::Below => OFFICIAL.strip_suffix('/') == Some(path.as_str()),
+            Extent::Beginning => alone.is_some() || OFFICIAL.starts_with(path.as_str()),
+        };
+        if takes_official {
+            return Err(Refusal::new(
+                Kind::Kyverno,
+                format!(
+                    "cannot tell {pattern} from other images: those of library/ are written without it too"
+                ),
+                "name each repository (docker.io/library/NAME), or the whole registry (docker.io/*)",
+            ));
+        }
+        paths.extend(alone);
+    }
+    let references = hosts.iter().flat_map(|host| {
+        let each = paths.iter().flat_map(move |path| match extent {
+            Extent::One => vec![format!("{host}/{path}:*"), format!("{host}/{path}@*")],
+            Extent::Below if path.is_empty() => vec![format!("{host}/*")],
+            Extent::Below => vec![format!("{host}/{path}/*")],
+            Extent::Beginning => vec![format!("{host}/{path}*")],
+        });
+        each.collect::<Vec<_>>()
     });
     Ok(references.collect())
 }
@@ -213,7 +239,7 @@ const V1: Members = Members {
     finished_on: "runDetails.metadata.finishedOn",
 };
 
-fn attestations(rules: &Rules, attestors: &Node) -> Result<Node, Refusal> {
+fn attestations(rules: &Rules, attestors: &Node) -> Result<Vec<Node>, Refusal> {
     if rules.quantifier == Quantifier::Any {
         return Err(Refusal::new(
             Kind::Kyverno,
@@ -237,7 +263,7 @@ fn attestations(rules: &Rules, attestors: &Node) -> Result<Node, Refusal> {
             without_variables(other).map_err(|e| Refusal::of_value(Kind::Kyverno, "--type", e))?;
         all.push(attestation(other, attestors));
     }
-    Ok(Node::List(all))
+    Ok(all)
 }
 
 fn attestation(predicate_type: &str, attestors: &Node) -> Node {
@@ -248,35 +274,30 @@ fn attestation(predicate_type: &str, attestors: &Node) -> Node {
 }
 
 fn conditions(rules: &Rules, version: Version, members: &Members) -> Result<Vec<Node>, Refusal> {
-    let mut blocks = Vec::new();
     let mut all = Vec::new();
     for (flag, member, values) in [
         ("--builder-id", members.builder_id, &rules.builder_ids),
         ("--build-type", members.build_type, &rules.build_types),
     ] {
-        let equals = |value: &String| {
-            let value = exact(value).map_err(|e| Refusal::of_value(Kind::Kyverno, flag, e))?;
-            Ok(condition(
-                format!("{{{{ {member} }}}}"),
+        if !values.is_empty() {
+            let query =
+                equal(member, values).map_err(|e| Refusal::of_value(Kind::Kyverno, flag, e))?;
+            all.push(condition(
+                format!("{{{{ {query} }}}}"),
                 "Equals",
-                text(value),
-            ))
-        };
-        let equals = values
-            .iter()
-            .map(equals)
-            .collect::<Result<Vec<_>, Refusal>>()?;
-        match equals.len() {
-            0 => {}
-            1 => all.extend(equals),
-            // `AnyIn` would compare by wildcards in both directions.
-            _ => blocks.push(map([("any", Node::List(equals))])),
+                Node::Switch(true),
+            ));
         }
     }
     if rules.source_repository.is_some() {
-        let query = source(members.dependencies, &rules.source_uris())
+        let dependencies = members.dependencies;
+        let query = equal("uri", &rules.source_uris())
             .map_err(|e| Refusal::of_value(Kind::Kyverno, "--source-repository", e))?;
+        let query = format!("{{{{ length({dependencies}[?{query}]) }}}}");
         all.push(condition(query, "GreaterThan", Node::Number(0)));
+        // Of other things no member is asked.
+        let others = format!("{{{{ length({dependencies}[?type(@) != 'object']) }}}}");
+        all.push(condition(others, "Equals", Node::Number(0)));
     }
     if rules.require_success {
         all.extend(success(version)?);
@@ -288,10 +309,10 @@ fn conditions(rules: &Rules, version: Version, members: &Members) -> Result<Vec<
         // Clocks differ a little; a build that ends in years would be young for ever.
         all.push(condition(query, "GreaterThanOrEquals", text("-300s")));
     }
-    if !all.is_empty() {
-        blocks.insert(0, map([("all", Node::List(all))]));
+    if all.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(blocks)
+    Ok(vec![map([("all", Node::List(all))])])
 }
 
 fn condition(key: impl Into<String>, operator: &'static str, value: Node) -> Node {
@@ -302,14 +323,13 @@ fn condition(key: impl Into<String>, operator: &'static str, value: Node) -> Nod
     ])
 }
 
-/// How many dependencies have one of these URIs.
-fn source(dependencies: &str, uris: &[String]) -> Result<String, Unwritable> {
-    let equal = uris
+/// Whether a member is one of these values.
+fn equal(member: &str, values: &[String]) -> Result<String, Unwritable> {
+    let equal = values
         .iter()
-        .map(|uri| jmespath(uri).map(|literal| format!("uri == {literal}")))
+        .map(|value| jmespath(value).map(|literal| format!("{member} == {literal}")))
         .collect::<Result<Vec<_>, _>>()?;
-    let equal = equal.join(" || ");
-    Ok(format!("{{{{ length({dependencies}[?{equal}]) }}}}"))
+    Ok(equal.join(" || "))
 }
 
 /// That all tasks succeeded: as many as there are, and there are some.

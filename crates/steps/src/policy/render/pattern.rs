@@ -35,8 +35,11 @@ pub(super) enum Extent {
 /// Docker Hub, as images name it.
 pub(super) const DOCKER_HUB: &str = "docker.io";
 
-/// How others name Docker Hub.
-const ALSO_DOCKER_HUB: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
+/// All names of Docker Hub.
+pub(super) const DOCKER_HUBS: [&str; 3] = [DOCKER_HUB, "index.docker.io", "registry-1.docker.io"];
+
+/// Where the images of Docker Hub lie that are written without an owner.
+pub(super) const OFFICIAL: &str = "library/";
 
 /// Why something is no pattern for images.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Pattern {
             (true, None) => (path, Extent::Beginning),
             (false, _) => (path, Extent::One),
         };
-        let host = match ALSO_DOCKER_HUB.contains(&host) {
+        let host = match DOCKER_HUBS.contains(&host) {
             true => DOCKER_HUB,
             false => host,
         };

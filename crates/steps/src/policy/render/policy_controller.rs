@@ -5,6 +5,7 @@
 //! * A statement that satisfies a policy is enough, whatever others there are: only «any» can be demanded.
 //! * `ctlog` without an address demands no entry, whatever the TrustRoot says; and a TrustRoot with a log whose key is not of ECDSA makes it refuse
 //!   every image.
+//! * No signature of an image is read from a bundle, and with `signatureFormat: bundle` every image is refused.
 //! * A star in a glob ends at a slash, and `@` cannot stand in one, so that one repository alone cannot be named by digest.
 //!
 //! Specification: <https://docs.sigstore.dev/policy-controller/overview/>.
@@ -223,16 +224,16 @@ fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
             ("trustRootRef", text(&policy.name)),
         ]))
     };
+    if policy.layout == Layout::Bundle {
+        return Err(Refusal::new(
+            KIND,
+            "reads no bundles that are signatures of images",
+            "use --layout tags, and store under cosign's tags too",
+        ));
+    }
     match &policy.signer {
         None => Err(no_signer(KIND)),
         Some(Signer::Key(key)) => {
-            if policy.layout == Layout::Bundle {
-                return Err(Refusal::new(
-                    KIND,
-                    "reads no bundles that were signed with a key",
-                    "use --layout tags, and store under cosign's tags too",
-                ));
-            }
             let key = map([
                 ("data", text(key.to_pem())),
                 ("hashAlgorithm", text("sha256")),
@@ -266,11 +267,7 @@ fn authority(policy: &Policy) -> Result<Vec<(&'static str, Node)>, Refusal> {
                 ("trustRootRef", text(&policy.name)),
                 ("identities", only(identity)),
             ]);
-            let mut pairs = vec![("keyless", keyless), ("ctlog", trusts()?)];
-            if policy.layout == Layout::Bundle {
-                pairs.push(("signatureFormat", text("bundle")));
-            }
-            Ok(pairs)
+            Ok(vec![("keyless", keyless), ("ctlog", trusts()?)])
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Rego, for cosign's `--policy`, for sigstore's policy-controller, and for OPA over what `tekseal-verify --output json` prints.
 //!
 //! A statement that lacks a member never satisfies a rule on it: what is undefined makes no rule of rego true. That is why these policies are rego and
-//! not CUE, where a member that is not there is as good as any value.
+//! not CUE, where a member that is not there is as good as any value. `[_]` goes over objects as well as lists, so lists are demanded before.
 //!
 //! cosign and policy-controller read rego as it was before OPA 1.0, so theirs has no `if`; OPA's own has.
 //!
@@ -214,7 +214,7 @@ fn satisfies(kind: Kind, rules: &Rules, dialect: Dialect, out: &mut String) -> R
         if rules.source_repository.is_some() {
             let _ = writeln!(
                 out,
-                "  source_uris[statement.predicate.{dependencies}[_].uri]"
+                "  objects(statement.predicate.{dependencies})\n  source_uris[statement.predicate.{dependencies}[_].uri]"
             );
         }
         if rules.require_success {
@@ -248,16 +248,23 @@ fn satisfies(kind: Kind, rules: &Rules, dialect: Dialect, out: &mut String) -> R
             success(version, before_body, out);
         }
     }
+    if rules.require_success || rules.source_repository.is_some() {
+        let _ = writeln!(
+            out,
+            "\nobjects(list) {before_body}\n  is_array(list)\n  count([item | item := list[_]; is_object(item)]) == count(list)\n}}"
+        );
+    }
     Ok(())
 }
 
 /// That all tasks succeeded: as many as there are, and there are some.
 fn success(version: Version, before_body: &str, out: &mut String) {
-    let (name, first, tasks, status) = match version {
+    let (name, first, list, of_tasks, status) = match version {
         Version::V02 => (
             "succeeded_v02",
             String::new(),
-            "predicate.buildConfig.tasks[_]",
+            "predicate.buildConfig.tasks",
+            "",
             "task.status == \"Succeeded\"",
         ),
         Version::V1 => (
@@ -266,18 +273,19 @@ fn success(version: Version, before_body: &str, out: &mut String) {
                 "  predicate.buildDefinition.buildType == {}\n",
                 rego(TELLS_SUCCESS)
             ),
-            "predicate.buildDefinition.resolvedDependencies[_]; task.name == \"pipelineTask\"",
+            "predicate.buildDefinition.resolvedDependencies",
+            "; task.name == \"pipelineTask\"",
             "task_succeeded(task)",
         ),
     };
     let _ = writeln!(
         out,
-        "\n{name}(predicate) {before_body}\n{first}  tasks := [task | task := {tasks}]\n  count(tasks) > 0\n  count([task | task := tasks[_]; {status}]) == count(tasks)\n}}"
+        "\n{name}(predicate) {before_body}\n{first}  objects({list})\n  tasks := [task | task := {list}[_]{of_tasks}]\n  count(tasks) > 0\n  count([task | task := tasks[_]; {status}]) == count(tasks)\n}}"
     );
     if version == Version::V1 {
         let _ = writeln!(
             out,
-            "\ntask_succeeded(task) {before_body}\n  run := json.unmarshal(base64.decode(task.content))\n  ends := [end | end := run.status.conditions[_]; end.type == \"Succeeded\"]\n  count(ends) == 1\n  ends[0].status == \"True\"\n}}"
+            "\ntask_succeeded(task) {before_body}\n  run := json.unmarshal(base64.decode(task.content))\n  objects(run.status.conditions)\n  ends := [end | end := run.status.conditions[_]; end.type == \"Succeeded\"]\n  count(ends) == 1\n  ends[0].status == \"True\"\n}}"
         );
     }
 }
@@ -312,6 +320,7 @@ satisfies(statement) {
   statement.predicateType == "https://slsa.dev/provenance/v0.2"
   builder_ids[statement.predicate.builder.id]
   build_types[statement.predicate.buildType]
+  objects(statement.predicate.materials)
   source_uris[statement.predicate.materials[_].uri]
   succeeded_v02(statement.predicate)
   age := time.now_ns() - time.parse_rfc3339_ns(statement.predicate.metadata.buildFinishedOn)
@@ -326,9 +335,15 @@ build_types := {"tekton.dev/v1/PipelineRun"}
 source_uris := {"git+https://git.example/team/app.git", "git+https://git.example/team/app", "https://git.example/team/app.git", "https://git.example/team/app"}
 
 succeeded_v02(predicate) {
+  objects(predicate.buildConfig.tasks)
   tasks := [task | task := predicate.buildConfig.tasks[_]]
   count(tasks) > 0
   count([task | task := tasks[_]; task.status == "Succeeded"]) == count(tasks)
+}
+
+objects(list) {
+  is_array(list)
+  count([item | item := list[_]; is_object(item)]) == count(list)
 }
 "#;
         assert_eq!(cosign(&policy).expect("cosign can hold it"), wanted);

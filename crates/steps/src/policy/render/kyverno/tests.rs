@@ -45,17 +45,20 @@ fn the_attestors_of_the_image_are_repeated_for_each_attestation() {
 #[test]
 fn the_members_are_those_of_the_version() {
     let v02 = conditions_of(Version::V02, all_rules);
-    assert!(v02.contains("key: \"{{ builder.id }}\"\n"), "{v02}");
-    assert!(v02.contains("key: \"{{ buildType }}\"\n"), "{v02}");
+    for query in [
+        "builder.id == 'https://tekton.dev/chains/v2'",
+        "buildType == 'tekton.dev/v1/PipelineRun'",
+    ] {
+        let whole = format!("key: \"{{{{ {query} }}}}\"\n");
+        assert!(v02.contains(&whole), "{whole}\n{v02}");
+    }
+    assert_eq!(v02.matches("value: true\n").count(), 2, "{v02}");
     assert!(
         v02.contains("\"{{ length(materials[?uri == 'git+https://git.example/team/app.git' || "),
         "{v02}"
     );
     let v1 = conditions_of(Version::V1, all_rules);
-    assert!(
-        v1.contains("key: \"{{ runDetails.builder.id }}\"\n"),
-        "{v1}"
-    );
+    assert!(v1.contains("key: \"{{ runDetails.builder.id == '"), "{v1}");
     assert!(
         v1.contains("buildDefinition.resolvedDependencies[?uri == "),
         "{v1}"
@@ -63,12 +66,14 @@ fn the_members_are_those_of_the_version() {
 }
 
 #[test]
-fn one_of_several_is_asked_for_without_wildcards() {
+fn one_of_several_is_asked_for_without_wildcards_and_variables() {
     let text = conditions_of(Version::V02, |draft| {
         draft.builder_ids = vec!["urn:a".to_owned(), "urn:b".to_owned()];
     });
-    assert!(text.trim_start().starts_with("- any:\n"), "{text}");
-    assert_eq!(text.matches("operator: Equals").count(), 2, "{text}");
+    let wanted = "key: \"{{ builder.id == 'urn:a' || builder.id == 'urn:b' }}\"\n";
+    assert!(text.contains(wanted), "{text}");
+    // What a variable gives would be substituted again.
+    assert!(!text.contains("{{ builder.id }}"), "{text}");
     assert!(!text.contains("AnyIn"), "{text}");
 }
 
@@ -153,7 +158,7 @@ fn a_hostile_value_is_one_scalar_or_refused() {
             Err(refusal) => assert!(refusal.to_string().contains("--source-repository")),
         }
     }
-    for hostile in ["urn:{{x}}", "urn:$(x)", "urn:a?"] {
+    for hostile in ["urn:{{x}}", "urn:$(x)", "urn:a'"] {
         assert!(of_builder(hostile).is_err(), "{hostile}");
     }
 }
@@ -167,4 +172,54 @@ fn a_policy_that_only_reports_changes_nothing() {
         text.contains("failureAction: Audit\n          mutateDigest: false\n"),
         "{text}"
     );
+}
+
+#[test]
+fn among_bundles_a_signature_is_the_statement_that_is_one() {
+    for rules in [None, Some(rules(Version::V1, all_rules))] {
+        let has_rules = rules.is_some();
+        let policy = Policy {
+            layout: Layout::Bundle,
+            ..samples::policy(rules)
+        };
+        let text = rendered(&policy);
+        assert!(
+            text.contains("- type: https://sigstore.dev/cosign/sign/v1\n"),
+            "{text}"
+        );
+        let keys = if has_rules { 3 } else { 2 };
+        assert_eq!(text.matches("publicKeys: |\n").count(), keys, "{text}");
+    }
+}
+
+#[test]
+fn images_of_docker_hub_are_known_by_all_their_names() {
+    let of = |text: &str| image_references(&Pattern::parse(text).expect(text));
+    let nginx = of("docker.io/library/nginx").expect("one repository");
+    for host in ["docker.io", "index.docker.io", "registry-1.docker.io"] {
+        for name in ["library/nginx:*", "library/nginx@*", "nginx:*", "nginx@*"] {
+            let wanted = format!("{host}/{name}");
+            assert!(nginx.contains(&wanted), "{wanted}: {nginx:?}");
+        }
+    }
+    let team = of("docker.io/team/*").expect("those of an owner");
+    assert_eq!(
+        team,
+        [
+            "docker.io/team/*",
+            "index.docker.io/team/*",
+            "registry-1.docker.io/team/*"
+        ]
+    );
+    assert!(of("docker.io/*").is_ok() && of("docker.io/librarian/*").is_ok());
+    assert!(of("quay.io/library/*").is_ok());
+    for text in [
+        "docker.io/library/*",
+        "docker.io/library/ngi*",
+        "index.docker.io/lib*",
+        "docker.io/library*",
+    ] {
+        let refused = of(text).expect_err(text).to_string();
+        assert!(refused.contains("without it too"), "{refused}");
+    }
 }
