@@ -475,7 +475,7 @@ fn cost_rows(work: &'static str, program: &'static str, costs: &[Cost]) -> Vec<R
 
 /// The bytes of these files together.
 fn size(files: &[PathBuf]) -> f64 {
-    let sizes = files.iter().map(|file| fs::metadata(file));
+    let sizes = files.iter().map(fs::metadata);
     let size: u64 = sizes.map(|data| data.map_or(0, |data| data.len())).sum();
     #[expect(
         clippy::cast_precision_loss,
