@@ -221,10 +221,8 @@ impl TaggedImage {
             return Err(Error::Tag(tag.chars().take(128).collect()));
         }
         let repository = &image.repository;
-        let has_dots = repository
-            .path
-            .split('/')
-            .any(|part| matches!(part, "." | ".."));
+        let is_dots = |part: &str| matches!(part, "." | "..");
+        let has_dots = is_dots(&repository.registry) || repository.path.split('/').any(is_dots);
         let port = repository
             .registry
             .rsplit_once(':')

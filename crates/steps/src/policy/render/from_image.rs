@@ -271,10 +271,7 @@ impl Shown {
             )));
         }
         if sources.len() > 1 {
-            let named = sources
-                .iter()
-                .map(|one| one.as_deref().unwrap_or("none at all"));
-            let named = among(named);
+            let named = among(sources.iter().map(Option::as_deref));
             return Err(
                 Failure::no(anyhow!("its statements name different sources: {named}"))
                     .hint(WHICH_SOURCE),
@@ -325,9 +322,10 @@ impl Shown {
 const WHICH_SOURCE: &str = "say which counts: --source-repository";
 
 /// The first of several sources, and how many more there are.
-fn among<'a>(sources: impl ExactSizeIterator<Item = &'a str>) -> String {
+fn among<'a>(sources: impl ExactSizeIterator<Item = Option<&'a str>>) -> String {
     let count = sources.len();
-    let told: Vec<_> = sources.take(MOST_SOURCES).map(log::quoted).collect();
+    let quoted = |source: Option<&str>| source.map_or("none at all".to_owned(), log::quoted);
+    let told: Vec<_> = sources.take(MOST_SOURCES).map(quoted).collect();
     let more = match count - told.len() {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -356,7 +354,7 @@ fn source(provenance: &Provenance) -> Result<Option<String>, Failure> {
         found.insert(repository_of(&dependency.uri).to_owned());
     }
     if found.len() > 1 {
-        let named = among(found.iter().map(String::as_str));
+        let named = among(found.iter().map(|one| Some(one.as_str())));
         return Err(
             Failure::no(anyhow!("a statement names several sources: {named}")).hint(WHICH_SOURCE),
         );
