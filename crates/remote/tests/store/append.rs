@@ -379,12 +379,10 @@ fn named(tag: &str) -> Signed {
 async fn names_leave_room_for_signatures_without() {
     let registry = Double::default();
     let door = registry.door().await;
-    let layer = r#"{"mediaType":"a","size":1,"digest":"sha256:x"}"#;
-    let almost = format!(
-        r#"{{"schemaVersion":2,"config":{{}},"layers":[{}]}}"#,
-        vec![layer; store::MOST_WITH_NAMES - 1].join(",")
-    );
-    registry.put_manifest(&sig_tag(), manifest::OCI_MANIFEST, almost.as_bytes());
+    let others: Vec<Signed> = (1..store::MOST_WITH_NAMES)
+        .map(|n| Signed::image_signature(b"{}".to_vec(), format!("{n}").as_bytes()))
+        .collect();
+    sign(&door, &others).await.expect("there is room for them");
     let stored = sign(&door, &[named("1"), named("2"), signature("a")]).await;
     let stored = stored.expect("nobody is in the way");
     let wanted = [Outcome::Added, Outcome::NoRoom, Outcome::Added];
