@@ -17,7 +17,11 @@ const KINDS: [Kind; 5] = [
 ];
 
 fn signature_policy(kind: Kind, images: &str) -> Rendered {
-    Rendered::make(kind, &["--provenance", "none"], images)
+    let flags: &[&str] = match kind {
+        Kind::KyvernoImageValidating => &["--provenance", "none", "--layout", "bundle"],
+        _ => &["--provenance", "none"],
+    };
+    Rendered::make(kind, flags, images)
 }
 
 /// With what the test fails.
