@@ -28,6 +28,17 @@ pub enum Version {
     V1,
 }
 
+impl Version {
+    /// How people call it: `v0.2`, `v1`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V02 => "v0.2",
+            Self::V1 => "v1",
+        }
+    }
+}
+
 /// What provenance says of a build. Nothing in it is true before the Statement is verified, and then it is what the signer says.
 #[derive(Clone, Debug)]
 pub struct Provenance {

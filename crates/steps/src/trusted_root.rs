@@ -1,5 +1,6 @@
 //! Reads what is trusted: Sigstore's `trusted_root.json`.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use tekseal_core::{TrustedRoot, trusted_root};
@@ -18,12 +19,25 @@ const MOST_BYTES: u64 = 4 << 20;
 /// # Errors
 /// Exit 2 if it cannot be read, or cannot be used.
 pub(crate) fn read_trusted_root(path: &str) -> Result<Trust, Failure> {
-    if path == PUBLIC_GOOD {
-        return parse_trusted_root(trusted_root::PUBLIC_GOOD, PUBLIC_GOOD);
-    }
-    let bytes = files::read(Path::new(path), MOST_BYTES, "trusted root")
+    let bytes = bytes_of(path, MOST_BYTES)
         .map_err(|f| f.context(format!("reading the trusted root {path}")))?;
     parse_trusted_root(&bytes, path)
+}
+
+/// Whether this stands for the root of Sigstore's public instance.
+pub(crate) fn is_public_good(path: &str) -> bool {
+    path == PUBLIC_GOOD
+}
+
+/// The document at `path`, of at most so many bytes, or with `public-good` that of Sigstore's public instance.
+///
+/// # Errors
+/// Exit 2 if it cannot be read.
+pub(crate) fn bytes_of(path: &str, most: u64) -> Result<Cow<'static, [u8]>, Failure> {
+    match is_public_good(path) {
+        true => Ok(Cow::Borrowed(trusted_root::PUBLIC_GOOD)),
+        false => files::read(Path::new(path), most, "trusted root").map(Cow::Owned),
+    }
 }
 
 /// What these bytes say is trusted; `name` is for people.

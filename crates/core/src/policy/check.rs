@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::{Quantifier, Rules, name_of};
+use super::draft::{Quantifier, Rules};
 use super::judge::{Judged, Rule, nothing, shown, span};
 use crate::provenance::Version;
 
@@ -64,10 +64,10 @@ impl Rules {
             .into_iter()
             .map(|version| (count(version), version))
             .filter(|(count, _)| *count > 0)
-            .map(|(count, version)| format!("{count} of {}", name_of(version)))
+            .map(|(count, version)| format!("{count} of {}", version.name()))
             .collect();
         let wanted = match self.provenance {
-            Some(version) => format!("SLSA provenance {}", name_of(version)),
+            Some(version) => format!("SLSA provenance {}", version.name()),
             None => "SLSA provenance v0.2 or v1".to_owned(),
         };
         let first = provenance.first().map(|(at, _)| *at);

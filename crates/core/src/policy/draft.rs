@@ -248,7 +248,7 @@ impl Draft {
             && known().all(|known| known.is_some_and(|known| known.version != wanted))
         {
             return Err(Error::BuildType {
-                provenance: name_of(wanted),
+                provenance: wanted.name(),
                 build_type: Excerpt::of(first),
             });
         }
@@ -256,14 +256,6 @@ impl Draft {
             return Err(Error::NeverTold(Excerpt::of(first)));
         }
         Ok(())
-    }
-}
-
-/// How people call a provenance.
-pub(super) fn name_of(version: Version) -> &'static str {
-    match version {
-        Version::V02 => "v0.2",
-        Version::V1 => "v1",
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::draft::{Rules, name_of};
+use super::draft::Rules;
 use super::source::{Named, is_commit};
 use super::succeeded;
 use crate::descriptor::ResourceDescriptor;
@@ -124,7 +124,7 @@ impl Rules {
                     passed: false,
                     found: format!(
                         "no provenance {}: {}",
-                        name_of(version),
+                        version.name(),
                         shown(&error.to_string())
                     ),
                     path,

@@ -12,7 +12,7 @@ use super::{Demands, Examined, Report, within};
 use crate::Failure;
 
 /// How skopeo and others call a folder with an OCI image layout.
-const PREFIX: &str = "oci:";
+pub(super) const PREFIX: &str = "oci:";
 
 /// An image in a folder. Its path is printed, so it has no characters that could make one line look like two.
 #[derive(Debug, PartialEq, Eq)]

@@ -28,7 +28,6 @@ use tekseal_remote::store::{Fetched, Place};
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::files;
-use crate::key_args;
 use crate::log;
 use crate::parameters;
 use crate::recursive::{self, Recursive, RecursiveArgs, Selected};
@@ -99,12 +98,7 @@ pub enum Output {
 
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let key = given(&args.key).next();
-    if let Some(reference) = key {
-        args.trust.may_ask_cluster(reference)?;
-    }
-    let key = key.map(|reference| key_args::public_key(reference, &args.cluster));
-    let key = key.transpose()?;
+    let key = args.trust.public_key(&args.key, &args.cluster)?;
     let layouts = layouts::parse(&args.images, args.local_image)?;
     let bundles = args.read_bundles()?;
     let is_recursive = args.recursive.recursive != Recursive::Itself;

@@ -8,7 +8,7 @@ use tekseal_core::{Provenance, SimpleSigning, Statement};
 use tekseal_remote::store::{Fetched, Place};
 use tekseal_signing::{Verified, Voucher};
 
-use super::Output;
+use super::{Output, layouts};
 use crate::Failure;
 use crate::log::quoted;
 
@@ -248,7 +248,7 @@ impl SignatureReport {
         let said = said.map(|payload| payload.critical.identity.docker_reference.as_str());
         let repository = image.split('@').next();
         // A folder has no name that it could differ from.
-        let is_elsewhere = image.starts_with("oci:");
+        let is_elsewhere = image.starts_with(layouts::PREFIX);
         match said.filter(|name| !is_elsewhere && Some(*name) != repository) {
             Some(name) => format!(" name={}", quoted(name)),
             None => String::new(),

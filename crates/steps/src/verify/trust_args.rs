@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
+use tekseal_signing::{IdentityRule, Matcher, Needs, PublicKey, Trust};
 
-use crate::Failure;
+use crate::cluster_args::ClusterArgs;
 use crate::registry_args::{RegistryArgs, given};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::tuf::{Reach, TufArgs};
+use crate::{Failure, key_args};
 
 /// Who must have signed, where that is not a key.
 #[derive(Debug, clap::Args)]
@@ -120,8 +121,24 @@ impl TrustArgs {
         self.offline
     }
 
+    /// The public key that is given, if one is.
+    ///
+    /// # Errors
+    /// Exit 2 for one that cannot be used, or that lies in a cluster where nothing may be connected to.
+    pub(crate) fn public_key(
+        &self,
+        reference: &Option<String>,
+        cluster: &ClusterArgs,
+    ) -> Result<Option<PublicKey>, Failure> {
+        let Some(reference) = given(reference).next() else {
+            return Ok(None);
+        };
+        self.may_ask_cluster(reference)?;
+        key_args::public_key(reference, cluster).map(Some)
+    }
+
     /// Refuses a key that lies in a cluster where nothing may be connected to.
-    pub(crate) fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
+    fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
         if self.offline && key.starts_with("k8s://") {
             return Err(Failure::misuse(anyhow!(
                 "--offline is given, and the key {key} lies in a cluster"

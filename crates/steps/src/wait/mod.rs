@@ -27,7 +27,6 @@ use tokio::time::Instant;
 use crate::Failure;
 use crate::cluster_args::{ClusterArgs, NamedRun};
 use crate::exit;
-use crate::key_args;
 use crate::log;
 use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs, given};
@@ -219,8 +218,7 @@ impl Args {
     /// What is asked of images. A key is wanted unless it was said that none is.
     fn check(&self) -> Result<Check, Failure> {
         let registry = self.registry.open(Access::Pull)?;
-        let key = given(&self.key).next();
-        let is_somebody = key.is_some() || self.trust.identity()?.is_some();
+        let is_somebody = given(&self.key).next().is_some() || self.trust.identity()?.is_some();
         let of_task_runs = match (is_somebody, self.insecure_skip_verify) {
             (true, true) => {
                 return Err(Failure::misuse(anyhow!(
@@ -241,11 +239,7 @@ impl Args {
                 None
             }
             (true, false) => {
-                if let Some(reference) = key {
-                    self.trust.may_ask_cluster(reference)?;
-                }
-                let key = key.map(|reference| key_args::public_key(reference, &self.cluster));
-                let key = key.transpose()?;
+                let key = self.trust.public_key(&self.key, &self.cluster)?;
                 Some(self.demands.of_trust(key, &self.trust, &self.registry)?)
             }
         };

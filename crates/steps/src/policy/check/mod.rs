@@ -25,7 +25,7 @@ use super::rule_args::RuleArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::verify::{self, Demands, HowArgs, Judging, Only, Output, TrustArgs, within};
-use crate::{Failure, exit, key_args};
+use crate::{Failure, exit};
 
 /// Check images against rules on their signatures and provenance.
 #[derive(Debug, clap::Args)]
@@ -110,14 +110,10 @@ impl Args {
     }
 
     fn demands(&self, rules: &Arc<Rules>) -> Result<Demands, Failure> {
-        let key = given(&self.key).next();
-        if let Some(reference) = key {
-            self.trust.may_ask_cluster(reference)?;
-        }
-        let key = key.map(|reference| key_args::public_key(reference, &self.cluster));
-        let demands =
-            self.how
-                .of_trust(Vec::new(), key.transpose()?, &self.trust, &self.registry)?;
+        let key = self.trust.public_key(&self.key, &self.cluster)?;
+        let demands = self
+            .how
+            .of_trust(Vec::new(), key, &self.trust, &self.registry)?;
         Ok(demands.judging(Judging {
             rules: Arc::clone(rules),
             now: Timestamp::now().as_second(),

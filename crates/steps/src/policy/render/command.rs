@@ -1,7 +1,6 @@
 //! The command that renders a policy: the first line of the policy, so that it can be made anew. What was taken from an image stands there as flags.
 
 use tekseal_core::policy::{Quantifier, Rules};
-use tekseal_core::provenance::Version;
 
 use super::Kind;
 use super::policy::{Action, Layout, Name, Policy, SignedIdentity, Signer};
@@ -69,11 +68,7 @@ impl Words {
 
     fn rules(&mut self, rules: &Rules) {
         if let Some(version) = rules.provenance {
-            let name = match version {
-                Version::V02 => "v0.2",
-                Version::V1 => "v1",
-            };
-            self.flag("--provenance", name);
+            self.flag("--provenance", version.name());
         }
         for id in &rules.builder_ids {
             self.flag("--builder-id", id);
@@ -104,6 +99,8 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
+    use tekseal_core::provenance::Version;
+
     use super::super::samples::{self, any, rules};
     use super::*;
 

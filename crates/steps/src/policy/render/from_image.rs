@@ -286,12 +286,7 @@ impl Shown {
         let tell = |what: &str, value: &str| log::info("taken from the image", &[(what, &value)]);
         if draft.provenance.is_none() {
             draft.provenance = self.version;
-            let name = match self.version {
-                Some(Version::V02) => "v0.2",
-                Some(Version::V1) => "v1",
-                None => "none",
-            };
-            tell("provenance", name);
+            tell("provenance", self.version.map_or("none", Version::name));
         }
         for (what, given, found) in [
             ("builder-id", &mut draft.builder_ids, self.builder_ids),

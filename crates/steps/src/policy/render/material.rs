@@ -9,10 +9,9 @@ use tekseal_signing::certificate::SubjectNames;
 use tekseal_signing::{PublicKey, pem};
 
 use super::policy::{Authority, Log, Root};
+use crate::trusted_root::{bytes_of, is_public_good};
 use crate::{Failure, files};
 
-/// What stands for the root of Sigstore's public instance.
-const PUBLIC_GOOD: &str = "public-good";
 /// No trusted root and no key comes near this size.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -25,11 +24,7 @@ pub(super) fn trusted_root(
     url: Option<&str>,
     now: i64,
 ) -> Result<(Root, Option<Log>), Failure> {
-    let is_public = path == PUBLIC_GOOD;
-    let bytes = match is_public {
-        true => trusted_root::PUBLIC_GOOD.to_vec(),
-        false => files::read(Path::new(path), MOST_BYTES, "trusted root")?,
-    };
+    let bytes = bytes_of(path, MOST_BYTES)?;
     let read = || {
         let root = TrustedRoot::parse(&bytes).map_err(Failure::misuse)?;
         let logs = logs(&root.logs, now)?;
@@ -40,7 +35,7 @@ pub(super) fn trusted_root(
         };
         let log = log.cloned();
         let material = Root {
-            is_public,
+            is_public: is_public_good(path),
             logs,
             authorities: authorities(&root.certificate_authorities, now)?,
             certificate_logs: self::logs(&root.certificate_logs, now)?,
