@@ -16,12 +16,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("tekseal-cluster", &["tekseal-core"]),
     (
+        "tekseal-custody",
+        &["tekseal-core", "tekseal-signing", "tekseal-remote"],
+    ),
+    (
         "tekseal-controller",
         &[
             "tekseal-core",
             "tekseal-signing",
             "tekseal-remote",
             "tekseal-cluster",
+            "tekseal-custody",
             "tekseal-attest",
         ],
     ),
@@ -32,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tekseal-signing",
             "tekseal-remote",
             "tekseal-cluster",
+            "tekseal-custody",
             "tekseal-attest",
         ],
     ),

@@ -17,7 +17,7 @@ use tekseal_core::{Digest, DigestRef, bundle};
 use tekseal_remote::Registry;
 use tekseal_remote::store::{self, SignedFile};
 use tekseal_signing::Signer;
-use tekseal_signing::signer::FaultySignature;
+use tekseal_signing::signer::SignError;
 
 use crate::{Place, StoreFailure, Stored};
 
@@ -30,9 +30,9 @@ pub enum Error {
     /// The payload could not be read, or its envelope not be written.
     #[error("the envelope cannot be made")]
     Io(#[from] io::Error),
-    /// The machine erred.
+    /// The key did not sign.
     #[error(transparent)]
-    Faulty(#[from] FaultySignature),
+    Sign(#[from] SignError),
 }
 
 /// A Statement of so many bytes, with the key's signature over it.
@@ -48,12 +48,12 @@ impl<'a> LargeStatement<'a> {
     ///
     /// # Errors
     /// As [`Error`] says.
-    pub fn sign(signer: &'a Signer, length: u64, open: &'a Open<'a>) -> Result<Self, Error> {
+    pub async fn sign(signer: &'a Signer, length: u64, open: &'a Open<'a>) -> Result<Self, Error> {
         let digest = dsse::pae_digest(IN_TOTO_PAYLOAD_TYPE, length, &mut *open())?;
         Ok(Self {
             length,
             open,
-            signature: signer.sign_digest(&digest)?,
+            signature: signer.sign_digest(&digest).await?,
             signer,
         })
     }
@@ -158,6 +158,7 @@ impl Write for Counted<'_> {
 #[cfg(test)]
 mod tests {
     use tekseal_core::{Layout, Payload};
+    use tekseal_harness::at_once;
     use tekseal_signing::random;
 
     use super::*;
@@ -167,9 +168,10 @@ mod tests {
         let signer = Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("{e}"));
         let bytes = format!(r#"{{"predicate":"{}"}}"#, "x".repeat(100_000)).into_bytes();
         let payload = Payload::statement("t", "urn:t", bytes.clone(), Vec::new());
-        let held = signer.sign_for(&payload, Layout::Both).expect("sound");
+        let held = at_once(signer.sign_for(&payload, Layout::Both)).expect("sound");
         let open = || -> Box<dyn Read + '_> { Box::new(&bytes[..]) };
-        let signed = LargeStatement::sign(&signer, bytes.len() as u64, &open).expect("in memory");
+        let signed =
+            at_once(LargeStatement::sign(&signer, bytes.len() as u64, &open)).expect("in memory");
         let (mut envelope, mut bundle) = (Vec::new(), Vec::new());
         let told = [
             signed.write_envelope(&mut envelope).expect("in memory"),
@@ -185,7 +187,7 @@ mod tests {
     fn a_payload_of_another_length_gets_no_envelope() {
         let signer = Signer::generate(&mut random::system).unwrap_or_else(|e| panic!("{e}"));
         let open = || -> Box<dyn Read> { Box::new(&b"{}"[..]) };
-        let refused = LargeStatement::sign(&signer, 3, &open);
+        let refused = at_once(LargeStatement::sign(&signer, 3, &open));
         assert!(matches!(refused, Err(Error::Io(_))));
     }
 }

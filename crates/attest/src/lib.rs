@@ -21,7 +21,7 @@ use tekseal_core::cosign::Tag;
 use tekseal_core::{Digest, DigestRef, Layout, Payload, PayloadKind, Repository, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store;
-use tekseal_signing::signer::FaultySignature;
+use tekseal_signing::signer::SignError;
 use tekseal_signing::{PublicKey, Signer, same_signer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -87,14 +87,14 @@ pub struct StoreFailure {
 ///
 /// # Errors
 /// The first that fails; nothing is kept then.
-pub fn sign(
+pub async fn sign(
     signer: &Signer,
     payloads: &[Payload],
     layout: Layout,
-) -> Result<Vec<Item>, FaultySignature> {
+) -> Result<Vec<Item>, SignError> {
     let mut items = Vec::with_capacity(payloads.len());
     for payload in payloads {
-        let signed = signer.sign_for(payload, layout)?.into_iter();
+        let signed = signer.sign_for(payload, layout).await?.into_iter();
         items.extend(signed.map(|signed| Item::new(signed, payload)));
     }
     Ok(items)

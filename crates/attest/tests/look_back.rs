@@ -36,7 +36,7 @@ async fn stored() -> Stored {
     let registry = registry.expect("the options are fine");
     let signer = Signer::generate(&mut random::system).expect("a key");
     let payload = Payload::simple_signing(&image);
-    let signed = signer.sign_payload(&payload).expect("it signs");
+    let signed = tekseal_harness::at_once(signer.sign_payload(&payload)).expect("it signs");
     let items = vec![Item::new(signed, &payload)];
     let early = tekseal_attest::store_early(&registry, items, signer.public_key().clone(), None);
     let (places, look_back) = early.await.expect("nobody is in the way");

@@ -107,6 +107,7 @@ mod tests {
 
     use serde_json::json;
     use tekseal_core::marks::{Outcome, Record};
+    use tekseal_harness::at_once;
     use tekseal_signing::{PublicKey, Signer, random};
 
     use super::*;
@@ -151,7 +152,7 @@ mod tests {
     fn record(signer: &Signer, uid: &str, outcome: Outcome) -> String {
         let at = "2026-07-01T00:00:00Z".to_owned();
         let record = Record::new(uid, outcome, &[], at, "test".to_owned());
-        signer.sign_record(&record).expect("it signs")
+        at_once(signer.sign_record(&record)).expect("it signs")
     }
 
     const LATER: &str = "2026-07-01T00:00:00Z";

@@ -486,7 +486,7 @@ impl Attempt<'_> {
         Err(Trouble::Children(waiting.cloned().collect()))
     }
 
-    fn record(
+    async fn record(
         &self,
         means: &Means,
         outcome: Outcome,
@@ -498,7 +498,8 @@ impl Attempt<'_> {
         means
             .recorder
             .sign_record(&record)
-            .map_err(|error| Trouble::last(Stage::Signing, &error))
+            .await
+            .map_err(|error| Trouble::of_signing(&error))
     }
 
     /// Writes the end of the work on the run. Our finalizer goes with the same change, but for children of PipelineRuns: they are held

@@ -5,6 +5,7 @@ use std::error::Error;
 use tekseal_attest::witness::{Cause, WitnessFailure};
 use tekseal_core::redact::Redacted;
 use tekseal_core::{Blame, is_invisible};
+use tekseal_signing::signer::SignError;
 
 /// Where it failed, as Chains' counters name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,15 @@ impl Trouble {
         match failure.blame() {
             Blame::Artifact if !is_of_log => Self::Last { stage, reason },
             Blame::Artifact | Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
+        }
+    }
+
+    /// Trouble with a key. One that is held elsewhere can be reached again, or be put right, without another run.
+    pub(crate) fn of_signing(error: &SignError) -> Self {
+        let (stage, reason) = (Stage::Signing, chain(error));
+        match error.blame() {
+            Blame::Artifact => Self::Last { stage, reason },
+            Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
         }
     }
 

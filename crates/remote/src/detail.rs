@@ -36,7 +36,7 @@ struct ServiceRefusal {
 }
 
 /// What a server was told of us, and must not come back in what is printed.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Sent {
     /// In each form in which it may come back.
     forms: Vec<String>,
@@ -67,6 +67,14 @@ impl Sent {
         sent
     }
 
+    /// The value of a header that is a secret.
+    pub(crate) fn add_value(&mut self, value: &HeaderValue) {
+        match value.to_str() {
+            Ok(text) => self.add_header(text),
+            Err(_) => self.add(&String::from_utf8_lossy(value.as_bytes())),
+        }
+    }
+
     /// `Basic` with user and password, or `Bearer` with a token.
     fn add_header(&mut self, text: &str) {
         let Some((scheme, value)) = text.split_once(' ') else {
@@ -85,7 +93,8 @@ impl Sent {
         }
     }
 
-    fn add(&mut self, secret: &str) {
+    /// A secret in any other place.
+    pub(crate) fn add(&mut self, secret: &str) {
         // As it is, and as it stands in a form or a query.
         let form: String = form_of(secret);
         for form in [plain(secret), form] {
@@ -156,7 +165,7 @@ impl std::fmt::Display for Detail {
 }
 
 /// At most `longest` characters, none of which moves the cursor, colours the log or turns the line around.
-fn printable(text: &str, longest: usize, sent: &Sent) -> String {
+pub(crate) fn printable(text: &str, longest: usize, sent: &Sent) -> String {
     let text = plain(text);
     if sent.is_in(&text) {
         return "(not shown: it repeats a credential)".to_owned();

@@ -144,7 +144,7 @@ impl Line {
             "https" => Trust::Authorities,
             _ => Trust::Nobody,
         };
-        let way = if is_loopback(url) {
+        let way = if is_loopback(url) || is_metadata(url) {
             Way::Direct
         } else {
             Way::PerhapsProxy
@@ -380,6 +380,18 @@ fn is_loopback(url: &Url) -> bool {
     match bare.parse::<IpAddr>() {
         Ok(address) => address.is_loopback(),
         Err(_) => is_localhost(bare),
+    }
+}
+
+/// Where a cloud tells a machine who it is: it must be asked by the machine itself, and what it says is for nobody else.
+fn is_metadata(url: &Url) -> bool {
+    let bare = bare_host(url);
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => address.is_link_local(),
+        Ok(IpAddr::V6(address)) => {
+            address.is_unicast_link_local() || address.segments()[..2] == [0xfd00, 0x0ec2]
+        }
+        Err(_) => bare == "metadata.google.internal",
     }
 }
 

@@ -8,6 +8,8 @@
 //!  log, timestamp ─▶ service ──────┘                               (transparency logs, timestamp authorities)
 //! ```
 //!
+//! `rest` is the way to services that sign for somebody or say who somebody is; their protocols are elsewhere.
+//!
 //! `registry` speaks the OCI distribution protocol with as few round trips as it allows; `auth` answers its challenges;
 //! `store` knows cosign's layout and appends to it without losing what others wrote; `oci_layout` reads the same from a folder. `log` and
 //! `timestamp` speak to the services that witness signatures; what they answer is verified elsewhere.
@@ -28,6 +30,7 @@ pub mod oci_layout;
 mod options;
 mod referrers;
 pub mod registry;
+pub mod rest;
 mod retry;
 pub mod service;
 pub mod store;
@@ -42,4 +45,5 @@ pub use log::{LogVersion, Rekor};
 pub use mirror::Mirror;
 pub use oci_layout::OciLayout;
 pub use registry::{Options, Registry};
+pub use rest::Rest;
 pub use timestamp::TimestampAuthority;

@@ -1,13 +1,17 @@
 //! Key references: how a user says where a key is.
 //!
-//! The forms are cosign's: a file path, `env://NAME`, or `k8s://NAMESPACE/SECRET`. This module parses only; the programs read the
-//! file, the variable or the Secret and pass its bytes on.
+//! The forms are cosign's: a file path, `env://NAME`, `k8s://NAMESPACE/SECRET`, the key of a service such as `awskms://…`, and for public keys a URL or
+//! `gitlab://PROJECT`. This module parses only; the programs read the file, the variable or the Secret and pass its bytes on.
+
+mod kms;
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where the text of a key is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub use kms::{AwsKey, AzureKey, GcpKey, KmsRef, PluginKey, VaultKey};
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum KeyRef {
     /// In this file.
     Path(PathBuf),
@@ -20,6 +24,12 @@ pub enum KeyRef {
         /// Its name.
         name: String,
     },
+    /// At this `http` or `https` URL; only a public key is read from there.
+    Url(String),
+    /// In the variables of this GitLab project or group: `COSIGN_PRIVATE_KEY`, `COSIGN_PASSWORD` and `COSIGN_PUBLIC_KEY`.
+    Gitlab(String),
+    /// With a service, or a program, that signs with it.
+    Kms(KmsRef),
 }
 
 /// Why a text is no key reference.
@@ -37,19 +47,27 @@ pub enum Error {
     /// `k8s://` without a namespace and a name that a Secret can have.
     #[error("key reference {0:?} names no Secret, wanted k8s://NAMESPACE/SECRET")]
     Secret(String),
-    /// A scheme that needs a service.
-    #[error("key references of the form {0} are not supported yet; wanted {WANTED}")]
+    /// A scheme that is known, with something else behind it than it has.
+    #[error("key reference {found:?} is not well formed, wanted {wanted}")]
+    Service {
+        /// What was given.
+        found: String,
+        /// The form that the scheme has.
+        wanted: &'static str,
+    },
+    /// A scheme that is not known and for which there can be no program.
+    #[error("key references of the form {0} are not supported; wanted {WANTED}")]
     Scheme(String),
 }
 
 /// The forms that are known.
-const WANTED: &str = "a file path, env://NAME or k8s://NAMESPACE/SECRET";
+const WANTED: &str = "a file path, env://NAME, k8s://NAMESPACE/SECRET, or the key of a service such as hashivault://NAME";
 
 /// No path is longer.
 const MOST_TEXT: usize = 4096;
 
 impl KeyRef {
-    /// Parses a path, `env://NAME` or `k8s://NAMESPACE/SECRET`.
+    /// Parses a reference of any form. A scheme is read in lower case.
     pub fn parse(text: &str) -> Result<Self, Error> {
         if text.is_empty() {
             return Err(Error::Empty);
@@ -70,13 +88,33 @@ impl KeyRef {
         if scheme.eq_ignore_ascii_case("k8s") {
             return secret(rest).ok_or_else(|| Error::Secret(text.to_owned()));
         }
-        if !scheme.eq_ignore_ascii_case("env") {
-            return Err(Error::Scheme(format!("{scheme}://")));
+        let scheme = scheme.to_ascii_lowercase();
+        let service = |wanted| Error::Service {
+            found: shown(&scheme, rest),
+            wanted,
+        };
+        match scheme.as_str() {
+            "env" if rest.is_empty() || rest.contains(['=', '\0']) => {
+                Err(Error::Name(text.to_owned()))
+            }
+            "env" => Ok(Self::Env(rest.to_owned())),
+            "http" | "https" if rest.is_empty() || rest.contains('@') => {
+                Err(service("https://HOST/PATH, without a user"))
+            }
+            "http" | "https" => Ok(Self::Url(format!("{scheme}://{rest}"))),
+            "gitlab" if rest.is_empty() => Err(service("gitlab://PROJECT or gitlab://GROUP")),
+            "gitlab" => Ok(Self::Gitlab(rest.to_owned())),
+            "file" => Err(Error::Scheme("file://".to_owned())),
+            _ => KmsRef::parse(&scheme, rest).map(Self::Kms).map_err(service),
         }
-        if rest.is_empty() || rest.contains(['=', '\0']) {
-            return Err(Error::Name(text.to_owned()));
-        }
-        Ok(Self::Env(rest.to_owned()))
+    }
+}
+
+/// A reference for an error; what stands before an `@` may be a password.
+fn shown(scheme: &str, rest: &str) -> String {
+    match rest.contains('@') {
+        true => format!("{scheme}://(not shown)"),
+        false => format!("{scheme}://{rest}"),
     }
 }
 
@@ -116,6 +154,9 @@ impl fmt::Display for KeyRef {
             Self::Path(path) => path.display().fmt(f),
             Self::Env(name) => write!(f, "env://{name}"),
             Self::Secret { namespace, name } => write!(f, "k8s://{namespace}/{name}"),
+            Self::Url(url) => f.write_str(url),
+            Self::Gitlab(reference) => write!(f, "gitlab://{reference}"),
+            Self::Kms(key) => key.fmt(f),
         }
     }
 }
@@ -151,28 +192,27 @@ mod tests {
     }
 
     #[test]
-    fn services_are_refused_by_their_scheme() {
+    fn every_scheme_of_cosign_is_known() {
+        let url = KeyRef::parse("HTTPS://host/cosign.pub").expect("it is one");
+        assert_eq!(url, KeyRef::Url("https://host/cosign.pub".to_owned()));
+        let gitlab = KeyRef::parse("gitlab://group/project").expect("it is one");
+        assert_eq!(gitlab.to_string(), "gitlab://group/project");
         for scheme in [
             "awskms",
             "gcpkms",
             "azurekms",
             "hashivault",
             "https",
-            "file",
-            "my-plugin",
+            "gitlab",
         ] {
-            let error = KeyRef::parse(&format!("{scheme}://a/b")).expect_err("not supported");
-            assert_eq!(
-                error.to_string(),
-                format!(
-                    "key references of the form {scheme}:// are not supported yet; wanted a file path, env://NAME or k8s://NAMESPACE/SECRET"
-                )
-            );
+            let error = KeyRef::parse(&format!("{scheme}://")).expect_err("nothing is named");
+            assert!(matches!(error, Error::Service { .. }), "{scheme}: {error}");
         }
-        assert_eq!(
-            KeyRef::parse("pkcs11:token=t"),
-            Err(Error::Scheme("pkcs11:".to_owned()))
-        );
+        for (text, scheme) in [("pkcs11:token=t", "pkcs11:"), ("file:///a", "file://")] {
+            assert_eq!(KeyRef::parse(text), Err(Error::Scheme(scheme.to_owned())));
+        }
+        let error = KeyRef::parse("https://user:secret@host/key").expect_err("it has a password");
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! This is the only crate in which the bytes of a private key exist, and the only way to a [`Verified`] value. It reads
-//! no file, no variable, no clock and no network: programs pass the bytes in, and randomness is an argument.
+//! no file, no variable, no clock and no network: programs pass the bytes in, randomness is an argument, and so is a key that is held elsewhere
+//! ([`RemoteKey`]), for whose answer a signature waits.
 
 pub mod certificate;
 pub mod cosign_key;
@@ -25,6 +26,7 @@ pub mod public_key;
 pub mod random;
 pub mod record;
 pub mod rejection;
+pub mod remote_key;
 mod scrypt;
 pub mod signer;
 pub mod timestamp;
@@ -40,6 +42,7 @@ pub use key_ref::KeyRef;
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 pub use record::{Unbelieved, verify_record};
 pub use rejection::Rejection;
+pub use remote_key::{RemoteError, RemoteKey};
 pub use signer::Signer;
 pub use trust::Trust;
 pub use verifier::{

@@ -222,6 +222,20 @@ impl PublicKey {
             .map_err(|_| VerifyError::Invalid)
     }
 
+    /// Verifies a DER signature of a P-256 key over a message with this SHA-256, which may be too large for memory.
+    pub(crate) fn verify_p256_digest(
+        &self,
+        digest: &[u8; 32],
+        signature: &[u8],
+    ) -> Result<(), VerifyError> {
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&self.key);
+        let key = key.map_err(|_| VerifyError::Invalid)?;
+        let signature = p256::ecdsa::Signature::from_der(signature);
+        let signature = signature.map_err(|_| VerifyError::Invalid)?;
+        key.verify_prehash(digest, &signature)
+            .map_err(|_| VerifyError::Invalid)
+    }
+
     fn verify_p521(
         &self,
         hash: HashAlgorithm,

@@ -3,7 +3,7 @@
 use tekseal_core::marks::{Record, RecordError};
 
 use crate::public_key::{HashAlgorithm, PublicKey};
-use crate::signer::{FaultySignature, Signer};
+use crate::signer::{SignError, Signer};
 
 /// Why a Record is not believed.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +28,9 @@ impl Signer {
     /// The annotation for a Record.
     ///
     /// # Errors
-    /// If the signature does not verify.
-    pub fn sign_record(&self, record: &Record) -> Result<String, FaultySignature> {
-        let signature = self.sign(&record.message())?;
+    /// As [`SignError`] says.
+    pub async fn sign_record(&self, record: &Record) -> Result<String, SignError> {
+        let signature = self.sign(&record.message()).await?;
         Ok(record.annotation(&self.public_key().fingerprint(), &signature))
     }
 }
@@ -88,7 +88,7 @@ mod tests {
             "2026-01-02T03:04:05Z".to_owned(),
             "tekseal 1".to_owned(),
         );
-        let annotation = ours.sign_record(&record).expect("it signs");
+        let annotation = tekseal_harness::at_once(ours.sign_record(&record)).expect("it signs");
         let keys = [theirs.public_key().clone(), ours.public_key().clone()];
         assert_eq!(
             verify_record(&annotation, "uid-1", &keys).expect("it is ours"),

@@ -1,6 +1,6 @@
 //! Holds a private key and signs payloads with it.
 //!
-//! Signatures are ECDSA on P-256 over SHA-256, made deterministically (RFC 6979): the same key and payload give the same
+//! The private key is in this process, or held elsewhere ([`RemoteKey`]). In this process signatures are ECDSA on P-256 over SHA-256, made deterministically (RFC 6979): the same key and payload give the same
 //! bytes, so that signing twice adds nothing new to a registry or a log. Each one is verified before it is handed out,
 //! by other code than the one that made it.
 
@@ -8,21 +8,30 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use p256::ecdsa::{DerSignature, SigningKey};
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
-use tekseal_core::{Digest, Envelope, Layout, Payload, PayloadKind, Signed};
+use tekseal_core::{Blame, Digest, Envelope, Layout, Payload, PayloadKind, Signed};
 use zeroize::Zeroizing;
 
 use crate::cosign_key;
 use crate::der::Malformed;
 use crate::pem;
 use crate::private_key::{self, KeyFile};
-use crate::public_key::{HashAlgorithm, PublicKey};
+use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 use crate::random::{self, Random};
+use crate::remote_key::{Message, RemoteError, RemoteKey};
 
 /// A private key that can sign. It has no `Debug` and no `Clone`, and is wiped when dropped.
 pub struct Signer {
-    key: SigningKey,
+    key: Held,
     public: PublicKey,
     fingerprint: String,
+}
+
+/// Where the private half is.
+enum Held {
+    /// In this process.
+    Here(SigningKey),
+    /// With somebody who signs for us.
+    Elsewhere(Box<dyn RemoteKey>),
 }
 
 /// Why a private key cannot be used.
@@ -70,6 +79,57 @@ pub enum Error {
 #[error("the signature just made does not verify; the machine made an error")]
 pub struct FaultySignature;
 
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum SignError {
+    /// The machine erred.
+    #[error(transparent)]
+    Faulty(#[from] FaultySignature),
+    /// The key is held elsewhere, and no signature came from there.
+    #[error("cannot sign with {reference}")]
+    Remote {
+        /// The reference of the key.
+        reference: String,
+        /// Why.
+        source: RemoteError,
+    },
+    /// A signature came that is not one of the key over the message: the key was rotated meanwhile, or whoever holds it erred or lied.
+    #[error(
+        "the signature that came from {reference} is none of its public key {fingerprint} over what was to be signed; \
+         if the key was rotated meanwhile, another try uses its new version"
+    )]
+    NotOfKey {
+        /// The reference of the key.
+        reference: String,
+        /// The public key that it had when it was opened.
+        fingerprint: String,
+    },
+    /// The key signs whole messages, and this one is too large for memory.
+    #[error(
+        "{0} keys sign whole messages only, and this one is too large for memory; use an ECDSA P-256 key"
+    )]
+    WholeOnly(KeyAlgorithm),
+    /// The key does not leave where it is.
+    #[error("the private key stays at {0}: it cannot be written to a file")]
+    Stays(String),
+    /// No randomness.
+    #[error(transparent)]
+    Random(#[from] random::Error),
+}
+
+impl SignError {
+    /// Who must act.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Faulty(_) => Blame::Artifact,
+            Self::Remote { source, .. } => source.blame(),
+            Self::NotOfKey { .. } | Self::Random(_) => Blame::Outside,
+            Self::WholeOnly(_) | Self::Stays(_) => Blame::Setting,
+        }
+    }
+}
+
 impl From<Malformed> for Error {
     fn from(Malformed: Malformed) -> Self {
         Self::Malformed
@@ -108,13 +168,41 @@ impl Signer {
         Err(Error::BrokenRandom)
     }
 
+    /// A key that is held elsewhere, whose public half is `public`: each of its signatures is verified with that.
+    #[must_use]
+    pub fn remote(key: Box<dyn RemoteKey>, public: PublicKey) -> Self {
+        Self::of(Held::Elsewhere(key), public)
+    }
+
     fn new(key: SigningKey) -> Self {
         let public = PublicKey::of_p256_point(&private_key::public_point(&key));
+        Self::of(Held::Here(key), public)
+    }
+
+    fn of(key: Held, public: PublicKey) -> Self {
         let fingerprint = public.fingerprint();
         Self {
             key,
             public,
             fingerprint,
+        }
+    }
+
+    /// The reference of a key that is held elsewhere.
+    #[must_use]
+    pub fn reference(&self) -> Option<&str> {
+        match &self.key {
+            Held::Here(_) => None,
+            Held::Elsewhere(key) => Some(key.reference()),
+        }
+    }
+
+    /// The hash that its signatures are made over.
+    #[must_use]
+    pub fn hash(&self) -> HashAlgorithm {
+        match &self.key {
+            Held::Here(_) => HashAlgorithm::Sha256,
+            Held::Elsewhere(key) => key.hash(),
         }
     }
 
@@ -131,25 +219,31 @@ impl Signer {
         &self,
         password: &[u8],
         random: Random<'_>,
-    ) -> Result<String, random::Error> {
-        cosign_key::encrypt(&private_key::to_pkcs8(&self.key), password, random)
+    ) -> Result<String, SignError> {
+        match &self.key {
+            Held::Here(key) => {
+                let pkcs8 = private_key::to_pkcs8(key);
+                Ok(cosign_key::encrypt(&pkcs8, password, random)?)
+            }
+            Held::Elsewhere(key) => Err(SignError::Stays(key.reference().to_owned())),
+        }
     }
 
     /// Signs a payload in the shape in which it is stored.
     ///
     /// A simple-signing document is signed as it is. A Statement goes into an envelope with one signature over its
     /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it.
-    pub fn sign_payload(&self, payload: &Payload) -> Result<Signed, FaultySignature> {
+    pub async fn sign_payload(&self, payload: &Payload) -> Result<Signed, SignError> {
         match payload.kind() {
             PayloadKind::SimpleSigning => {
-                let signature = self.sign(payload.bytes())?;
+                let signature = self.sign(payload.bytes()).await?;
                 Ok(Signed::image_signature(
                     payload.bytes().to_vec(),
                     &signature,
                 ))
             }
             PayloadKind::Statement { predicate_type, .. } => {
-                let envelope = self.envelope(payload.bytes())?;
+                let envelope = self.envelope(payload.bytes()).await?;
                 Ok(Signed::attestation(&envelope, predicate_type))
             }
         }
@@ -162,25 +256,25 @@ impl Signer {
     /// cosign 3 signs, and as every bundle over its pre-authentication encoding. (Tekton Chains puts the simple-signing document into the
     /// bundle and signs that document itself, which no verifier accepts.) What says a name has no form as a bundle: in a layout of bundles alone
     /// nothing is signed of it.
-    pub fn sign_for(
+    pub async fn sign_for(
         &self,
         payload: &Payload,
         layout: Layout,
-    ) -> Result<Vec<Signed>, FaultySignature> {
+    ) -> Result<Vec<Signed>, SignError> {
         if !layout.has_bundles() {
-            return Ok(vec![self.sign_payload(payload)?]);
+            return Ok(vec![self.sign_payload(payload).await?]);
         }
         let Some(statement) = payload.as_statement() else {
             return match layout.has_tags() {
-                true => Ok(vec![self.sign_payload(payload)?]),
+                true => Ok(vec![self.sign_payload(payload).await?]),
                 false => Ok(Vec::new()),
             };
         };
-        let envelope = self.envelope(&statement)?;
+        let envelope = self.envelope(&statement).await?;
         let mut signed = Vec::with_capacity(2);
         if layout.has_tags() {
             signed.push(match payload.kind() {
-                PayloadKind::SimpleSigning => self.sign_payload(payload)?,
+                PayloadKind::SimpleSigning => self.sign_payload(payload).await?,
                 PayloadKind::Statement { predicate_type, .. } => {
                     Signed::attestation(&envelope, predicate_type)
                 }
@@ -193,8 +287,9 @@ impl Signer {
     }
 
     /// The envelope around a Statement.
-    fn envelope(&self, statement: &[u8]) -> Result<Envelope, FaultySignature> {
-        let signature = self.sign(&dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement))?;
+    async fn envelope(&self, statement: &[u8]) -> Result<Envelope, SignError> {
+        let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement);
+        let signature = self.sign(&pae).await?;
         Ok(Envelope::new(
             IN_TOTO_PAYLOAD_TYPE,
             statement,
@@ -203,28 +298,67 @@ impl Signer {
         ))
     }
 
-    /// The DER signature over SHA-256 of `message`.
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, FaultySignature> {
-        let signature: DerSignature = self.key.sign(message);
-        let signature = signature.as_bytes().to_vec();
-        self.public
-            .verify(HashAlgorithm::Sha256, message, &signature)
-            .map_err(|_| FaultySignature)?;
-        Ok(signature)
+    /// The signature of `message`, in the form and over the hash of the key: for P-256 DER, over SHA-256. Verified before it is handed out.
+    ///
+    /// A key in this process signs at once; for one that is held elsewhere this waits.
+    ///
+    /// # Errors
+    /// As [`SignError`] says. Nothing is signed then.
+    pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.key {
+            Held::Here(key) => {
+                let signature: DerSignature = key.sign(message);
+                let signature = signature.as_bytes().to_vec();
+                self.public
+                    .verify(HashAlgorithm::Sha256, message, &signature)
+                    .map_err(|_| FaultySignature)?;
+                Ok(signature)
+            }
+            Held::Elsewhere(key) => {
+                let signature = ask(&**key, Message::Whole(message)).await?;
+                self.public
+                    .verify(key.hash(), message, &signature)
+                    .map_err(|_| self.not_of_key(&**key))?;
+                Ok(signature)
+            }
+        }
     }
 
-    /// The DER signature over a message with this SHA-256, for messages that are too large for memory: the same as [`sign`](Self::sign) gives.
+    /// The signature over a message with this SHA-256, for messages that are too large for memory: the same as [`sign`](Self::sign) gives.
     ///
     /// It is verified like every other, but by the crate that made it: the other one takes whole messages only.
-    pub fn sign_digest(&self, message: &Digest) -> Result<Vec<u8>, FaultySignature> {
+    ///
+    /// # Errors
+    /// As [`SignError`] says, and for keys that sign over no SHA-256.
+    pub async fn sign_digest(&self, message: &Digest) -> Result<Vec<u8>, SignError> {
         let digest = message.to_bytes();
-        let made = self.key.sign_prehash(&digest);
-        let signature: DerSignature = made.map_err(|_| FaultySignature)?;
-        self.key
-            .verifying_key()
-            .verify_prehash(&digest, &signature)
-            .map_err(|_| FaultySignature)?;
-        Ok(signature.as_bytes().to_vec())
+        match &self.key {
+            Held::Here(key) => {
+                let made = key.sign_prehash(&digest);
+                let signature: DerSignature = made.map_err(|_| FaultySignature)?;
+                key.verifying_key()
+                    .verify_prehash(&digest, &signature)
+                    .map_err(|_| FaultySignature)?;
+                Ok(signature.as_bytes().to_vec())
+            }
+            Held::Elsewhere(key) => {
+                if self.public.algorithm() != KeyAlgorithm::P256 {
+                    return Err(SignError::WholeOnly(self.public.algorithm()));
+                }
+                let signature = ask(&**key, Message::Sha256(message)).await?;
+                self.public
+                    .verify_p256_digest(&digest, &signature)
+                    .map_err(|_| self.not_of_key(&**key))?;
+                Ok(signature)
+            }
+        }
+    }
+
+    fn not_of_key(&self, key: &dyn RemoteKey) -> SignError {
+        SignError::NotOfKey {
+            reference: key.reference().to_owned(),
+            fingerprint: self.fingerprint.clone(),
+        }
     }
 
     /// How envelopes name this key: see [`PublicKey::fingerprint`].
@@ -234,11 +368,20 @@ impl Signer {
     }
 }
 
+async fn ask(key: &dyn RemoteKey, message: Message<'_>) -> Result<Vec<u8>, SignError> {
+    key.sign(message).await.map_err(|source| SignError::Remote {
+        reference: key.reference().to_owned(),
+        source,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use tekseal_core::bundle::{Bundle, Content};
     use tekseal_core::digest::hex;
     use tekseal_core::{DigestRef, Repository, TaggedImage};
+
+    use tekseal_harness::at_once;
 
     use super::*;
     use crate::{HashAlgorithm, UnverifiedBundle, Verifier};
@@ -263,8 +406,8 @@ mod tests {
         for message in [&b"sample"[..], b"", &[7; 100_000]] {
             let signer = rfc6979();
             assert_eq!(
-                signer.sign_digest(&Digest::of(message)),
-                signer.sign(message)
+                at_once(signer.sign_digest(&Digest::of(message))),
+                at_once(signer.sign(message))
             );
         }
     }
@@ -276,12 +419,12 @@ mod tests {
     #[test]
     fn signatures_are_those_of_rfc_6979() {
         assert_eq!(
-            hex(&rfc6979().sign(b"sample").expect("sound")),
+            hex(&at_once(rfc6979().sign(b"sample")).expect("sound")),
             "3046022100efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716\
              022100f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
         );
         assert_eq!(
-            hex(&rfc6979().sign(b"test").expect("sound")),
+            hex(&at_once(rfc6979().sign(b"test")).expect("sound")),
             "3045022100f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367\
              0220019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083"
         );
@@ -351,7 +494,7 @@ mod tests {
             b"{}".to_vec(),
             vec![],
         );
-        let signed = rfc6979().sign_payload(&payload).expect("sound");
+        let signed = at_once(rfc6979().sign_payload(&payload)).expect("sound");
         let envelope = Envelope::parse(signed.layer()).expect("just written");
         assert_eq!(envelope.payload_type, IN_TOTO_PAYLOAD_TYPE);
         assert_eq!(envelope.unverified_payload().expect("just written"), b"{}");
@@ -365,7 +508,7 @@ mod tests {
             "https://slsa.dev/provenance/v1"
         );
         assert_eq!(
-            rfc6979().sign_payload(&payload).expect("sound"),
+            at_once(rfc6979().sign_payload(&payload)).expect("sound"),
             signed,
             "the same bytes each time"
         );
@@ -376,11 +519,14 @@ mod tests {
         let predicate_type = "https://slsa.dev/provenance/v1";
         let payload = Payload::statement("slsa/v1", predicate_type, b"{}".to_vec(), vec![]);
         let signer = rfc6979();
-        let both = signer.sign_for(&payload, Layout::Both).expect("sound");
+        let both = at_once(signer.sign_for(&payload, Layout::Both)).expect("sound");
         let [layer, bundle] = &both[..] else {
             panic!("two of them")
         };
-        assert_eq!(*layer, signer.sign_payload(&payload).expect("sound"));
+        assert_eq!(
+            *layer,
+            at_once(signer.sign_payload(&payload)).expect("sound")
+        );
         let envelope = Envelope::parse(layer.layer()).expect("just written");
         let read = Bundle::parse(bundle.layer()).expect("just written");
         let Content::Envelope(inside) = read.content else {
@@ -395,7 +541,7 @@ mod tests {
         );
         assert!(bundle.is_bundle() && !layer.is_bundle());
         for (layout, wanted) in [(Layout::Tags, layer), (Layout::Bundle, bundle)] {
-            let one = signer.sign_for(&payload, layout).expect("sound");
+            let one = at_once(signer.sign_for(&payload, layout)).expect("sound");
             assert_eq!(one, std::slice::from_ref(wanted), "the same each time");
         }
     }
@@ -408,7 +554,7 @@ mod tests {
             .at(digest.clone());
         let signer = rfc6979();
         let payload = Payload::simple_signing(&image);
-        let both = signer.sign_for(&payload, Layout::Both).expect("sound");
+        let both = at_once(signer.sign_for(&payload, Layout::Both)).expect("sound");
         let key = signer.public_key().clone();
         let verifier = Verifier::new(vec![key], HashAlgorithm::Sha256).expect("a key");
         let none = Default::default();
@@ -431,15 +577,15 @@ mod tests {
         let tagged = TaggedImage::new(image.at(digest.clone()), "1.0").expect("a tag");
         let payload = Payload::simple_signing_as(&tagged);
         let signer = rfc6979();
-        let signed = signer.sign_payload(&payload).expect("sound");
+        let signed = at_once(signer.sign_payload(&payload)).expect("sound");
         for layout in [Layout::Tags, Layout::Both] {
-            let forms = signer.sign_for(&payload, layout).expect("sound");
+            let forms = at_once(signer.sign_for(&payload, layout)).expect("sound");
             assert_eq!(forms, std::slice::from_ref(&signed));
         }
-        let none = signer.sign_for(&payload, Layout::Bundle).expect("sound");
+        let none = at_once(signer.sign_for(&payload, Layout::Bundle)).expect("sound");
         assert!(none.is_empty());
         let key = signer.public_key().clone();
-        let plain = signer.sign_payload(&Payload::simple_signing(tagged.image()));
+        let plain = at_once(signer.sign_payload(&Payload::simple_signing(tagged.image())));
         assert!(!crate::same_signer(&plain.expect("sound"), &signed, &key));
         let verifier = Verifier::new(vec![key], HashAlgorithm::Sha256).expect("a key");
         let verified = verifier.image_signature(&signed, &digest, &Default::default());
@@ -454,7 +600,7 @@ mod tests {
             .expect("well formed")
             .at(Digest::of(b"image"));
         let payload = Payload::simple_signing(&DigestRef { ..image });
-        let signed = rfc6979().sign_payload(&payload).expect("sound");
+        let signed = at_once(rfc6979().sign_payload(&payload)).expect("sound");
         assert_eq!(signed.layer(), payload.bytes());
         assert_eq!(signed.annotations().len(), 1);
     }

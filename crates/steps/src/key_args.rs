@@ -10,6 +10,7 @@ use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
 use crate::Failure;
 use crate::cluster_args::{self, ClusterArgs};
 use crate::files;
+use crate::kms;
 use crate::log;
 
 /// Key files are a few kilobytes at most.
@@ -36,6 +37,9 @@ pub struct PasswordArgs {
 impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it.
     pub fn open(&self, cluster: &ClusterArgs) -> Result<Signer, Failure> {
+        if let KeyRef::Kms(key) = KeyRef::parse(&self.key).map_err(Failure::misuse)? {
+            return crate::block_on(kms::open(&key));
+        }
         let KeyText {
             pem, mut password, ..
         } = read_key(&self.key, cluster, Half::Private)?;
@@ -57,6 +61,12 @@ impl From<signer::Error> for Failure {
             return failure.hint("the password counts to the last byte: one that was written by `echo` ends with a newline");
         }
         failure
+    }
+}
+
+impl From<signer::SignError> for Failure {
+    fn from(error: signer::SignError) -> Self {
+        Self::blamed(error.blame(), error)
     }
 }
 
@@ -131,6 +141,9 @@ fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
 
 /// Reads a public key from a file, `env://NAME` or `k8s://NAMESPACE/SECRET`.
 pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, Failure> {
+    if let KeyRef::Kms(key) = KeyRef::parse(reference).map_err(Failure::misuse)? {
+        return crate::block_on(kms::public_key(&key));
+    }
     let key = read_key(reference, cluster, Half::Public)?;
     PublicKey::from_pem(&key.pem)
         .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
@@ -138,6 +151,9 @@ pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, F
 
 /// Reads a public key and, where it is in a Secret, those of earlier pairs that rotation kept there: what was signed before is good too.
 pub fn public_keys(reference: &str, cluster: &ClusterArgs) -> Result<Vec<PublicKey>, Failure> {
+    if let KeyRef::Kms(_) = KeyRef::parse(reference).map_err(Failure::misuse)? {
+        return Ok(vec![public_key(reference, cluster)?]);
+    }
     let key = read_key(reference, cluster, Half::Public)?;
     std::iter::once(&key.pem)
         .chain(&key.former)
@@ -165,6 +181,11 @@ fn read_key(reference: &str, cluster: &ClusterArgs, half: Half) -> Result<KeyTex
                 half,
                 reference,
             );
+        }
+        KeyRef::Url(_) | KeyRef::Gitlab(_) | KeyRef::Kms(_) => {
+            return Err(Failure::misuse(anyhow!(
+                "the key {reference} cannot be read as a text"
+            )));
         }
     };
     Ok(KeyText {

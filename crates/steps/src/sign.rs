@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use tekseal_core::{Layout, Signed, cosign};
+use tekseal_core::{Layout, Payload, Signed, cosign};
+use tekseal_signing::Signer;
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
@@ -38,10 +39,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let keyid = signer.public_key().fingerprint();
     let public_key = signer.public_key().to_pem();
     let mut index = Vec::with_capacity(entries.len());
-    for (entry, payload) in entries.into_iter().zip(&payloads) {
-        let signed = signer
-            .sign_for(payload, Layout::Both)
-            .map_err(|e| Failure::no(e).context(format!("signing {}", entry.file)))?;
+    let signed = crate::block_on(sign_all(&signer, &entries, &payloads))?;
+    for (entry, signed) in entries.into_iter().zip(signed) {
         log::info(
             "signs",
             &[
@@ -55,6 +54,20 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     handover::write_index(folder, handover::SIGNED, &index)?;
     log::info("signed", &[("payloads", &index.len()), ("key", &keyid)]);
     Ok(())
+}
+
+/// Signs each payload. Nothing was written yet, so that a key that stops signing half way leaves nothing half done.
+async fn sign_all(
+    signer: &Signer,
+    entries: &[PayloadEntry],
+    payloads: &[Payload],
+) -> Result<Vec<Vec<Signed>>, Failure> {
+    let mut all = Vec::with_capacity(payloads.len());
+    for (entry, payload) in entries.iter().zip(payloads) {
+        let signed = signer.sign_for(payload, Layout::Both).await;
+        all.push(signed.map_err(|e| Failure::from(e).context(format!("signing {}", entry.file)))?);
+    }
+    Ok(all)
 }
 
 /// Writes what was signed beside the payload: the signature or the envelope, and the bundle.

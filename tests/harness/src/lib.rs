@@ -47,6 +47,18 @@ pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, Timesta
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
 
+/// The outcome of work that waits for nothing, such as signing with a key that is here.
+///
+/// # Panics
+/// If it waits.
+pub fn at_once<T>(work: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(work).poll(&mut context) {
+        std::task::Poll::Ready(outcome) => outcome,
+        std::task::Poll::Pending => panic!("it was to be done at once, and waits for something"),
+    }
+}
+
 /// SHA-256 of these bytes as registries write it, `sha256:` and 64 hex digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {

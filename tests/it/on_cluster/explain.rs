@@ -78,7 +78,7 @@ fn record(uid: &Value, outcome: Outcome) -> String {
     let uid = uid.as_str().expect("a text");
     let (at, by) = ("2026-03-01T10:02:00Z", "tekseal-controller 0.1.0");
     let record = Record::new(uid, outcome, &[], at.to_owned(), by.to_owned());
-    signer.sign_record(&record).expect("it signs")
+    tekseal_harness::at_once(signer.sign_record(&record)).expect("it signs")
 }
 
 #[track_caller]

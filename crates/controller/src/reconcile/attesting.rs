@@ -32,12 +32,11 @@ impl Attempt<'_> {
             false => None,
         };
         let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
-        let mut signed = prepared
-            .pieces
-            .iter()
-            .map(|piece| means.signer.sign_for(&piece.payload, piece.layout()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Trouble::last(Stage::Signing, &error))?;
+        let mut signed = Vec::with_capacity(prepared.pieces.len());
+        for piece in &prepared.pieces {
+            let forms = means.signer.sign_for(&piece.payload, piece.layout()).await;
+            signed.push(forms.map_err(|error| Trouble::of_signing(&error))?);
+        }
         for _ in &signed {
             self.context.metrics.signed(self.run.kind);
         }
@@ -84,7 +83,7 @@ impl Attempt<'_> {
             gaps.push("the run names nothing that the configuration wants signed".to_owned());
         }
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
-        let record = self.record(means, outcome, &digests)?;
+        let record = self.record(means, outcome, &digests).await?;
         if let Some(url) = transparency {
             annotations.insert(marks::TRANSPARENCY.to_owned(), url);
         }

@@ -51,7 +51,7 @@ impl Attempt<'_> {
             }
         };
         tracing::error!(?stage, reason, "run cannot be signed");
-        let written = match self.record(means, Outcome::Failed, &[]) {
+        let written = match self.record(means, Outcome::Failed, &[]).await {
             Ok(record) => {
                 let change = note::of_end(
                     &fresh.seen,

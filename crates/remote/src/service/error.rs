@@ -173,7 +173,9 @@ impl Error {
 }
 
 impl Failed {
-    fn blame(&self) -> Blame {
+    /// Who must act.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
         match self {
             Self::Elsewhere { .. } => Blame::Setting,
             Self::Answer { .. } => Blame::Outside,
@@ -191,7 +193,9 @@ impl Failed {
         }
     }
 
-    fn hint(&self) -> Option<String> {
+    /// What people can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Elsewhere { .. } => "give the URL at which the service itself is",
             Self::Request(Cause::Certificate { .. }) => {
@@ -214,14 +218,14 @@ impl Failed {
         }
     }
 
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Request(cause) => cause.may_pass() && cause.status() != Some(NOT_IMPLEMENTED),
             Self::Elsewhere { .. } | Self::Answer { .. } => false,
         }
     }
 
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Request(cause) => cause.retry_after(),
             Self::Elsewhere { .. } | Self::Answer { .. } => None,

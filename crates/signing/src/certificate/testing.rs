@@ -116,7 +116,7 @@ impl Maker {
     /// Signs a certificate.
     pub(crate) fn issue(&self, draft: &Draft) -> Vec<u8> {
         let tbs = draft.to_be_signed(self.name);
-        let signature = self.key.sign(&tbs).expect("it signs");
+        let signature = tekseal_harness::at_once(self.key.sign(&tbs)).expect("it signs");
         let bits = encode(tag::BIT_STRING, &[&[0], signature.as_slice()].concat());
         encode(tag::SEQUENCE, &[tbs, ecdsa_with_sha256(), bits].concat())
     }

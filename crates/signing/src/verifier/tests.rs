@@ -75,13 +75,13 @@ fn statement(text: &str) -> Signed {
         text.as_bytes().to_vec(),
         vec![],
     );
-    signer().sign_payload(&payload).expect("sound")
+    tekseal_harness::at_once(signer().sign_payload(&payload)).expect("sound")
 }
 
 fn document(text: &str) -> Signed {
     Signed::image_signature(
         text.as_bytes().to_vec(),
-        &signer().sign(text.as_bytes()).expect("sound"),
+        &tekseal_harness::at_once(signer().sign(text.as_bytes())).expect("sound"),
     )
 }
 
@@ -448,7 +448,7 @@ fn the_same_payload_under_the_same_key_is_recognised() {
     assert!(
         !same_signer(
             &by_cosign,
-            &signer().sign_payload(&other).expect("sound"),
+            &tekseal_harness::at_once(signer().sign_payload(&other)).expect("sound"),
             &key(A)
         ),
         "another payload"
@@ -509,7 +509,8 @@ fn a_bundle_is_there_already_if_it_is_the_same_and_its_key_signed_it() {
     let ours = signer.public_key().clone();
     let made = |payload: &str| {
         let payload = Payload::statement("t", "urn:t", payload.into(), Vec::new());
-        let made = signer.sign_for(&payload, Layout::Bundle).expect("sound");
+        let made =
+            tekseal_harness::at_once(signer.sign_for(&payload, Layout::Bundle)).expect("sound");
         made.into_iter().next().expect("one form")
     };
     let bundle = made("{}");

@@ -120,7 +120,8 @@ async fn sign_and_store(
     witnesses: Option<&Witnesses>,
 ) -> Result<Attested, Failure> {
     let items = tekseal_attest::sign(&signer, payloads, layout)
-        .map_err(|e| Failure::no(e).context("signing"))?;
+        .await
+        .map_err(|e| Failure::from(e).context("signing"))?;
     let key = signer.public_key().clone();
     log::info(
         "signed",

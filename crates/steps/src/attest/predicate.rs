@@ -184,6 +184,7 @@ async fn attest(
     let mut all = Attested::default();
     for image in &found {
         let signed = sign_large(&signer, kind, image, &predicate, layout)
+            .await
             .map_err(|f| f.context(format!("attesting {image}")))?;
         for signed in signed {
             let stored = large::store_file(registry, image, signed)
@@ -283,7 +284,7 @@ fn payload(name: &str, kind: &PredicateType, image: &DigestRef, predicate: &[u8]
 }
 
 /// Signs the Statement about one image, into an envelope in a file, or a bundle in one, or both.
-fn sign_large(
+async fn sign_large(
     signer: &Signer,
     kind: &PredicateType,
     image: &DigestRef,
@@ -302,9 +303,11 @@ fn sign_large(
     };
     let failed = |error| match error {
         large::Error::Io(error) => no_room(&error),
-        large::Error::Faulty(error) => Failure::no(error).context("signing"),
+        large::Error::Sign(error) => Failure::from(error).context("signing"),
     };
-    let statement = LargeStatement::sign(signer, length, &open).map_err(failed)?;
+    let statement = LargeStatement::sign(signer, length, &open)
+        .await
+        .map_err(failed)?;
     let mut signed = Vec::with_capacity(2);
     if layout.has_tags() {
         let blob = in_file(|out| statement.write_envelope(out).map_err(failed))?;

@@ -1,0 +1,82 @@
+//! Keys that somebody else holds: key management services, and programs that speak cosign's plugin protocol.
+//!
+//! ```text
+//!   KmsRef ─ open ─▶ public key (asked once) ─▶ Signer ─ sign(digest) ─▶ aws │ gcp │ azure │ vault │ plugin
+//!                                                 └ verifies every signature
+//! ```
+//!
+//! Each service is spoken to in plain REST over the one client of `tekseal-remote`; credentials are found where the service's own tools look for them inside
+//! a cluster. No key and no signature is kept here.
+
+mod aws;
+mod azure;
+mod context;
+mod error;
+mod gcp;
+mod plugin;
+mod vault;
+
+pub use context::{Context, Settings, Variables, VaultSettings};
+pub use error::Error;
+use tekseal_signing::key_ref::KmsRef;
+use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
+
+/// The key to sign with. Its public half is asked for here, once; each signature is one more call.
+///
+/// # Errors
+/// As [`Error`] says.
+pub async fn open(key: &KmsRef, context: &Context) -> Result<Signer, Error> {
+    match key {
+        KmsRef::Aws(key) => aws::open(key, context).await,
+        KmsRef::Gcp(key) => gcp::open(key, context).await,
+        KmsRef::Azure(key) => azure::open(key, context).await,
+        KmsRef::Vault(key) => vault::open(key, context).await,
+        KmsRef::Plugin(key) => plugin::open(key, context).await,
+    }
+}
+
+/// The public half of the key's current version.
+///
+/// # Errors
+/// As [`Error`] says.
+pub async fn public_key(key: &KmsRef, context: &Context) -> Result<PublicKey, Error> {
+    match key {
+        KmsRef::Aws(key) => aws::public_key(key, context).await,
+        KmsRef::Gcp(key) => gcp::public_key(key, context).await,
+        KmsRef::Azure(key) => azure::public_key(key, context).await,
+        KmsRef::Vault(key) => vault::public_key(key, context).await,
+        KmsRef::Plugin(key) => plugin::public_key(key, context).await,
+    }
+}
+
+/// Makes a key, where there is none of this name, and gives its public half.
+///
+/// # Errors
+/// As [`Error`] says; also where there is one already.
+pub async fn create(
+    key: &KmsRef,
+    algorithm: KeyAlgorithm,
+    context: &Context,
+) -> Result<PublicKey, Error> {
+    match key {
+        KmsRef::Aws(key) => aws::create(key, algorithm, context).await,
+        KmsRef::Gcp(key) => gcp::create(key, algorithm, context).await,
+        KmsRef::Azure(key) => azure::create(key, algorithm, context).await,
+        KmsRef::Vault(key) => vault::create(key, algorithm, context).await,
+        KmsRef::Plugin(key) => plugin::create(key, algorithm, context).await,
+    }
+}
+
+/// Makes a new version of the key, with which everything is signed from then on, and gives its public half.
+///
+/// # Errors
+/// As [`Error`] says; also where the service knows no versions of such keys.
+pub async fn rotate(key: &KmsRef, context: &Context) -> Result<PublicKey, Error> {
+    match key {
+        KmsRef::Aws(key) => aws::rotate(key, context).await,
+        KmsRef::Gcp(key) => gcp::rotate(key, context).await,
+        KmsRef::Azure(key) => azure::rotate(key, context).await,
+        KmsRef::Vault(key) => vault::rotate(key, context).await,
+        KmsRef::Plugin(key) => plugin::rotate(key, context).await,
+    }
+}

@@ -1,0 +1,384 @@
+//! References of keys that a service holds, as cosign writes them, taken apart.
+//!
+//! What is taken and what is refused follows the expressions in sigstore's `pkg/signature/kms`: whatever cosign takes is taken here.
+
+use std::fmt;
+
+/// A key that somebody else holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KmsRef {
+    /// `awskms://[ENDPOINT]/ID`
+    Aws(AwsKey),
+    /// `gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/V]`
+    Gcp(GcpKey),
+    /// `azurekms://HOST/KEY[/VERSION]`
+    Azure(AzureKey),
+    /// `hashivault://KEY`
+    Vault(VaultKey),
+    /// Any other scheme: a program knows it.
+    Plugin(PluginKey),
+}
+
+/// A key in AWS KMS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AwsKey {
+    /// Host, and perhaps port, of the service; empty for that of the region.
+    pub endpoint: String,
+    /// The key id, its ARN, `alias/NAME`, or the ARN of an alias.
+    pub id: String,
+}
+
+/// A key in Google Cloud KMS.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GcpKey {
+    /// The project.
+    pub project: String,
+    /// The location.
+    pub location: String,
+    /// The key ring.
+    pub key_ring: String,
+    /// The key.
+    pub key: String,
+    /// One version of it; without one the newest that is enabled.
+    pub version: Option<String>,
+}
+
+/// A key in Azure Key Vault.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AzureKey {
+    /// Host, and perhaps port, of the vault.
+    pub host: String,
+    /// The key.
+    pub name: String,
+    /// One version of it; without one the newest.
+    pub version: Option<String>,
+}
+
+/// A key of Vault's transit engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct VaultKey {
+    /// The key.
+    pub name: String,
+}
+
+/// A key that a program on the PATH knows, `sigstore-kms-SCHEME`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PluginKey {
+    /// The scheme.
+    pub scheme: String,
+    /// The whole reference, with its scheme: what it means is for the program to say.
+    pub reference: String,
+}
+
+impl AwsKey {
+    /// The region that an ARN names.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.id.strip_prefix("arn:")?.split(':').nth(2)
+    }
+
+    fn parse(rest: &str) -> Option<Self> {
+        let (endpoint, id) = rest.split_once('/')?;
+        let is_key = |id: &str| is_uuid(id) || id.strip_prefix("mrk-").is_some_and(is_hex_32);
+        let is_alias = |id: &str| id.strip_prefix("alias/").is_some_and(is_alias);
+        let is_good = match id.strip_prefix("arn:") {
+            None => is_key(id) || is_alias(id),
+            Some(arn) => {
+                let mut parts = arn.splitn(5, ':');
+                let mut next = || parts.next().unwrap_or_default();
+                let is_partition = matches!(next(), "aws" | "aws-us-gov" | "aws-cn");
+                let is_service = next() == "kms";
+                let region = next();
+                let is_region = !region.is_empty()
+                    && region
+                        .bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+                let account = next();
+                let is_account = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+                let resource = next();
+                let is_resource =
+                    is_alias(resource) || resource.strip_prefix("key/").is_some_and(is_key);
+                is_partition && is_service && is_region && is_account && is_resource
+            }
+        };
+        (is_good && is_host_or_empty(endpoint)).then(|| Self {
+            endpoint: endpoint.to_owned(),
+            id: id.to_owned(),
+        })
+    }
+}
+
+impl GcpKey {
+    /// The resource name of the key, without a version.
+    #[must_use]
+    pub fn resource(&self) -> String {
+        let Self {
+            project,
+            location,
+            key_ring,
+            key,
+            ..
+        } = self;
+        format!("projects/{project}/locations/{location}/keyRings/{key_ring}/cryptoKeys/{key}")
+    }
+
+    fn parse(rest: &str) -> Option<Self> {
+        let mut parts = rest.split('/');
+        let mut named = |names: &[&str]| {
+            let name = parts.next()?;
+            let value = parts.next()?;
+            (names.contains(&name) && is_segment(value)).then(|| value.to_owned())
+        };
+        let (project, location) = (named(&["projects"])?, named(&["locations"])?);
+        let (key_ring, key) = (named(&["keyRings"])?, named(&["cryptoKeys"])?);
+        let mut parts = rest.split('/').skip(8);
+        let version = match (parts.next(), parts.next(), parts.next()) {
+            (None, ..) => None,
+            (Some("cryptoKeyVersions" | "versions"), Some(version), None)
+                if is_segment(version) =>
+            {
+                Some(version.to_owned())
+            }
+            _ => return None,
+        };
+        Some(Self {
+            project,
+            location,
+            key_ring,
+            key,
+            version,
+        })
+    }
+}
+
+impl AzureKey {
+    fn parse(rest: &str) -> Option<Self> {
+        let mut parts = rest.split('/');
+        let (host, name) = (parts.next()?, parts.next()?);
+        let version = parts.next().filter(|version| !version.is_empty());
+        let is_version = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        };
+        let is_good = !host.is_empty()
+            && is_host_or_empty(host)
+            && is_segment(name)
+            && version.is_none_or(is_version)
+            && parts.next().is_none();
+        is_good.then(|| Self {
+            host: host.to_owned(),
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+        })
+    }
+}
+
+impl VaultKey {
+    fn parse(rest: &str) -> Option<Self> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_good = rest.starts_with(is_word)
+            && rest.ends_with(is_word)
+            && rest.chars().all(|c| is_word(c) || matches!(c, '-' | '.'));
+        is_good.then(|| Self {
+            name: rest.to_owned(),
+        })
+    }
+}
+
+impl KmsRef {
+    /// Takes apart what stands behind the scheme. `Err` has the form that was wanted.
+    pub(super) fn parse(scheme: &str, rest: &str) -> Result<Self, &'static str> {
+        match scheme {
+            "awskms" => AwsKey::parse(rest).map(Self::Aws).ok_or(
+                "awskms://[ENDPOINT]/ID, where ID is a key id, alias/NAME, or the ARN of either",
+            ),
+            "gcpkms" => GcpKey::parse(rest).map(Self::Gcp).ok_or(
+                "gcpkms://projects/P/locations/L/keyRings/R/cryptoKeys/K[/cryptoKeyVersions/V]",
+            ),
+            "azurekms" => AzureKey::parse(rest)
+                .map(Self::Azure)
+                .ok_or("azurekms://VAULT_HOST/KEY[/VERSION]"),
+            "hashivault" => VaultKey::parse(rest)
+                .map(Self::Vault)
+                .ok_or("hashivault://KEY, a name of letters, digits, _, - and ."),
+            _ => Ok(Self::Plugin(PluginKey {
+                scheme: scheme.to_owned(),
+                reference: format!("{scheme}://{rest}"),
+            })),
+        }
+    }
+}
+
+impl fmt::Display for KmsRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aws(key) => key.fmt(f),
+            Self::Gcp(key) => key.fmt(f),
+            Self::Azure(key) => key.fmt(f),
+            Self::Vault(key) => key.fmt(f),
+            Self::Plugin(key) => key.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for AwsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "awskms://{}/{}", self.endpoint, self.id)
+    }
+}
+
+impl fmt::Display for GcpKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gcpkms://{}", self.resource())?;
+        match &self.version {
+            Some(version) => write!(f, "/cryptoKeyVersions/{version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for AzureKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "azurekms://{}/{}", self.host, self.name)?;
+        match &self.version {
+            Some(version) => write!(f, "/{version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for VaultKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hashivault://{}", self.name)
+    }
+}
+
+impl fmt::Display for PluginKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reference)
+    }
+}
+
+/// `8-4-4-4-12` hexadecimal digits.
+fn is_uuid(text: &str) -> bool {
+    let mut parts = text.split('-');
+    [8, 4, 4, 4, 12]
+        .into_iter()
+        .all(|length| parts.next().is_some_and(|part| is_hex(part, length)))
+        && parts.next().is_none()
+}
+
+fn is_hex_32(text: &str) -> bool {
+    is_hex(text, 32)
+}
+
+fn is_hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// The characters of an alias of AWS.
+fn is_alias(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"/_-".contains(&b))
+}
+
+/// What can stand between two slashes of a path as it is.
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..")
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.:~".contains(&b))
+}
+
+/// A host with an optional port; nothing that would make another URL of it.
+fn is_host_or_empty(text: &str) -> bool {
+    text.bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeyRef;
+    use super::*;
+
+    fn parse(text: &str) -> Option<KmsRef> {
+        match KeyRef::parse(text) {
+            Ok(KeyRef::Kms(key)) => Some(key),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_cosign_takes_is_taken_and_written_as_it_was() {
+        for text in [
+            "awskms:///1234abcd-12ab-34cd-56ef-1234567890ab",
+            "awskms:///mrk-1234abcd12ab34cd56ef1234567890ab",
+            "awskms://localhost:4566/alias/a/b_c-d",
+            "awskms:///arn:aws:kms:us-east-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "awskms:///arn:aws-us-gov:kms:us-gov-west-1:111122223333:alias/ExampleAlias",
+            "gcpkms://projects/p/locations/global/keyRings/r/cryptoKeys/k",
+            "gcpkms://projects/p/locations/global/keyRings/r/cryptoKeys/k/cryptoKeyVersions/3",
+            "azurekms://my.vault.azure.net/key",
+            "azurekms://my.vault.azure.net/key/0123abcd",
+            "hashivault://a",
+            "hashivault://my-key.v_2",
+            "my-plugin://whatever/it?means",
+        ] {
+            let key = parse(text).unwrap_or_else(|| panic!("{text} is one"));
+            assert_eq!(key.to_string(), text);
+        }
+        let short = "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/versions/3";
+        let Some(KmsRef::Gcp(key)) = parse(short) else {
+            panic!("the short form is one too")
+        };
+        assert_eq!(key.version.as_deref(), Some("3"));
+    }
+
+    #[test]
+    fn what_would_be_another_request_is_refused() {
+        for text in [
+            "awskms://",
+            "awskms:///",
+            "awskms:///not-a-uuid",
+            "awskms:///alias/",
+            "awskms:///arn:aws:s3:us-east-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "awskms:///arn:aws:kms:us-east-2:1111:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "awskms://user@host/alias/a",
+            "gcpkms://projects/p",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/..",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/other/3",
+            "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/versions/3/x",
+            "azurekms://vault",
+            "azurekms:///key",
+            "azurekms://vault/key/UPPER",
+            "azurekms://vault/key/1/2",
+            "azurekms://user@vault/key",
+            "azurekms://vault/a?b",
+            "hashivault://",
+            "hashivault://a/b",
+            "hashivault://-a",
+            "hashivault://a.",
+        ] {
+            assert!(
+                matches!(
+                    KeyRef::parse(text),
+                    Err(super::super::Error::Service { .. })
+                ),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_arn_says_in_which_region_the_key_is() {
+        let region = |text| match parse(text) {
+            Some(KmsRef::Aws(key)) => key.region().map(str::to_owned),
+            _ => panic!("it is one"),
+        };
+        let arn = "awskms:///arn:aws:kms:eu-west-1:111122223333:alias/a";
+        assert_eq!(region(arn).as_deref(), Some("eu-west-1"));
+        assert_eq!(region("awskms:///alias/a"), None);
+    }
+}
