@@ -24,7 +24,7 @@ use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
 use tekseal_signing::witness::{EnvelopeEntry, Unwitnessed};
-use tekseal_signing::{PublicKey, Trust, random};
+use tekseal_signing::{Trust, VerifyingKey, random};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -157,7 +157,7 @@ impl Witnesses {
         &self,
         registry: &Registry,
         items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         // What is stored nowhere is shown to nobody.
         let is_shown = |item: &Item| item.subjects.iter().any(|one| one.image().is_some());
@@ -173,7 +173,7 @@ impl Witnesses {
         &self,
         registry: Option<&Registry>,
         items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         self.show(registry, items, key, |_| true).await
     }
@@ -192,7 +192,7 @@ impl Witnesses {
         &self,
         registry: Option<&Registry>,
         mut items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
         is_shown: impl Fn(&Item) -> bool,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         let mut traces = match registry {
@@ -251,7 +251,7 @@ impl Witnesses {
         &self,
         items: &[Item],
         at: &[usize],
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Vec<Question>, Box<WitnessFailure>> {
         // Those with one signature stand together, in the order of the items.
         let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
@@ -287,7 +287,7 @@ impl Witnesses {
     async fn ask(
         &self,
         questions: Vec<Question>,
-        shared: &Arc<(Vec<Item>, PublicKey)>,
+        shared: &Arc<(Vec<Item>, VerifyingKey)>,
     ) -> Result<Vec<Answer>, Box<WitnessFailure>> {
         let mut waiting = questions.into_iter().enumerate();
         let mut running = JoinSet::new();
@@ -373,7 +373,7 @@ impl All {
         &self,
         question: Question,
         items: &[Item],
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Answer, Box<WitnessFailure>> {
         match question {
             Question::Log { log, items: of } => {
@@ -398,7 +398,7 @@ impl All {
         &self,
         authority: &TimestampAuthority,
         item: &Item,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<u8>, Timestamp), Box<WitnessFailure>> {
         let failed = |cause| WitnessFailure::of(item, cause);
         let trust = self.trust.as_ref();
@@ -421,7 +421,7 @@ impl All {
 }
 
 /// The signature of an item, which must be by `key`.
-fn read<'a>(item: &'a Item, key: &'a PublicKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
+fn read<'a>(item: &'a Item, key: &'a VerifyingKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
     Unwitnessed::read(&item.signed, key)
         .map_err(|source| WitnessFailure::of(item, Cause::Unsigned(source)))
 }

@@ -14,7 +14,7 @@ use futures_util::stream::FuturesUnordered;
 use tekseal_attest::{Item, LookBack, Place, StoreFailure, Witnesses};
 use tekseal_core::{DigestRef, Repository, Signed, Subject};
 use tekseal_remote::Registry;
-use tekseal_signing::PublicKey;
+use tekseal_signing::VerifyingKey;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
@@ -72,7 +72,7 @@ pub(crate) struct Storing<'a> {
     pub(crate) signed: &'a [Vec<Signed>],
     /// The repository for all tags, instead of the images' own.
     pub(crate) repository: Option<Repository>,
-    pub(crate) key: &'a PublicKey,
+    pub(crate) key: &'a VerifyingKey,
     /// Of whom it has evidence.
     pub(crate) witnesses: Option<&'a Witnesses>,
 }

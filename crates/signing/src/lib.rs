@@ -15,6 +15,7 @@
 
 pub mod certificate;
 pub mod cosign_key;
+mod curve;
 mod der;
 mod envelope_shape;
 pub mod identity;
@@ -33,6 +34,7 @@ pub mod timestamp;
 pub mod trust;
 pub mod tuf;
 pub mod verifier;
+pub mod verifying_key;
 pub mod witness;
 
 pub use certificate::Certificate;
@@ -48,6 +50,7 @@ pub use trust::Trust;
 pub use verifier::{
     Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
 };
+pub use verifying_key::VerifyingKey;
 pub use witness::Unwitnessed;
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

@@ -14,12 +14,12 @@ use crate::kms;
 use crate::log;
 
 /// Key files are a few kilobytes at most.
-const MAX_KEY: u64 = 64 * 1024;
+pub(crate) const MAX_KEY: u64 = 64 * 1024;
 
 /// The private key to sign with.
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
-    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM), env://NAME, or k8s://NAMESPACE/SECRET with cosign.key and cosign.password
+    /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, or k8s://NAMESPACE/SECRET with cosign.key and cosign.password
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
     key: String,
     #[command(flatten)]

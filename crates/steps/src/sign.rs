@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tekseal_core::{Layout, Payload, Signed, cosign};
-use tekseal_signing::Signer;
+use tekseal_signing::{HashAlgorithm, Signer, VerifyingKey};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
@@ -37,7 +37,6 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     handover::invalidate(folder, &[handover::SIGNED, handover::STORED])?;
     let signer = args.key.open(&args.cluster)?;
     let keyid = signer.public_key().fingerprint();
-    let public_key = signer.public_key().to_pem();
     let mut index = Vec::with_capacity(entries.len());
     let signed = crate::block_on(sign_all(&signer, &entries, &payloads))?;
     for (entry, signed) in entries.into_iter().zip(signed) {
@@ -49,7 +48,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
                 ("digest", &entry.digest),
             ],
         );
-        index.push(write(args, entry, &signed, &keyid, &public_key)?);
+        index.push(write(args, entry, &signed, signer.verifying())?);
     }
     handover::write_index(folder, handover::SIGNED, &index)?;
     log::info("signed", &[("payloads", &index.len()), ("key", &keyid)]);
@@ -75,15 +74,18 @@ fn write(
     args: &Args,
     entry: PayloadEntry,
     signed: &[Signed],
-    keyid: &str,
-    public_key: &str,
+    key: &VerifyingKey,
 ) -> Result<SignedEntry, Failure> {
     let mut index = SignedEntry {
         signature: None,
         envelope: None,
         bundle: None,
-        keyid: keyid.to_owned(),
-        public_key: public_key.to_owned(),
+        keyid: key.key().fingerprint(),
+        public_key: key.key().to_pem(),
+        digest_algorithm: match key.hash() {
+            HashAlgorithm::Sha256 => None,
+            hash @ (HashAlgorithm::Sha384 | HashAlgorithm::Sha512) => Some(hash.to_string()),
+        },
         payload: entry,
     };
     let file = &index.payload.file;

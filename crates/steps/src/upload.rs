@@ -11,7 +11,7 @@ use tekseal_attest::{Item, Place, StoreFailure, Stored};
 use tekseal_core::bundle::{Bundle, Content};
 use tekseal_core::plan::NO_NAME_IN_BUNDLE;
 use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed};
-use tekseal_signing::{PublicKey, same_signer};
+use tekseal_signing::{PublicKey, VerifyingKey, same_signer};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
@@ -60,14 +60,13 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             handover::SIGNED
         )));
     };
-    let key = PublicKey::from_pem(first.public_key.as_bytes())
-        .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
+    let key = first.verifying()?;
     if let Some(reference) = given(&args.key).next()
-        && key_args::public_key(reference, &args.cluster)? != key
+        && key_args::public_key(reference, &args.cluster)? != *key.key()
     {
         return Err(Failure::no(anyhow!(
             "the folder is signed by {}, not by --key",
-            key.fingerprint()
+            key.key().fingerprint()
         )));
     }
     let config = given(&args.config).next().map(Path::new);
@@ -125,10 +124,10 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 fn load(
     args: &Args,
     entry: &SignedEntry,
-    key: &PublicKey,
+    key: &VerifyingKey,
     layout: Layout,
 ) -> Result<Vec<Item>, Failure> {
-    if entry.public_key.as_bytes() != key.to_pem().as_bytes() {
+    if entry.verifying()? != *key {
         return Err(Failure::misuse(anyhow!(
             "{} names more than one key",
             handover::SIGNED
@@ -144,7 +143,7 @@ fn load(
         && let Some(statement) = payload.as_statement()
     {
         let bytes = entry.bundle_bytes(&args.folder)?;
-        forms.push(bundle_of(&payload, &statement, bytes, key));
+        forms.push(bundle_of(&payload, &statement, bytes, key.key()));
     }
     let mut items = Vec::with_capacity(forms.len());
     for form in forms {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tekseal_remote::log::{self, Added};
 use tekseal_remote::{LogVersion, Rekor};
 use tekseal_signing::witness::{Age, Bench, EnvelopeEntry, Format};
-use tekseal_signing::{PublicKey, Trust};
+use tekseal_signing::{PublicKey, Trust, VerifyingKey};
 use tokio::sync::OnceCell;
 
 use super::{Answer, Cause, Clock, Entry, LARGEST_PROPOSAL, WitnessFailure, again, read};
@@ -43,7 +43,7 @@ impl Log {
     pub(super) fn proposal(
         &self,
         item: &Item,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Vec<u8>, Box<WitnessFailure>> {
         let proposal = read(item, key)?.proposal(self.format);
         let proposal =
@@ -89,7 +89,7 @@ impl Log {
         &self,
         items: &[Item],
         of: Vec<usize>,
-        key: &PublicKey,
+        key: &VerifyingKey,
         trust: &Trust,
         clock: Clock,
     ) -> Result<Answer, Box<WitnessFailure>> {

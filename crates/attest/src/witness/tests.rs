@@ -52,7 +52,7 @@ fn asked(witnesses: &Witnesses, layout: Layout) -> (Vec<Vec<usize>>, Vec<usize>)
     ];
     let items = tekseal_harness::at_once(crate::sign(&signer, &payloads, layout)).expect("sound");
     let all: Vec<usize> = (0..items.len()).collect();
-    let questions = witnesses.questions(&items, &all, signer.public_key());
+    let questions = witnesses.questions(&items, &all, signer.verifying());
     let (mut logs, mut stamps) = (Vec::new(), Vec::new());
     for question in questions.expect("small") {
         match question {
@@ -163,8 +163,8 @@ fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
     ];
     let items =
         tekseal_harness::at_once(crate::sign(&signer, &payloads, Layout::Both)).expect("sound");
-    let key = signer.public_key();
-    let refused = |versions: &[LogVersion], key: &PublicKey| {
+    let key = signer.verifying();
+    let refused = |versions: &[LogVersion], key: &VerifyingKey| {
         let questions = witnesses(versions, 0).questions(&items, &[0, 1, 2, 3], key);
         questions.err().map(|failure| (failure.blame(), failure))
     };
@@ -179,7 +179,7 @@ fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
     // A digest is small.
     assert!(refused(&[LogVersion::V2], key).is_none());
     let other = self::signer();
-    let (blame, failure) = refused(&[LogVersion::V2], other.public_key()).expect("another key");
+    let (blame, failure) = refused(&[LogVersion::V2], other.verifying()).expect("another key");
     assert!(matches!(failure.cause, Cause::Unsigned(_)), "{failure}");
     assert_eq!(blame, Blame::Artifact);
 }

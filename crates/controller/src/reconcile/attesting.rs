@@ -156,7 +156,7 @@ impl Attempt<'_> {
             prepared,
             signed,
             repository,
-            key: means.signer.public_key(),
+            key: means.signer.verifying(),
             witnesses: means.live.witnesses(prepared.asks_for_log),
         };
         storing.store().await.map_err(|failure| {

@@ -38,7 +38,7 @@ impl Attempt<'_> {
         if items.is_empty() {
             return Ok(None);
         }
-        let key = means.signer.public_key();
+        let key = means.signer.verifying();
         let witnessed = witnesses.witness_all(registry, items, key).await;
         let (items, traces) = witnessed.map_err(|failure| Trouble::of_witness(&failure))?;
         for ((at, form), item) in places.into_iter().zip(items) {

@@ -122,10 +122,13 @@ async fn sign_and_store(
     let items = tekseal_attest::sign(&signer, payloads, layout)
         .await
         .map_err(|e| Failure::from(e).context("signing"))?;
-    let key = signer.public_key().clone();
+    let key = signer.verifying().clone();
     log::info(
         "signed",
-        &[("payloads", &payloads.len()), ("key", &key.fingerprint())],
+        &[
+            ("payloads", &payloads.len()),
+            ("key", &key.key().fingerprint()),
+        ],
     );
     drop(signer);
     let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();

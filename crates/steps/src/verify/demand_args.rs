@@ -170,6 +170,15 @@ impl HowArgs {
             (Some(KeyAlgorithm::P521), HashAlgorithm::Sha256) => {
                 "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
             }
+            (
+                Some(KeyAlgorithm::P384 | KeyAlgorithm::P521),
+                HashAlgorithm::Sha384 | HashAlgorithm::Sha512,
+            ) => {
+                "tekseal and Tekton Chains sign with SHA-256 where they have the key: try without --signature-digest-algorithm"
+            }
+            (Some(KeyAlgorithm::Ed25519), _) => {
+                "signed with another key, or by cosign sign: where the key is Ed25519 it makes Ed25519ph signatures, which its own verify does not accept either"
+            }
             _ => NONE_IS_VALID,
         };
         let (verifier, checked) = verifier(key, identity, hash, trusted)?;
