@@ -98,6 +98,12 @@ pub struct SignedEntry {
     pub keyid: String,
     /// The public key, PEM.
     pub public_key: String,
+    /// The certificate of the key, PEM, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The certificates above it, PEM, one after the other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chain: String,
 }
 
 /// What became of one signed payload, of `stored.json`.

@@ -4,6 +4,8 @@
 pub(crate) mod artifacts;
 mod basic;
 mod full;
+mod keyless;
+mod keyless_full;
 mod lying;
 mod ours;
 mod ours_full;
