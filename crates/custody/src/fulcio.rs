@@ -20,6 +20,7 @@ use tekseal_signing::signer::{self, SignError};
 use tekseal_signing::{Certificate, Signer, Trust, certificate, random};
 use zeroize::Zeroizing;
 
+use crate::Context;
 use crate::token::IdentityToken;
 
 /// The most bytes of an answer: a certificate and its chain have some thousand.
@@ -220,11 +221,11 @@ struct Refusal {
 }
 
 impl Fulcio {
-    /// The Fulcio at `url`. Certificates are judged by `trust`, where there is one. Nothing is sent yet.
+    /// The Fulcio at `url`, asked by the client of `context`. Certificates are judged by `trust`, where there is one. Nothing is sent yet.
     ///
     /// # Errors
     /// If the address is none.
-    pub fn new(url: &str, rest: Rest, trust: Option<Arc<Trust>>) -> Result<Self, Error> {
+    pub fn new(url: &str, context: &Context, trust: Option<Arc<Trust>>) -> Result<Self, Error> {
         let none = || Error::Url(url.chars().take(200).collect());
         let parsed = Url::parse(url).map_err(|_| none())?;
         if !matches!(parsed.scheme(), "http" | "https")
@@ -238,7 +239,7 @@ impl Fulcio {
         let url = format!("{}{PATH}", parsed.as_str().trim_end_matches('/'));
         Ok(Self {
             url: Url::parse(&url).map_err(|_| none())?,
-            rest,
+            rest: context.rest.clone(),
             trust,
         })
     }

@@ -11,13 +11,11 @@
 use std::sync::Arc;
 
 use tekseal_core::Blame;
-use tekseal_remote::Rest;
 use tekseal_signing::Signer;
 use tokio::sync::Mutex;
 
-use crate::context::Variables;
+use crate::Context;
 use crate::fulcio::{self, Fulcio};
-use crate::token::source::Asking;
 use crate::token::{self, Source};
 
 /// How many seconds before its end a certificate is not handed out any more: for two tries of a log that answers late.
@@ -30,8 +28,7 @@ pub type Clock = fn() -> i64;
 pub struct Keyless {
     source: Source,
     fulcio: Fulcio,
-    rest: Rest,
-    variables: Variables,
+    context: Context,
     clock: Clock,
     held: Mutex<Option<Held>>,
 }
@@ -81,20 +78,13 @@ impl std::fmt::Debug for Keyless {
 }
 
 impl Keyless {
-    /// Certificates of `fulcio` for tokens of `source`. `rest` asks those who give tokens, `variables` are the environment. Nothing is asked yet.
+    /// Certificates of `fulcio` for tokens of `source`. `context` has the client that asks for tokens, and the variables. Nothing is asked yet.
     #[must_use]
-    pub fn new(
-        source: Source,
-        fulcio: Fulcio,
-        rest: Rest,
-        variables: Variables,
-        clock: Clock,
-    ) -> Self {
+    pub fn new(source: Source, fulcio: Fulcio, context: Context, clock: Clock) -> Self {
         Self {
             source,
             fulcio,
-            rest,
-            variables,
+            context,
             clock,
             held: Mutex::new(None),
         }
@@ -112,12 +102,7 @@ impl Keyless {
         {
             return Ok(Arc::clone(&held.signer));
         }
-        let asking = Asking {
-            rest: &self.rest,
-            variables: &self.variables,
-            now: (self.clock)(),
-        };
-        let token = self.source.token(&asking).await?;
+        let token = self.source.token(&self.context, (self.clock)()).await?;
         let signer = Arc::new(self.fulcio.certify(&token, self.clock).await?);
         let until = signer.certificate().map_or(0, |certificate| {
             let (start, end) = (certificate.not_before(), certificate.not_after());

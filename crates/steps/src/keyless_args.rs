@@ -11,8 +11,7 @@ use tekseal_core::SigningConfig;
 use tekseal_core::config::X509Signer;
 use tekseal_core::signing_config::Purpose;
 use tekseal_custody::token::{Provider, Source};
-use tekseal_custody::{Fulcio, Keyless, fulcio, keyless, token};
-use tekseal_remote::Rest;
+use tekseal_custody::{Context, Fulcio, Keyless, Settings, fulcio, keyless, token};
 use tekseal_remote::rest::Options;
 use tekseal_signing::{Signer, Trust};
 
@@ -144,11 +143,13 @@ impl KeylessArgs {
         if let Some(timeout) = around.timeout {
             options.timeout = timeout;
         }
-        let rest = Rest::new(options);
-        let fulcio = Fulcio::new(&url, rest.clone(), around.trust).map_err(keyless::Error::from)?;
-        let variables = Arc::new(|name: &str| std::env::var_os(name));
+        let context = Context::new(Settings {
+            options,
+            ..Settings::default()
+        });
+        let fulcio = Fulcio::new(&url, &context, around.trust).map_err(keyless::Error::from)?;
         let clock = || Timestamp::now().as_second();
-        Ok(Keyless::new(source, fulcio, rest, variables, clock))
+        Ok(Keyless::new(source, fulcio, context, clock))
     }
 
     /// Where the token comes from: as the flags say, else as Chains understands its configuration.

@@ -202,8 +202,9 @@ fn three_steps_sign_with_one_certificate_and_a_changed_folder_is_not_stored() {
         let good = fs::read_to_string(&index).expect("it was signed");
         let entries: Vec<Value> = serde_json::from_str(&good).expect("JSON");
         assert_eq!(entries.len(), 2);
-        let other = Stand::honest().expect("there was one").signed_folder();
-        let other = fs::read_to_string(other.join("signed.json")).expect("it was signed");
+        let stranger = Stand::honest().expect("there was one");
+        let other = stranger.signed_folder().join("signed.json");
+        let other = fs::read_to_string(other).expect("it was signed");
         let other: Vec<Value> = serde_json::from_str(&other).expect("JSON");
         let changed = |member: &str, at: &[usize], value: Value| {
             let mut entries = entries.clone();

@@ -8,7 +8,7 @@
 //! shown, and what cannot be good is refused before it is sent anywhere. Whether the issuer signed it is for Fulcio to say.
 
 mod error;
-pub(crate) mod source;
+mod source;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -4,16 +4,15 @@
 //! lots; here the order is that of [`Provider::ALL`], and the first that is here decides: with the token of another one the signature would be somebody
 //! else's. A token is fetched each time one is needed, for Kubernetes writes a new one into the file before the old one ends.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use tekseal_remote::rest::{Method, Request, Url};
-use tekseal_remote::{Rest, rest};
+use tekseal_remote::rest::{self, Method, Request, Url};
 use zeroize::Zeroizing;
 
 use super::{AUDIENCE, Error, IdentityToken, LARGEST};
-use crate::context::Variables;
+use crate::Context;
 
 /// Where cosign's provider `filesystem` looks.
 pub const DEFAULT_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
@@ -59,13 +58,6 @@ pub enum Provider {
     GoogleWorkloadIdentity,
     /// A token for another service account of Google.
     GoogleImpersonate,
-}
-
-/// With what tokens are asked for.
-pub(crate) struct Asking<'a> {
-    pub(crate) rest: &'a Rest,
-    pub(crate) variables: &'a Variables,
-    pub(crate) now: i64,
 }
 
 impl Provider {
@@ -123,8 +115,8 @@ impl Provider {
     }
 
     /// Whether the place offers it. Nothing is asked.
-    fn is_here(self, asking: &Asking<'_>) -> bool {
-        let is_set = |name| asking.variable(name).is_some();
+    fn is_here(self, context: &Context) -> bool {
+        let is_set = |name| context.variable(name).is_some();
         match self {
             Self::EnvVar => is_set(VARIABLE),
             Self::FileSystem => PathBuf::from(DEFAULT_FILE).exists(),
@@ -139,12 +131,12 @@ impl Provider {
         }
     }
 
-    async fn fetch(self, asking: &Asking<'_>) -> Result<Zeroizing<String>, Error> {
+    async fn fetch(self, context: &Context) -> Result<Zeroizing<String>, Error> {
         match self {
-            Self::EnvVar => asking.of_variable(VARIABLE),
+            Self::EnvVar => of_variable(context, VARIABLE),
             Self::FileSystem => read_file(PathBuf::from(DEFAULT_FILE)),
-            Self::GitHubActions => asking.of_github().await,
-            Self::GoogleWorkloadIdentity => asking.of_google().await,
+            Self::GitHubActions => of_github(context).await,
+            Self::GoogleWorkloadIdentity => of_google(context).await,
             Self::Spiffe => Err(Error::Unsupported {
                 name: self.name(),
                 instead: "its agent speaks gRPC alone; have spiffe-helper write the JWT-SVID for the audience sigstore into a file, and give that with --identity-token",
@@ -166,122 +158,122 @@ impl Source {
     ///
     /// # Errors
     /// If there is none, or none that Fulcio could accept.
-    pub(crate) async fn token(&self, asking: &Asking<'_>) -> Result<IdentityToken, Error> {
+    pub(crate) async fn token(&self, context: &Context, now: i64) -> Result<IdentityToken, Error> {
         let text = match self {
             Self::File(path) => read_file(path.clone())?,
-            Self::Variable(name) => asking.of_variable(name)?,
-            Self::Provider(provider) => provider.fetch(asking).await?,
+            Self::Variable(name) => of_variable(context, name)?,
+            Self::Provider(provider) => provider.fetch(context).await?,
             Self::Ambient => {
                 let mut all = Provider::ALL.into_iter();
-                let found = all.find(|one| one.is_here(asking));
+                let found = all.find(|one| one.is_here(context));
                 let places = || Provider::ALL.map(|one| one.place().to_owned()).to_vec();
                 let found = found.ok_or_else(|| Error::Nowhere(places()))?;
-                found.fetch(asking).await?
+                found.fetch(context).await?
             }
         };
-        IdentityToken::parse(&text, asking.now)
+        IdentityToken::parse(&text, now)
     }
 }
 
-impl Asking<'_> {
-    /// The value of a variable that is set, is text, and is not empty.
-    fn variable(&self, name: &str) -> Option<Zeroizing<String>> {
-        let value = (self.variables)(name)?.into_string().ok()?;
-        (!value.is_empty()).then(|| Zeroizing::new(value))
-    }
+fn of_variable(context: &Context, name: &str) -> Result<Zeroizing<String>, Error> {
+    let value = context.variable(name).map(Zeroizing::new);
+    value.ok_or_else(|| Error::Variable(name.to_owned()))
+}
 
-    fn of_variable(&self, name: &str) -> Result<Zeroizing<String>, Error> {
-        let value = self.variable(name);
-        value.ok_or_else(|| Error::Variable(name.to_owned()))
+/// Specification: <https://docs.github.com/en/actions/reference/security/oidc>.
+async fn of_github(context: &Context) -> Result<Zeroizing<String>, Error> {
+    #[derive(Deserialize)]
+    struct Given {
+        value: String,
     }
+    let name = Provider::GitHubActions.name();
+    let missing = |reason: &str| Error::NotHere {
+        name,
+        reason: reason.to_owned(),
+    };
+    let (Some(url), Some(token)) = (
+        context.variable(GITHUB_URL),
+        context.variable(GITHUB_TOKEN).map(Zeroizing::new),
+    ) else {
+        return Err(missing(
+            "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set, which the permission id-token: write sets",
+        ));
+    };
+    let url = Url::parse(&url);
+    let mut url = url.map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_URL is no URL"))?;
+    url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    let bearer = Zeroizing::new(format!("bearer {}", *token));
+    let request = Request::new(Method::GET, url, LARGEST as u64 + 1024)
+        .secret_header(rest::header::AUTHORIZATION, bearer.as_bytes())
+        .map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_TOKEN has a line break"))?
+        .hiding(&token);
+    let body = ask(context, name, &request).await?;
+    let given: Given = serde_json::from_slice(&body).map_err(|_| Error::Answer {
+        name,
+        found: "something that is no JSON with a value",
+    })?;
+    Ok(Zeroizing::new(given.value))
+}
 
-    /// Specification: <https://docs.github.com/en/actions/reference/security/oidc>.
-    async fn of_github(&self) -> Result<Zeroizing<String>, Error> {
-        #[derive(Deserialize)]
-        struct Given {
-            value: String,
-        }
-        let name = Provider::GitHubActions.name();
-        let missing = |reason: &str| Error::NotHere {
-            name,
-            reason: reason.to_owned(),
-        };
-        let (Some(url), Some(token)) = (self.variable(GITHUB_URL), self.variable(GITHUB_TOKEN))
-        else {
-            return Err(missing(
-                "ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set, which the permission id-token: write sets",
-            ));
-        };
-        let url = Url::parse(&url);
-        let mut url = url.map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_URL is no URL"))?;
-        url.query_pairs_mut().append_pair("audience", AUDIENCE);
-        let bearer = Zeroizing::new(format!("bearer {}", *token));
-        let request = Request::new(Method::GET, url, LARGEST as u64 + 1024)
-            .secret_header(rest::header::AUTHORIZATION, bearer.as_bytes())
-            .map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_TOKEN has a line break"))?
-            .hiding(&token);
-        let body = self.ask(name, &request).await?;
-        let given: Given = serde_json::from_slice(&body).map_err(|_| Error::Answer {
-            name,
-            found: "something that is no JSON with a value",
-        })?;
-        Ok(Zeroizing::new(given.value))
-    }
+/// Specification: <https://cloud.google.com/compute/docs/instances/verifying-instance-identity>.
+async fn of_google(context: &Context) -> Result<Zeroizing<String>, Error> {
+    let name = Provider::GoogleWorkloadIdentity.name();
+    let host = context.variable(GOOGLE_HOST);
+    let host = host.as_deref().map_or(GOOGLE_DEFAULT_HOST, |host| host);
+    let url = format!(
+        "http://{host}/computeMetadata/v1/instance/service-accounts/default/identity?audience={AUDIENCE}&format=full"
+    );
+    let url = Url::parse(&url).map_err(|_| Error::NotHere {
+        name,
+        reason: format!("{GOOGLE_HOST} is no host"),
+    })?;
+    let flavor = rest::header::HeaderName::from_static("metadata-flavor");
+    let request = Request::new(Method::GET, url, LARGEST as u64 + 1024);
+    let body = ask(context, name, &request.header(flavor, "Google")).await?;
+    let text = std::str::from_utf8(&body).map_err(|_| Error::Answer {
+        name,
+        found: "something that is no text",
+    })?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
 
-    /// Specification: <https://cloud.google.com/compute/docs/instances/verifying-instance-identity>.
-    async fn of_google(&self) -> Result<Zeroizing<String>, Error> {
-        let name = Provider::GoogleWorkloadIdentity.name();
-        let host = self.variable(GOOGLE_HOST);
-        let host = host.as_deref().map_or(GOOGLE_DEFAULT_HOST, |host| host);
-        let url = format!(
-            "http://{host}/computeMetadata/v1/instance/service-accounts/default/identity?audience={AUDIENCE}&format=full"
-        );
-        let url = Url::parse(&url).map_err(|_| Error::NotHere {
-            name,
-            reason: format!("{GOOGLE_HOST} is no host"),
-        })?;
-        let flavor = rest::header::HeaderName::from_static("metadata-flavor");
-        let request = Request::new(Method::GET, url, LARGEST as u64 + 1024);
-        let body = self.ask(name, &request.header(flavor, "Google")).await?;
-        let text = std::str::from_utf8(&body).map_err(|_| Error::Answer {
-            name,
-            found: "something that is no text",
-        })?;
-        Ok(Zeroizing::new(text.to_owned()))
+async fn ask(
+    context: &Context,
+    name: &'static str,
+    request: &Request,
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let answer = context.rest.send(request).await;
+    let answer = answer.map_err(|source| Error::Request {
+        name,
+        source: Box::new(source),
+    })?;
+    if answer.is_success() {
+        return Ok(answer.body);
     }
-
-    async fn ask(
-        &self,
-        name: &'static str,
-        request: &Request,
-    ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let answer = self.rest.send(request).await;
-        let answer = answer.map_err(|source| Error::Request {
-            name,
-            source: Box::new(source),
-        })?;
-        if answer.is_success() {
-            return Ok(answer.body);
-        }
-        let text = String::from_utf8_lossy(&answer.body);
-        let told = answer.told(&text);
-        Err(Error::Refused {
-            name,
-            status: answer.status,
-            detail: match told.is_empty() {
-                true => told,
-                false => format!(": {told}"),
-            },
-        })
-    }
+    let text = String::from_utf8_lossy(&answer.body);
+    let told = answer.told(&text);
+    Err(Error::Refused {
+        name,
+        status: answer.status,
+        detail: match told.is_empty() {
+            true => told,
+            false => format!(": {told}"),
+        },
+    })
 }
 
 /// The text of a file, of at most one byte more than the largest token, which then is told to be too large.
 fn read_file(path: PathBuf) -> Result<Zeroizing<String>, Error> {
     let mut text = Zeroizing::new(String::with_capacity(LARGEST + 2));
-    let read = std::fs::File::open(&path)
-        .and_then(|file| file.take(LARGEST as u64 + 1).read_to_string(&mut text));
-    match read {
+    let mut read = || {
+        // A pipe might never end.
+        if !std::fs::metadata(&path)?.is_file() {
+            return Err(io::Error::other("it is no plain file"));
+        }
+        let file = std::fs::File::open(&path)?;
+        file.take(LARGEST as u64 + 1).read_to_string(&mut text)
+    };
+    match read() {
         Ok(_) => Ok(text),
         Err(source) => Err(Error::File { path, source }),
     }

@@ -162,7 +162,7 @@ fn an_address_is_a_url_without_more() {
         "http://127.0.0.1:5555/",
         "https://a.example/ca",
     ] {
-        let fulcio = Fulcio::new(url, rest(), None).expect("good");
+        let fulcio = Fulcio::new(url, &context(&[]), None).expect("good");
         assert_eq!(fulcio.url(), url.trim_end_matches('/'));
     }
     for url in [
@@ -174,7 +174,7 @@ fn an_address_is_a_url_without_more() {
         "https://fulcio.example#a",
         "file:///token",
     ] {
-        let refused = Fulcio::new(url, rest(), None);
+        let refused = Fulcio::new(url, &context(&[]), None);
         assert!(matches!(refused, Err(fulcio::Error::Url(_))), "{url}");
     }
 }

@@ -14,9 +14,8 @@ use serde_json::{Value, json};
 use tekseal_core::TrustedRoot;
 use tekseal_custody::keyless::Clock;
 use tekseal_custody::token::Source;
-use tekseal_custody::{Fulcio, Keyless};
+use tekseal_custody::{Context, Fulcio, Keyless, Settings};
 use tekseal_harness::{Certifier, service_account_claims, unsigned_token};
-use tekseal_remote::Rest;
 use tekseal_remote::rest::Options;
 use tekseal_signing::Trust;
 
@@ -32,13 +31,23 @@ fn token() -> String {
     unsigned_token(&service_account_claims("team", "builder"))
 }
 
-/// A client that is not patient.
-fn rest() -> Rest {
-    Rest::new(Options {
+/// With these variables and no others, and a client that is not patient.
+fn context(variables: &[(&str, &str)]) -> Context {
+    let variables: HashMap<String, OsString> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
+        .collect();
+    let options = Options {
         timeout: Duration::from_secs(2),
         tries: 2,
         ..Options::default()
-    })
+    };
+    let settings = Settings {
+        options,
+        ..Settings::default()
+    };
+    let variables = Arc::new(move |name: &str| variables.get(name).cloned());
+    Context::with_variables(settings, variables)
 }
 
 /// What is trusted of a certifier.
@@ -51,7 +60,6 @@ fn trust(certifier: &Certifier) -> Option<Arc<Trust>> {
     Some(Arc::new(Trust::new(&root).expect("good")))
 }
 
-/// With these variables, and no others.
 fn keyless(
     source: Source,
     url: &str,
@@ -59,13 +67,9 @@ fn keyless(
     variables: &[(&str, &str)],
     clock: Clock,
 ) -> Keyless {
-    let fulcio = Fulcio::new(url, rest(), trust).expect("a good URL");
-    let variables: HashMap<String, OsString> = variables
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), OsString::from(value)))
-        .collect();
-    let variables = Arc::new(move |name: &str| variables.get(name).cloned());
-    Keyless::new(source, fulcio, rest(), variables, clock)
+    let context = context(variables);
+    let fulcio = Fulcio::new(url, &context, trust).expect("a good URL");
+    Keyless::new(source, fulcio, context, clock)
 }
 
 /// With a token in a variable, at the server with this address.

@@ -140,6 +140,11 @@ async fn a_file_that_never_appears_is_named_at_once() {
             .hint()
             .is_some_and(|hint| hint.contains("audience sigstore"))
     );
+    let error = named(Source::File(PathBuf::from("/dev/zero")), &[]).await;
+    assert!(matches!(
+        error,
+        Err(Error::Token(token::Error::File { .. }))
+    ));
     let error = named(Source::Variable("ABSENT".to_owned()), &[]).await;
     assert!(error.expect_err("absent").to_string().contains("ABSENT"));
 }
