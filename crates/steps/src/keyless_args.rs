@@ -11,7 +11,7 @@ use tekseal_core::SigningConfig;
 use tekseal_core::config::X509Signer;
 use tekseal_core::signing_config::Purpose;
 use tekseal_custody::token::{Provider, Source};
-use tekseal_custody::{Context, Fulcio, Keyless, Settings, fulcio, keyless, token};
+use tekseal_custody::{Context, Fulcio, Keyless, Settings, keyless};
 use tekseal_remote::rest::Options;
 use tekseal_signing::{Signer, Trust};
 
@@ -313,10 +313,7 @@ impl From<keyless::Error> for Failure {
     fn from(error: keyless::Error) -> Self {
         let hint = error.hint();
         let blame = error.blame();
-        let failure = match error {
-            keyless::Error::Token(error) => Self::blamed::<token::Error>(blame, error),
-            keyless::Error::Fulcio(error) => Self::blamed::<fulcio::Error>(blame, error),
-        };
+        let failure = Self::blamed(blame, error);
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
