@@ -372,7 +372,7 @@ fn what_fulcio_answers_that_is_not_ours_to_use_signs_nothing() {
             one.key[last] ^= 1;
         },
         3,
-        "cannot be used",
+        "the certificate is for another key",
     );
     // The authority of the trusted root is another one.
     let (Some(stand), Some(other)) = (Stand::honest(), Stand::honest()) else {
