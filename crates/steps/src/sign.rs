@@ -37,6 +37,14 @@ pub struct Args {
     /// had where no flag says with what to sign: a JSON file or a mounted folder
     #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
     config: Option<String>,
+    /// Certificate authorities of Fulcio beside the system's: a PEM file or a folder of them; may be repeated
+    #[arg(
+        long = "registry-ca",
+        env = "TEKSEAL_REGISTRY_CA",
+        value_name = "PATH",
+        value_delimiter = ':'
+    )]
+    ca: Vec<String>,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
@@ -90,6 +98,7 @@ impl Args {
             config: given(&self.config).next().map(Path::new),
             signing: signing.transpose()?,
             trust: trust.transpose()?.map(Arc::new),
+            ca: given(&self.ca).map(PathBuf::from).collect(),
             ..Around::default()
         })
     }

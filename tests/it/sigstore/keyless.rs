@@ -275,6 +275,18 @@ fn where_nobody_says_when_nothing_is_asked_and_nothing_stored() {
         stand.keyless(run.args(["--type", "https://example.com/p"]), &url)
     };
     predicate_of(Run::tool("tekseal-attest")).fails_with(2);
+    // And of what is neither logged nor timestamped, whatever is asked for.
+    let large = format!(r#"{{"a": "{}"}}"#, "x".repeat(9 << 20));
+    let large = stand.shop.file("large.json", large);
+    for time in [
+        "--insecure-keyless-without-time",
+        "--timestamp-url=http://127.0.0.1:1/",
+    ] {
+        let run = Run::tool("tekseal-attest").arg(&stand.shop.image);
+        let run = run.args(["--type", "https://example.com/p", time, "--predicate"]);
+        let said = stand.keyless(run.arg(&large), &url).fails_with(2);
+        assert!(said.stderr.contains("too large for"), "{said:?}");
+    }
     assert_eq!(fulcio.count(), 0);
     nothing_is_stored(&stand.shop);
     let insecure = stand.attesting_at(&url, "tags");

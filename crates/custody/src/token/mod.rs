@@ -71,6 +71,7 @@ struct Claims {
     kubernetes: Option<Kubernetes>,
     federated_claims: Option<Federated>,
     job_workflow_ref: Option<String>,
+    ci_config_ref_uri: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -298,8 +299,11 @@ impl Claims {
         });
         let workflow = self.job_workflow_ref.as_ref();
         let workflow = workflow.map(|of| format!("https://github.com/{of}"));
+        let pipeline = self.ci_config_ref_uri.as_ref();
+        let pipeline = pipeline.map(|of| format!("https://{of}"));
         let email = email.map(str::to_owned);
-        let special = email.into_iter().chain(service_account).chain(workflow);
+        let special = email.into_iter().chain(service_account);
+        let special = special.chain(workflow).chain(pipeline);
         special.chain([self.sub.clone()]).collect()
     }
 }

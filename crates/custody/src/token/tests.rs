@@ -60,6 +60,16 @@ fn names_are_those_of_each_kind_of_issuer() {
         token.subject_of_template(),
         Some("repo:o/r:ref:refs/heads/main")
     );
+    let pipeline = json!({
+        "iss": "https://gitlab.example", "sub": "project_path:g/p:ref_type:branch:ref:main",
+        "aud": "sigstore", "exp": NOW + 300,
+        "ci_config_ref_uri": "gitlab.example/g/p//.gitlab-ci.yml@refs/heads/main",
+    });
+    let token = parse(&pipeline).expect("good");
+    assert_eq!(
+        token.names()[0],
+        "https://gitlab.example/g/p//.gitlab-ci.yml@refs/heads/main"
+    );
 }
 
 #[test]

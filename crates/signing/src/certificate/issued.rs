@@ -130,7 +130,11 @@ impl Certificate {
             return false;
         };
         let says_subject = asked.subject.is_some_and(|subject| {
-            self.claims.get("tokenSubject").map(String::as_str) == Some(subject)
+            // A user name, as Fulcio writes it: with its own domain behind.
+            let is_user = name
+                .strip_prefix(subject)
+                .is_some_and(|domain| domain.starts_with('!'));
+            is_user || self.claims.get("tokenSubject").map(String::as_str) == Some(subject)
         });
         asked.names.contains(name) || says_subject
     }

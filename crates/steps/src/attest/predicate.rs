@@ -113,7 +113,9 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
     let opened = args.signer.open(&args.cluster, around)?;
     opened.check_time(witnesses.as_ref(), args.time)?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
-    if let (Spooled::InFile(predicate), Some(_)) = (&spooled, &witnesses) {
+    if let Spooled::InFile(predicate) = &spooled
+        && (witnesses.is_some() || opened.is_keyless())
+    {
         return Err(too_large_to_log(predicate.length()));
     }
     crate::block_on(async {
@@ -151,12 +153,12 @@ async fn find(
     Ok(found)
 }
 
-/// A log v1 is sent the whole envelope, and what does not fit into memory is never sent as a whole.
+/// A log v1 is sent the whole envelope, and what does not fit into memory is never sent as a whole. A certificate is of no use without a time.
 fn too_large_to_log(bytes: u64) -> Failure {
     Failure::misuse(anyhow!(
         "a predicate of {bytes} bytes is too large for a transparency log or a timestamp: at most 8 MiB are told to one"
     ))
-    .hint("attest it without --tlog, --timestamp-url and --signing-config, or attest a smaller document that has its digest")
+    .hint("attest it with a key and without --tlog, --timestamp-url and --signing-config, or attest a smaller document that has its digest")
 }
 
 /// Signs and stores what was read, of each image.

@@ -86,6 +86,17 @@ fn a_certificate_for_somebody_else_is_refused() {
     };
     assert_eq!(said(b"subject-1"), Ok(()), "the authority makes up names");
     assert!(matches!(said(b"subject-2"), Err(Mismatch::Name { .. })));
+    // As 1.3.6.1.4.1.57264.1.7, or in whatever form a name is.
+    assert_eq!(named(&[(0x86, b"subject-1!team.example")]), Ok(()));
+    for other in [
+        &b"subject-12!team.example"[..],
+        b"subject-1.example",
+        b"subject",
+    ] {
+        let list: Vec<(u8, &[u8])> = vec![(0x86, other)];
+        let refused = judged(|draft| draft.with(names(&list)), START, |_| None);
+        assert!(matches!(refused, Err(Mismatch::Name { .. })), "{refused:?}");
+    }
 }
 
 #[test]
