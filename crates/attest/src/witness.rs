@@ -24,7 +24,7 @@ use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
 use tekseal_signing::witness::{EnvelopeEntry, Unwitnessed};
-use tekseal_signing::{Trust, VerifyingKey, random};
+use tekseal_signing::{PublicKey, Trust, VerifyingKey, certificate, random};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -188,6 +188,14 @@ impl Witnesses {
         fit(&logs, self.0.authorities.len(), layout)
     }
 
+    /// Whether somebody says when something was signed, by whose word a certificate is good after it has ended: an authority, or a log of the first
+    /// version. One of the second does not.
+    #[must_use]
+    pub fn tell_time(&self) -> bool {
+        let mut logs = self.0.logs.iter();
+        !self.0.authorities.is_empty() || logs.any(|log| log.rekor.version() == LogVersion::V1)
+    }
+
     async fn show(
         &self,
         registry: Option<&Registry>,
@@ -258,6 +266,7 @@ impl Witnesses {
         for &at in at {
             let item = &items[at];
             let unwitnessed = read(item, key)?;
+            check_not_over(&unwitnessed, item, (self.0.clock)())?;
             let signature = Digest::of(unwitnessed.signature());
             match groups.iter_mut().find(|(known, _)| *known == signature) {
                 Some((_, group)) => group.push(at),
@@ -416,6 +425,7 @@ impl All {
                     source,
                 })
             })?;
+        check_time(&unwitnessed, item, timestamp.time)?;
         Ok((response, timestamp))
     }
 }
@@ -424,6 +434,30 @@ impl All {
 fn read<'a>(item: &'a Item, key: &'a VerifyingKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
     Unwitnessed::read(&item.signed, key)
         .map_err(|source| WitnessFailure::of(item, Cause::Unsigned(source)))
+}
+
+/// That the certificate of an item, if it has one, has not ended. Whether it has begun is for those to say who see it next: the clock of the authority
+/// that just issued it may be ahead of ours.
+fn check_not_over(
+    unwitnessed: &Unwitnessed<'_>,
+    item: &Item,
+    now: i64,
+) -> Result<(), Box<WitnessFailure>> {
+    match unwitnessed.verify_time(now) {
+        Ok(()) | Err(certificate::Error::NotYetValid { .. }) => Ok(()),
+        Err(source) => Err(WitnessFailure::of(item, Cause::Certificate(source))),
+    }
+}
+
+/// That the certificate of an item, if it has one, is valid when this is seen.
+fn check_time(
+    unwitnessed: &Unwitnessed<'_>,
+    item: &Item,
+    observed: i64,
+) -> Result<(), Box<WitnessFailure>> {
+    unwitnessed
+        .verify_time(observed)
+        .map_err(|source| WitnessFailure::of(item, Cause::Certificate(source)))
 }
 
 /// The failure of a question about these items.

@@ -4,6 +4,8 @@
 //! deterministic (ECDSA as RFC 6979 says): the same key and payload give the same bytes, so that signing twice adds nothing new to a registry or a
 //! log. Each one is verified before it is handed out; one of a whole message, but for P-521, by other code than the one that made it.
 
+mod certified;
+
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
 use tekseal_core::{Blame, Digest, Envelope, Layout, Payload, PayloadKind, Signed};
 use zeroize::Zeroizing;
@@ -16,12 +18,16 @@ use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 use crate::random::{self, Random};
 use crate::remote_key::{Message, RemoteError, RemoteKey};
 use crate::verifying_key::VerifyingKey;
+use certified::Certified;
+
+pub use certified::OtherKey;
 
 /// A private key that can sign. It has no `Debug` and no `Clone`, and is wiped when dropped.
 pub struct Signer {
     key: Held,
     verifying: VerifyingKey,
     fingerprint: String,
+    certified: Option<Certified>,
 }
 
 /// Where the private half is.
@@ -209,6 +215,7 @@ impl Signer {
             key,
             verifying,
             fingerprint,
+            certified: None,
         }
     }
 
@@ -256,19 +263,17 @@ impl Signer {
     /// Signs a payload in the shape in which it is stored.
     ///
     /// A simple-signing document is signed as it is. A Statement goes into an envelope with one signature over its
-    /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it.
+    /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it, with a certificate too.
     pub async fn sign_payload(&self, payload: &Payload) -> Result<Signed, SignError> {
         match payload.kind() {
             PayloadKind::SimpleSigning => {
                 let signature = self.sign(payload.bytes()).await?;
-                Ok(Signed::image_signature(
-                    payload.bytes().to_vec(),
-                    &signature,
-                ))
+                let layer = Signed::image_signature(payload.bytes().to_vec(), &signature);
+                Ok(self.with_certificate(layer))
             }
             PayloadKind::Statement { predicate_type, .. } => {
                 let envelope = self.envelope(payload.bytes()).await?;
-                Ok(Signed::attestation(&envelope, predicate_type))
+                Ok(self.with_certificate(Signed::attestation(&envelope, predicate_type)))
             }
         }
     }
@@ -300,13 +305,12 @@ impl Signer {
             signed.push(match payload.kind() {
                 PayloadKind::SimpleSigning => self.sign_payload(payload).await?,
                 PayloadKind::Statement { predicate_type, .. } => {
-                    Signed::attestation(&envelope, predicate_type)
+                    self.with_certificate(Signed::attestation(&envelope, predicate_type))
                 }
             });
         }
-        let spki = self.public_key().spki_der();
         let predicate_type = payload.predicate_type();
-        signed.push(Signed::bundle_of_key(&envelope, spki, predicate_type));
+        signed.push(self.bundle(&envelope, predicate_type));
         Ok(signed)
     }
 

@@ -18,7 +18,7 @@ use tekseal_core::evidence::{EntryError, LogEntry};
 use tekseal_core::proposal::{self, Signatory, SignatoryKind};
 use tekseal_core::{Evidence, Signed, cosign, dsse};
 
-use crate::certificate::Certificate;
+use crate::certificate::{self, Certificate};
 use crate::der::time as moment;
 use crate::log::{self, Claim, Enveloped, Logged, Signer, leaf_hash};
 use crate::pem;
@@ -234,6 +234,18 @@ impl<'a> Unwitnessed<'a> {
     #[must_use]
     pub fn signature(&self) -> &[u8] {
         &self.signature
+    }
+
+    /// Whether the certificate that came with it is valid at this time, seconds since 1970: a log or an authority that sees the signature at another time
+    /// proves that it is none. Nothing to look at without a certificate.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn verify_time(&self, observed: i64) -> Result<(), certificate::Error> {
+        let Some(der) = &self.certificate else {
+            return Ok(());
+        };
+        Certificate::from_der(der)?.verify_time(observed)
     }
 
     /// What to ask a log: the exact bytes of a request.

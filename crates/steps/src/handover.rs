@@ -103,6 +103,12 @@ pub struct SignedEntry {
     /// The hash that the signatures are over, where it is not SHA-256: a key that is held elsewhere may have another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest_algorithm: Option<String>,
+    /// The certificate of the key, PEM, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The certificates above it, PEM, one after the other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chain: String,
 }
 
 /// What became of one signed payload, of `stored.json`.

@@ -12,6 +12,7 @@ use crate::cluster_args::{self, ClusterArgs};
 use crate::files;
 use crate::kms;
 use crate::log;
+use crate::registry_args::given;
 
 /// Key files are a few kilobytes at most.
 pub(crate) const MAX_KEY: u64 = 64 * 1024;
@@ -21,7 +22,7 @@ pub(crate) const MAX_KEY: u64 = 64 * 1024;
 pub struct SigningKeyArgs {
     /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, or k8s://NAMESPACE/SECRET with cosign.key and cosign.password
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
-    key: String,
+    key: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -37,19 +38,27 @@ pub struct PasswordArgs {
 impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it.
     pub fn open(&self, cluster: &ClusterArgs) -> Result<Signer, Failure> {
-        if let KeyRef::Kms(key) = KeyRef::parse(&self.key).map_err(Failure::misuse)? {
+        let reference = self
+            .reference()
+            .ok_or_else(|| Failure::misuse(anyhow!("--key is not given")))?;
+        if let KeyRef::Kms(key) = KeyRef::parse(reference).map_err(Failure::misuse)? {
             return crate::block_on(kms::open(&key));
         }
         let KeyText {
             pem, mut password, ..
-        } = read_key(&self.key, cluster, Half::Private)?;
+        } = read_key(reference, cluster, Half::Private)?;
         let get = || match password.take() {
             Some(password) => Ok(password),
             None => self.password.get("Password for private key: "),
         };
         Signer::from_pem(&pem, get).map_err(|failure: Failure| {
-            failure.context(format!("opening the private key {}", self.key))
+            failure.context(format!("opening the private key {reference}"))
         })
+    }
+
+    /// The reference of the key; nothing where none is given.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        given(&self.key).next()
     }
 }
 

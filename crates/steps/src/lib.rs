@@ -18,6 +18,7 @@ mod image_results;
 pub mod install;
 pub mod key_args;
 pub mod keygen;
+pub mod keyless_args;
 mod kms;
 pub mod layout_args;
 mod lists;

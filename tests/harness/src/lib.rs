@@ -45,7 +45,10 @@ pub use process::Daemon;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
-pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
+pub use sigstore::{
+    Certifier, Certifying, Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore,
+    TimestampAuthority, service_account_claims, unsigned_token,
+};
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
 pub use vault::{JwtKey, Vault, audited_requests};

@@ -5,6 +5,8 @@ mod algorithms;
 pub(crate) mod artifacts;
 mod basic;
 mod full;
+mod keyless;
+mod keyless_full;
 mod lying;
 mod ours;
 mod ours_full;

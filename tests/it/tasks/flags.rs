@@ -191,6 +191,11 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "the Task attest does runs, in three steps",
     ),
     (
+        "",
+        "--insecure-keyless-without-time",
+        "what a Task stores is to be verified",
+    ),
+    (
         "tekseal-upload",
         "--key",
         "in attest the step before has just signed",

@@ -8,7 +8,9 @@ use tekseal_signing::witness::{Age, Bench, EnvelopeEntry, Format};
 use tekseal_signing::{PublicKey, Trust, VerifyingKey};
 use tokio::sync::OnceCell;
 
-use super::{Answer, Cause, Clock, Entry, LARGEST_PROPOSAL, WitnessFailure, again, read};
+use super::{
+    Answer, Cause, Clock, Entry, LARGEST_PROPOSAL, WitnessFailure, again, check_time, read,
+};
 use crate::Item;
 
 /// A log that is told of every signature.
@@ -124,6 +126,9 @@ impl Log {
             Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
         };
         let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
+        if let Some(time) = logged.integrated_time {
+            check_time(&read(first, key)?, first, time)?;
+        }
         let vouched = |logged| Entry {
             url: url.clone(),
             logged,
