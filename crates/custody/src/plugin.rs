@@ -131,7 +131,7 @@ impl Plugin {
     /// A public key that it gave, which must be one that signs here.
     fn read(&self, pem: &[u8]) -> Result<PublicKey, Error> {
         PublicKey::from_pem(pem).map_err(|source| Error::PublicKey {
-            service: "its plugin",
+            service: "the plugin",
             reference: self.reference.clone(),
             source,
         })

@@ -7,6 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
+//!   SoftHsm: a token that holds keys
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -26,6 +27,7 @@ mod proxy;
 mod registry;
 mod run;
 mod sigstore;
+mod softhsm;
 mod tls;
 mod tuf;
 
@@ -44,6 +46,7 @@ pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
 pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
+pub use softhsm::SoftHsm;
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
 

@@ -1,0 +1,3 @@
+//! Keys that somebody else holds, beside those who really hold them.
+
+mod plugin;
