@@ -160,17 +160,27 @@ fn public_key(uri: &Uri, variable: &dyn Fn(&str) -> Option<String>) -> Result<Pu
 }
 
 /// Whether the signature is one of the key over the message. No token is needed for that.
+///
+/// cosign 3 has a digest signed that belongs to the curve, and says SHA-256 when it verifies: either hash will do where the call names none.
 fn verify(key: &PublicKey, message: &Message, signature: &[u8]) -> Result<Answer, Error> {
     let whole = message.whole().ok_or(Error::Unverifiable)?;
-    let hash = match key.algorithm() {
-        KeyAlgorithm::Ed25519 => HashAlgorithm::Sha512,
-        KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::P521 | KeyAlgorithm::Rsa(_) => {
-            message.digested()?.0
-        }
+    let own = match key.algorithm() {
+        KeyAlgorithm::P256 | KeyAlgorithm::Rsa(_) => HashAlgorithm::Sha256,
+        KeyAlgorithm::P384 => HashAlgorithm::Sha384,
+        KeyAlgorithm::P521 | KeyAlgorithm::Ed25519 => HashAlgorithm::Sha512,
     };
-    match key.verify(hash, whole, signature) {
-        Ok(()) => Ok(Answer::Verified),
-        Err(_) => Err(Error::Invalid),
+    let told = match key.algorithm() {
+        KeyAlgorithm::Ed25519 => own,
+        _ => message.digested()?.0,
+    };
+    let own = (!message.is_hash_named).then_some(own);
+    let is_good = [Some(told), own]
+        .into_iter()
+        .flatten()
+        .any(|hash| key.verify(hash, whole, signature).is_ok());
+    match is_good {
+        true => Ok(Answer::Verified),
+        false => Err(Error::Invalid),
     }
 }
 
@@ -258,6 +268,26 @@ mod tests {
         assert_eq!(default, Answer::DefaultAlgorithm("ecdsa-p256".to_owned()));
         let all = asked("v1", &call("", Method::SupportedAlgorithms)).expect("it needs nothing");
         assert!(matches!(all, Answer::SupportedAlgorithms(names) if names.len() == 7));
+    }
+
+    #[test]
+    fn a_signature_over_the_hash_of_the_curve_is_one_where_no_hash_is_named() {
+        // Of the message "hello" by a key that openssl made, with -sha384.
+        let pem = include_bytes!("testdata/p384.pub");
+        let key = PublicKey::from_pem(pem).expect("it is one");
+        let signature = include_bytes!("testdata/p384.sha384.sig");
+        let verified = |named: Option<u64>, message: &[u8]| {
+            let options = MessageOptions {
+                digest: None,
+                hash: named,
+            };
+            let message = Message::read(5, options, &mut &message[..]).expect("it is small");
+            verify(&key, &message, signature).is_ok()
+        };
+        assert!(verified(None, b"hello"));
+        assert!(verified(Some(6), b"hello"));
+        assert!(!verified(Some(5), b"hello"));
+        assert!(!verified(None, b"hello!"));
     }
 
     #[test]

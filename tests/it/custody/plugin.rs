@@ -1,4 +1,4 @@
-//! KMS plugins as processes: ours for PKCS#11 with a token of SoftHSM, started by ours and by both cosigns; and ours starting one that sigstore's own half of
+//! KMS plugins as processes: evil ones, of which nothing is published; ours for PKCS#11 with a token of SoftHSM, started by ours and by both cosigns; and ours starting one that sigstore's own half of
 //! the protocol is in.
 
 use std::fs;
@@ -312,4 +312,41 @@ fn ours_starts_a_plugin_with_sigstores_half_of_the_protocol() {
     let public = shop.path("cosign.pub");
     attest().ok().says("called with 2 arguments");
     all_verify(&shop, &public);
+}
+
+/// The plugins are those of the tests of `tekseal-custody`, which hold more of them, and those that hang, against its errors.
+#[test]
+fn nothing_is_published_of_a_plugin_that_does_what_it_should_not() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/custody/tests/plugins");
+    let plugins = plugins.canonicalize().expect("it is there");
+    let shop = Workshop::new();
+    let file = |name: &str| {
+        let file = shop.path(name);
+        let make = Run::new("openssl").args(["genpkey", "-algorithm", "EC"]);
+        let make = make.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-out"]);
+        make.arg(&file).ok();
+        file
+    };
+    let (key, _other) = (file("key"), file("key.other"));
+    let attest = |key: &str| with_path(shop.attest_command(&shop.run(), Path::new(key)), &plugins);
+    for (evil, code, why) in [
+        ("signs-with-another-key", 3, "is none of its public key"),
+        ("answers-something-else", 2, "an answer to something else"),
+        ("writes-garbage", 2, "not the JSON of the plugin protocol"),
+        ("says-nothing", 2, "with no answer"),
+        ("fails", 2, "exit status 7"),
+        ("refuses", 2, "did not sign"),
+        ("floods-stdout", 2, "was killed when it had written"),
+        ("leaves-a-child", 2, "left a process behind"),
+        ("is-killed", 3, "was ended by signal 9"),
+    ] {
+        let reference = format!("evil://signMessage,{evil},{}", key.display());
+        attest(&reference)
+            .fails_with(code)
+            .says(why)
+            .says("the plugin sigstore-kms-evil");
+        assert_eq!(shop.registry.tags("team/app").len(), 1, "{evil}");
+    }
+    attest(&format!("openssl://{}", key.display())).ok();
+    assert_eq!(shop.registry.tags("team/app").len(), 3);
 }
