@@ -20,6 +20,7 @@ mod der;
 mod envelope_shape;
 pub mod identity;
 pub mod key_ref;
+pub mod kms_plugin;
 pub mod log;
 pub mod pem;
 mod private_key;

@@ -5,8 +5,8 @@ use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{PublicKey, Signer};
 
-use crate::Failure;
 use crate::registry_args::told_to_wait;
+use crate::{Failure, log};
 
 /// How the services are asked, which tells people when they are waited for.
 pub(crate) fn context() -> Context {
@@ -15,6 +15,9 @@ pub(crate) fn context() -> Context {
             notice: told_to_wait,
             ..Options::default()
         },
+        plugin_notice: Some(|program, text| {
+            log::info("the plugin says", &[("program", &program), ("text", &text)]);
+        }),
         ..Settings::default()
     })
 }

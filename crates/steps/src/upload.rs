@@ -289,7 +289,7 @@ fn bundle_of(
         Some(certificate) => {
             Signed::bundle_of_certificate(&envelope, certificate.der(), predicate_type)
         }
-        None => Signed::bundle_of_key(&envelope, author.key.spki_der(), predicate_type),
+        None => Signed::bundle_of_key(&envelope, author.key.key().spki_der(), predicate_type),
     };
     (exact.layer() == bytes).then_some(exact)
 }

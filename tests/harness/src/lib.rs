@@ -7,7 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
-//!   Vault: what holds keys for others
+//!   Vault: what holds keys for others; SoftHsm: a token that holds keys
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -27,6 +27,7 @@ mod proxy;
 mod registry;
 mod run;
 mod sigstore;
+mod softhsm;
 mod tls;
 mod tuf;
 mod vault;
@@ -49,6 +50,7 @@ pub use sigstore::{
     Certifier, Certifying, Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore,
     TimestampAuthority, service_account_claims, unsigned_token,
 };
+pub use softhsm::SoftHsm;
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
 pub use vault::{JwtKey, Vault, audited_requests};

@@ -1,3 +1,4 @@
 //! Keys that others hold: what ours signs with them cosign verifies, and the other way round.
 
+mod plugin;
 mod vault;
