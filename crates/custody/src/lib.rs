@@ -10,6 +10,7 @@
 
 mod aws;
 mod azure;
+mod bearer;
 mod context;
 mod error;
 mod gcp;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use reqwest::header::HeaderMap;
+pub use reqwest::header::{self, HeaderMap};
 use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 pub use reqwest::{Method, Url};
 use tokio::time::Instant;

@@ -7,6 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
+//!   GoogleKms, AzureVault: what clouds' key management services say, as they document it
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! code for tests, and a panic with the whole story is the best answer there.
 
 mod clock;
+mod clouds;
 mod cluster;
 mod cosign;
 mod http;
@@ -30,6 +32,7 @@ mod tls;
 mod tuf;
 
 pub use clock::{Clock, dynamic_program};
+pub use clouds::{AzureVault, GoogleKms, KeyKind, TestKey};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,
 };
