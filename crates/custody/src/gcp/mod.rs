@@ -225,7 +225,11 @@ fn is_name(action: &str, found: &str, wanted: &str) -> Result<(), Error> {
         false => end(found),
     };
     let found = format!("one of {}", Excerpt::of(shown));
-    Err(answered(action, found, "that of the version that was asked"))
+    Err(answered(
+        action,
+        found,
+        "that of the version that was asked",
+    ))
 }
 
 impl RemoteKey for Key {

@@ -1,0 +1,4 @@
+//! Keys that others hold: what ours signs with them cosign verifies, and the other way round.
+
+mod azure;
+mod gcp;
