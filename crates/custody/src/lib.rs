@@ -12,6 +12,7 @@
 
 mod aws;
 mod azure;
+mod bearer;
 mod context;
 mod error;
 pub mod fulcio;

@@ -8,6 +8,7 @@
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
 //!   Vault: what holds keys for others; SoftHsm: a token that holds keys
+//!   GoogleKms, AzureVault: what clouds' key management services say, as they document it
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! code for tests, and a panic with the whole story is the best answer there.
 
 mod clock;
+mod clouds;
 mod cluster;
 mod cosign;
 mod http;
@@ -33,6 +35,7 @@ mod tuf;
 mod vault;
 
 pub use clock::{Clock, dynamic_program};
+pub use clouds::{AzureVault, GoogleKms, KeyKind, TestKey};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,
 };
