@@ -128,7 +128,7 @@ fn each_type_of_artifact_has_the_key_of_its_signer() {
         .args(["--type", "slsaprovenance02"])
         .fails_with(1);
     verify(&stand, &public(&key))
-        .args(["--require", "attestation", "--type", "slsaprovenance02"])
+        .args(["--only", "attestation", "--type", "slsaprovenance02"])
         .ok();
 }
 
