@@ -1,17 +1,21 @@
 //! Keys that a service or a plugin holds, for the programs: see `tekseal-custody`.
 
+use std::path::PathBuf;
+
 use tekseal_custody::{Context, Settings};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
-use tekseal_signing::{PublicKey, Signer};
+use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
 
 use crate::Failure;
 use crate::registry_args::told_to_wait;
 
-/// How the services are asked, which tells people when they are waited for.
-pub(crate) fn context() -> Context {
+/// How the services are asked: these authorities are trusted beside the system's, and people are told when they are waited for. How to get in is what
+/// the environment says, as for the services' own tools.
+fn context(ca: &[PathBuf]) -> Context {
     Context::new(Settings {
         options: Options {
+            ca: ca.to_vec(),
             notice: told_to_wait,
             ..Options::default()
         },
@@ -20,15 +24,31 @@ pub(crate) fn context() -> Context {
 }
 
 /// The key to sign with.
-pub(crate) async fn open(key: &KmsRef) -> Result<Signer, Failure> {
-    let signer = tekseal_custody::open(key, &context()).await;
+pub(crate) async fn open(key: &KmsRef, ca: &[PathBuf]) -> Result<Signer, Failure> {
+    let signer = tekseal_custody::open(key, &context(ca)).await;
     signer.map_err(|error| Failure::from(error).context(format!("opening the key {key}")))
 }
 
 /// Its public half.
-pub(crate) async fn public_key(key: &KmsRef) -> Result<PublicKey, Failure> {
-    let public = tekseal_custody::public_key(key, &context()).await;
+pub(crate) async fn public_key(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey, Failure> {
+    let public = tekseal_custody::public_key(key, &context(ca)).await;
     public.map_err(|error| Failure::from(error).context(format!("asking for the public key {key}")))
+}
+
+/// Makes a key there that must not exist yet.
+pub(crate) async fn create(
+    key: &KmsRef,
+    algorithm: KeyAlgorithm,
+    ca: &[PathBuf],
+) -> Result<PublicKey, Failure> {
+    let public = tekseal_custody::create(key, algorithm, &context(ca)).await;
+    public.map_err(|error| Failure::from(error).context(format!("making the key {key}")))
+}
+
+/// Makes a new version of a key, which signs from then on.
+pub(crate) async fn rotate(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey, Failure> {
+    let public = tekseal_custody::rotate(key, &context(ca)).await;
+    public.map_err(|error| Failure::from(error).context(format!("rotating the key {key}")))
 }
 
 impl From<tekseal_custody::Error> for Failure {

@@ -35,7 +35,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         .map(|entry| entry.load(folder))
         .collect::<Result<Vec<_>, _>>()?;
     handover::invalidate(folder, &[handover::SIGNED, handover::STORED])?;
-    let signer = args.key.open(&args.cluster)?;
+    let signer = args.key.open(&args.cluster, &[])?;
     let keyid = signer.public_key().fingerprint();
     let public_key = signer.public_key().to_pem();
     let mut index = Vec::with_capacity(entries.len());

@@ -97,7 +97,7 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
     }
     let registry = args.registry.open(Access::PullPush)?;
-    let signer = args.key.open(&args.cluster)?;
+    let signer = args.key.open(&args.cluster, &args.registry.ca())?;
     crate::block_on(async {
         let recursive = args.recursive.recursive;
         let mut payloads = recursive.expand(&registry, payloads).await?;

@@ -108,7 +108,7 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
             .hint("name the images that the predicate is about: registry/repository@sha256:…"));
     }
     let registry = args.registry.open(Access::PullPush)?;
-    let signer = args.key.open(&args.cluster)?;
+    let signer = args.key.open(&args.cluster, &args.registry.ca())?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
     if let (Spooled::InFile(predicate), Some(_)) = (&spooled, &witnesses) {
         return Err(too_large_to_log(predicate.length()));

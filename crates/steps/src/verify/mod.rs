@@ -51,7 +51,7 @@ pub struct Args {
     /// Images, best by digest: REPOSITORY@sha256:…, or oci:PATH[:TAG|@DIGEST] for one in an OCI layout; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
+    /// Public key: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
@@ -98,7 +98,7 @@ pub enum Output {
 
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let key = args.trust.public_key(&args.key, &args.cluster)?;
+    let key = args.trust.public_key(&args.key, &args.cluster, &args.registry)?;
     let layouts = layouts::parse(&args.images, args.local_image)?;
     let bundles = args.read_bundles()?;
     let is_recursive = args.recursive.recursive != Recursive::Itself;

@@ -65,7 +65,7 @@ pub struct Args {
         default_value = "10m"
     )]
     timeout: String,
-    /// Public key with which the images are verified: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
+    /// Public key with which the images are verified: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     /// Believe the mark on the run, or what lies beside the image, whoever put it there
@@ -239,7 +239,7 @@ impl Args {
                 None
             }
             (true, false) => {
-                let key = self.trust.public_key(&self.key, &self.cluster)?;
+                let key = self.trust.public_key(&self.key, &self.cluster, &self.registry)?;
                 Some(self.demands.of_trust(key, &self.trust, &self.registry)?)
             }
         };

@@ -45,7 +45,7 @@ pub struct Args {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     concurrency: u16,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
+    /// Public key: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
@@ -110,7 +110,7 @@ impl Args {
     }
 
     fn demands(&self, rules: &Arc<Rules>) -> Result<Demands, Failure> {
-        let key = self.trust.public_key(&self.key, &self.cluster)?;
+        let key = self.trust.public_key(&self.key, &self.cluster, &self.registry)?;
         let demands = self
             .how
             .of_trust(Vec::new(), key, &self.trust, &self.registry)?;
