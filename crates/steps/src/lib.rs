@@ -18,6 +18,7 @@ pub mod image_index;
 mod image_results;
 pub mod install;
 pub mod key_args;
+mod key_sets;
 mod key_url;
 pub mod keygen;
 mod kms;

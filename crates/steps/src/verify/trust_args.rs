@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_signing::{IdentityRule, Matcher, Needs, PublicKey, Trust};
+use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
 
-use crate::cluster_args::ClusterArgs;
 use crate::registry_args::{RegistryArgs, given};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::tuf::{Reach, TufArgs};
@@ -121,25 +120,8 @@ impl TrustArgs {
         self.offline
     }
 
-    /// The public key that is given, if one is. Where it is elsewhere, `network` has authorities that are trusted.
-    ///
-    /// # Errors
-    /// Exit 2 for one that cannot be used, or that is elsewhere where nothing may be connected to.
-    pub(crate) fn public_key(
-        &self,
-        reference: &Option<String>,
-        cluster: &ClusterArgs,
-        network: &RegistryArgs,
-    ) -> Result<Option<PublicKey>, Failure> {
-        let Some(reference) = given(reference).next() else {
-            return Ok(None);
-        };
-        self.may_be_asked_for(reference)?;
-        key_args::public_key(reference, cluster, &network.ca()).map(Some)
-    }
-
     /// Refuses a key that is elsewhere where nothing may be connected to.
-    fn may_be_asked_for(&self, reference: &str) -> Result<(), Failure> {
+    pub(super) fn may_be_asked_for(&self, reference: &str) -> Result<(), Failure> {
         if self.offline && key_args::is_elsewhere(reference) {
             let shown = key_url::shown(reference);
             return Err(Failure::misuse(anyhow!(
