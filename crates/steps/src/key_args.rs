@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_cluster::{SecretData, secrets};
-use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
+use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, public_key, signer};
 
 use crate::Failure;
 use crate::cluster_args::{self, ClusterArgs};
@@ -119,10 +119,12 @@ impl PasswordArgs {
     }
 }
 
-/// Which half of a pair is wanted: in a Secret they lie side by side.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
+/// A half of a pair: in a Secret they lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// The private key.
     Private,
+    /// The public key.
     Public,
 }
 
@@ -183,6 +185,34 @@ pub fn public_keys(
         .map(|pem| PublicKey::from_pem(pem))
         .collect::<Result<_, _>>()
         .map_err(|e| Failure::misuse(e).context(reading(&key, Half::Public)))
+}
+
+/// The public key of a reference, which may also be of the private half in a file or a variable: that is opened then. Which it was is told too.
+///
+/// # Errors
+/// As [`public_key`], and where the private half cannot be opened.
+pub(crate) fn either(
+    reference: &str,
+    cluster: &ClusterArgs,
+    ca: &[PathBuf],
+    password: &PasswordArgs,
+) -> Result<(PublicKey, Half), Failure> {
+    let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
+    if !matches!(key, KeyRef::Path(_) | KeyRef::Env(_)) {
+        return Ok((public_key(reference, cluster, ca)?, Half::Public));
+    }
+    let text = read_key(&key, cluster, ca, Half::Public)?;
+    match PublicKey::from_pem(&text.pem) {
+        Ok(key) => Ok((key, Half::Public)),
+        Err(public_key::Error::PrivateKey(_)) => {
+            let get = || password.get("Password for private key: ");
+            let signer = Signer::from_pem(&text.pem, get).map_err(|failure: Failure| {
+                failure.context(format!("opening the private key {key}"))
+            })?;
+            Ok((signer.public_key().clone(), Half::Private))
+        }
+        Err(error) => Err(Failure::misuse(error).context(reading(&key, Half::Public))),
+    }
 }
 
 /// What is being done when a key cannot be had.

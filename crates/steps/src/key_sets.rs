@@ -49,20 +49,37 @@ fn bytes(reference: &str, cluster: &ClusterArgs, ca: &[PathBuf]) -> Result<Vec<u
                 Failure::misuse(anyhow!("the environment variable {name} is not set"))
             }),
         KeyRef::Url(url) => crate::block_on(key_url::read(&url, MOST_BYTES, ca)),
-        KeyRef::Secret { namespace, name } => crate::block_on(async {
-            let cluster = cluster.connect().await?;
-            let found = cluster.config_map(&namespace, &name).await?;
-            let found = found.and_then(|mut map| map.data.remove(CONFIG_MAP_KEY));
-            found.map(String::into_bytes).ok_or_else(|| {
-                let place = format!("the ConfigMap {namespace}/{name} has no {CONFIG_MAP_KEY}, or is not there");
-                Failure::misuse(anyhow!(place)).hint(format!(
+        KeyRef::Secret { namespace, name } => {
+            let found = of_config_map(cluster, &namespace, &name)?;
+            found.ok_or_else(|| {
+                Failure::misuse(anyhow!(
+                    "the ConfigMap {namespace}/{name} has no {CONFIG_MAP_KEY}, or is not there"
+                ))
+                .hint(format!(
                     "kubectl --namespace {namespace} create configmap {name} --from-file {CONFIG_MAP_KEY}"
                 ))
             })
-        }),
+        }
         KeyRef::Gitlab(_) | KeyRef::Kms(_) => Err(Failure::misuse(anyhow!(
             "a key set is a document, and no service has one"
         ))
         .hint("give it as a file, a URL or k8s://NAMESPACE/CONFIGMAP; --key takes the key of a service")),
     }
+}
+
+/// What a ConfigMap has in the place of a set; nothing where it is not there.
+///
+/// # Errors
+/// If it may not be read, or the API server does not answer.
+pub(crate) fn of_config_map(
+    cluster: &ClusterArgs,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Failure> {
+    crate::block_on(async {
+        let cluster = cluster.connect().await?;
+        let found = cluster.config_map(namespace, name).await?;
+        let found = found.and_then(|mut map| map.data.remove(CONFIG_MAP_KEY));
+        Ok(found.map(String::into_bytes))
+    })
 }

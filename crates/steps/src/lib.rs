@@ -21,6 +21,7 @@ pub mod key_args;
 mod key_sets;
 mod key_url;
 pub mod keygen;
+pub mod keys;
 mod kms;
 pub mod layout_args;
 mod lists;

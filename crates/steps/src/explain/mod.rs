@@ -27,6 +27,7 @@ use tekseal_core::run::{self, Absence, AbsentChild, CompletedRun, Run, RunKind};
 use tekseal_core::{Digest, PayloadKind, Repository, marks};
 use tekseal_signing::PublicKey;
 
+pub(crate) use keys::shown;
 pub(crate) use next::attempts;
 
 use crate::Failure;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use tekseal_core::cosign;
-use tekseal_signing::{HashAlgorithm, IdentityRule, KeyAlgorithm, PublicKey, Verifier};
+use tekseal_signing::{HashAlgorithm, IdentityRule, KeyAlgorithm, Verifier};
 
 use super::demands::{Demands, NONE_IS_VALID};
 use super::report::Checked;
@@ -79,11 +79,10 @@ impl DemandArgs {
         }
     }
 
-    /// What is asked of images with this key, which alone vouches for them.
-    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
+    /// What is asked of images with these keys, which alone vouch for them.
+    pub(crate) fn of_keys(&self, keys: VerifyingKeys) -> Result<Demands, Failure> {
         let (identity, trusted) = (None, None);
-        let key = Some(VerifyingKeys::One(key));
-        self.how.of(self.types()?, key, identity, trusted)
+        self.how.of(self.types()?, Some(keys), identity, trusted)
     }
 
     /// What is asked of images with these keys, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
