@@ -107,23 +107,18 @@ fn a_key_whose_time_is_over_and_a_weak_one_are_warned_of() {
         ),
     );
     let policy = policy.display().to_string();
-    let password = shop.file("password", "").display().to_string();
-    let found = keys(&["list", &rsa, &a, "--password-file", &password])
+    let found = keys(&["list", &rsa, &a])
+        // That of all keys of the recordings.
+        .env("COSIGN_PASSWORD", "test")
         .args(["--trust", &set, "--trust", &policy, "--output", "json"])
-        .run();
-    // The pairs of the recordings have a password of their own.
-    let found = match found.code() {
-        Some(0) => found.json(),
-        _ => keys(&["list", &rsa, "--trust", &set, "--trust", &policy])
-            .args(["--output", "json"])
-            .ok()
-            .json(),
-    };
+        .ok()
+        .json();
     let rsa = entry(&found, &fingerprint(&recorded("rsa.pub")));
     warned(rsa, "weak: an RSA key of 2048 bits");
     warned(rsa, "in use, and not trusted by");
     assert_eq!(rsa["trusted"][0]["by"], policy.as_str());
     let a = entry(&found, &fingerprint(&public));
+    warned(a, "in use, and its time ended at 2026-02-01T00:00:00Z");
     assert_eq!(a["trusted"][0]["state"], "ended");
     assert_eq!(a["trusted"][0]["at"], ended);
 }
