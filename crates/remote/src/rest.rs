@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-pub use reqwest::header::{HeaderMap, HeaderName};
-use reqwest::header::{HeaderValue, InvalidHeaderValue};
+pub use reqwest::header::{self, HeaderMap};
+use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 pub use reqwest::{Method, Url};
 use tokio::time::Instant;
 use zeroize::Zeroizing;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde::Deserialize;
 use tekseal_remote::Rest;
-use tekseal_remote::rest::{Answer, HeaderName, Method, Request, Url};
+use tekseal_remote::rest::header::HeaderName;
+use tekseal_remote::rest::{Answer, Method, Request, Url};
 use tekseal_signing::Zeroizing;
 
 use crate::Failure;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tekseal_custody::{Context, Settings};
+use tekseal_custody::{Context, Settings, VaultSettings};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
@@ -19,8 +19,29 @@ fn context(ca: &[PathBuf]) -> Context {
             notice: told_to_wait,
             ..Options::default()
         },
+        vault: vault(),
         ..Settings::default()
     })
+}
+
+/// How to log in to Vault as the Pod, which its own tools have no variable for: the role, the path of the login (`kubernetes` unless it says another)
+/// and the file with the identity token (that of the ServiceAccount unless it says another). Without a role only a token opens it.
+fn vault() -> VaultSettings {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let login_role = variable("TEKSEAL_VAULT_ROLE");
+    if login_role.is_empty() {
+        return VaultSettings::default();
+    }
+    let login_path = variable("TEKSEAL_VAULT_LOGIN_PATH");
+    VaultSettings {
+        login_path: match login_path.is_empty() {
+            true => "kubernetes".to_owned(),
+            false => login_path,
+        },
+        login_role,
+        login_token_path: variable("TEKSEAL_VAULT_IDENTITY_TOKEN").into(),
+        ..VaultSettings::default()
+    }
 }
 
 /// The key to sign with.

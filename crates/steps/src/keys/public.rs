@@ -14,7 +14,7 @@ use crate::verify::Output;
 
 /// Print the public key of a reference.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Key: a file (public or private), env://NAME, k8s://NAMESPACE/SECRET, gitlab://PROJECT, https://…, or one of a service, such as hashivault://NAME
     #[arg(env = "TEKSEAL_KEY", value_name = "REF")]
     key: String,

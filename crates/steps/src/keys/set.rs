@@ -19,7 +19,7 @@ use crate::{Failure, key_args, key_sets, key_url, log};
 
 /// Make or continue a key set for verifiers.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Key set to continue: a file, https://…, env://NAME, or k8s://NAMESPACE/CONFIGMAP with keys.json; without it a new one
     #[arg(long, env = "TEKSEAL_KEYS", value_name = "KEYSET")]
     from: Option<String>,

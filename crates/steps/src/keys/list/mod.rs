@@ -36,7 +36,7 @@ const SYSTEM_NAMESPACE: &str = "tekton-chains";
 
 /// List what signs where, and warn of what verifiers do not trust. Exit 0 whatever it says; with --strict 1 where there is a warning.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Keys to list beside the controller's, by their references; a private key in a file or a variable is opened
     #[arg(env = "TEKSEAL_KEY", value_name = "REF")]
     keys: Vec<String>,
