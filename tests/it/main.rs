@@ -20,6 +20,7 @@ mod identity;
 mod image_index;
 mod images;
 mod interop;
+mod keys;
 mod lifecycle;
 mod node;
 mod offline;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  cosign.key ─ Signer::from_pem ─▶ Signer ─ sign_payload(Payload) ─▶ Signed
-//!  cosign.pub ─ PublicKey::from_pem ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
+//!  cosign.pub ─ PublicKey::from_pem, or a KeySet ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
 //!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
 //!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
 //!  Signed ─ Unwitnessed ─▶ what a log and a timestamp authority are asked, and whether they answered that
@@ -21,6 +21,7 @@ mod der;
 mod envelope_shape;
 pub mod identity;
 pub mod key_ref;
+pub mod key_set;
 pub mod kms_plugin;
 pub mod log;
 pub mod pem;
@@ -43,6 +44,7 @@ pub use certificate::Certificate;
 pub use identity::IdentityRule;
 pub use identity::Matcher;
 pub use key_ref::KeyRef;
+pub use key_set::{DatedKey, KeySet};
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 pub use record::{Unbelieved, verify_record};
 pub use rejection::Rejection;

@@ -27,6 +27,7 @@ use tekseal_core::{
 
 use crate::envelope_shape::EnvelopeShape;
 use crate::identity::IdentityRule;
+use crate::key_set::KeySet;
 use crate::log::Enveloped;
 use crate::public_key::{HashAlgorithm, PublicKey, VerifyError};
 use crate::rejection::{Rejection, shortened};
@@ -136,14 +137,20 @@ pub enum Error {
 }
 
 impl Verifier {
-    /// A verifier that accepts the signatures of `keys` over `hash`.
+    /// A verifier that accepts the signatures of `keys` over `hash`, whenever they were made.
     pub fn new(keys: Vec<PublicKey>, hash: HashAlgorithm) -> Result<Self, Error> {
-        if keys.is_empty() {
+        Self::of_key_set(KeySet::of(keys), hash, 0)
+    }
+
+    /// A verifier that accepts the signatures of the keys of a set over `hash`, each while the key was in use. What nothing proves the time of is taken
+    /// to be made `now`, in seconds since 1970.
+    pub fn of_key_set(keys: KeySet, hash: HashAlgorithm, now: i64) -> Result<Self, Error> {
+        if keys.keys().is_empty() {
             return Err(Error::NoKeys);
         }
-        for key in &keys {
-            key.supports(hash).map_err(|source| Error::Key {
-                fingerprint: key.fingerprint(),
+        for entry in keys.keys() {
+            entry.key.supports(hash).map_err(|source| Error::Key {
+                fingerprint: entry.key.fingerprint(),
                 source,
             })?;
         }
@@ -151,7 +158,10 @@ impl Verifier {
             who: Who::Keys(keys),
             hash,
             trust: None,
-            needs: Needs::default(),
+            needs: Needs {
+                now,
+                ..Needs::default()
+            },
         })
     }
 

@@ -104,7 +104,7 @@ impl SignerArgs {
                 "--key and {flag} are both given: one signs with a key, the other with a certificate of a key of the moment"
             ))
             .hint("in a Task set the parameter KEY to an empty text to sign with a certificate")),
-            (Some(_), None) => Ok(Opened::Key(Arc::new(self.key.open(cluster)?))),
+            (Some(_), None) => Ok(Opened::Key(Arc::new(self.key.open(cluster, &around.ca)?))),
             (None, flag) => {
                 let config = fulcio_of(around.config)?;
                 if flag.is_none() && config.is_none() {

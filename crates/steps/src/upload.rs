@@ -34,7 +34,7 @@ pub struct Args {
     /// Folder with signed.json and the files that it names
     #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
     folder: PathBuf,
-    /// Public key that must have signed the folder: a file, env://NAME or k8s://NAMESPACE/SECRET; without it any key of signed.json will do
+    /// Public key that must have signed the folder: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET; without it any key of signed.json will do
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let author = Author::of(first)?;
     let key = author.key.clone();
     if let Some(reference) = given(&args.key).next()
-        && key_args::public_key(reference, &args.cluster)? != *key.key()
+        && key_args::public_key(reference, &args.cluster, &args.registry.ca())? != *key.key()
     {
         return Err(Failure::no(anyhow!(
             "the folder is signed by {}, not by --key",

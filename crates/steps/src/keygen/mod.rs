@@ -1,5 +1,6 @@
-//! `tekseal-keygen`: a key pair in cosign's format, in two files or in a Secret of a cluster.
+//! `tekseal-keygen`: a key pair in cosign's format, in two files or in a Secret of a cluster; or a key that a service holds.
 
+mod held;
 mod secret;
 
 use std::path::{Path, PathBuf};
@@ -15,13 +16,16 @@ use crate::log;
 use crate::registry_args::given;
 use crate::results::ResultsArgs;
 
-/// Make a key pair, or import one: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub.
+/// Make a key pair, or import one: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub, or with --kms a key of a service and PREFIX.pub.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Secret for the pair, k8s://NAMESPACE/SECRET: cosign.key, cosign.password and cosign.pub, as cosign writes them; without it files
     #[arg(env = "TEKSEAL_SECRET", value_name = "SECRET")]
     secret: Option<String>,
-    /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1
+    /// Make the key where it stays, with a service or a plugin, in the place of a pair: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin; of a Secret that is named too nothing is made
+    #[arg(long, env = "TEKSEAL_KMS", value_name = "REF")]
+    kms: Option<String>,
+    /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1; with --kms make a new version of the key, and keep the public key of the earlier one in a file
     #[arg(long)]
     rotate: bool,
     /// Kind of the key: p256 (the default), p384, p521 or ed25519; RSA keys are made by openssl and imported
@@ -58,9 +62,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn make(args: &Args) -> Result<PublicKey, Failure> {
+    if let Some(reference) = given(&args.kms).next() {
+        return held::run(args, reference);
+    }
     match given(&args.secret).next() {
         Some(reference) => secret::run(args, reference),
-        None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret"))
+        None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret, or --kms"))
             .hint("files are not rotated: make a new pair and keep the old public key, old signatures need it")),
         None => to_files(args),
     }

@@ -185,8 +185,8 @@ fn rotated(old: &SecretData, former: &PublicKey, mut data: Data) -> Data {
     data
 }
 
-/// A file is replaced only where it has the public key that is kept in the Secret.
-fn check_replaceable(path: &Path, former: &PublicKey) -> Result<(), Failure> {
+/// A file is replaced only where it has the public key that is kept.
+pub(super) fn check_replaceable(path: &Path, former: &PublicKey) -> Result<(), Failure> {
     if path.symlink_metadata().is_err() {
         return Ok(());
     }
