@@ -7,6 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
+//!   Vault: what holds keys for others
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -28,6 +29,7 @@ mod run;
 mod sigstore;
 mod tls;
 mod tuf;
+mod vault;
 
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
@@ -46,6 +48,7 @@ pub use run::{Output, Run, Running, program};
 pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
+pub use vault::{JwtKey, Vault, audited_requests};
 
 /// The outcome of work that waits for nothing, such as signing with a key that is here.
 ///

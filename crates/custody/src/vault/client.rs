@@ -16,6 +16,9 @@ const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 /// A proxy of Vault's, its agent, may insist on it: no browser can be made to send it.
 const IS_REQUEST: HeaderName = HeaderName::from_static("x-vault-request");
+/// Reasons that stay, though Vault gives them with status 500: a version below the least that may sign or without its private part, and a message that is
+/// larger than its listener takes (1 MiB unless it is told otherwise).
+const LASTING: [&str; 2] = ["requested version for signing", "exceeds allowed length"];
 /// No time for a wait is longer than this, whatever is asked for.
 const LONGEST_WAIT: u64 = 3600;
 
@@ -140,8 +143,9 @@ impl Ask<'_> {
             service: SERVICE,
             action: self.action.clone(),
             status: answer.status,
+            may_pass: matches!(answer.status, 408 | 412 | 429 | 472 | 473 | 500 | 502..)
+                && !LASTING.iter().any(|reason| detail.contains(reason)),
             detail,
-            may_pass: matches!(answer.status, 408 | 412 | 429 | 472 | 473 | 500 | 502..),
             retry_after: retry_after(answer),
         }
     }

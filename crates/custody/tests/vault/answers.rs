@@ -185,6 +185,20 @@ fn each_refusal_says_why_and_who_must_act() {
              1 error occurred: * permission denied; the token must be valid, and a policy of it must allow update on transit/sign/k/sha2-256",
         ),
         (
+            500,
+            "1 error occurred:\n\t* internal error\n\n",
+            Blame::Outside,
+            "cannot sign with hashivault://k: Vault refused to sign with version 1 of hashivault://k: status 500: \
+             1 error occurred: * internal error",
+        ),
+        (
+            500,
+            "requested version for signing is less than the minimum encryption key version",
+            Blame::Setting,
+            "cannot sign with hashivault://k: Vault refused to sign with version 1 of hashivault://k: status 500: \
+             requested version for signing is less than the minimum encryption key version",
+        ),
+        (
             400,
             "signing key not found",
             Blame::Setting,

@@ -19,7 +19,7 @@ mod key;
 mod peers;
 mod rekor_v1;
 mod rekor_v2;
-mod service;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 mod timestamp;

@@ -1,0 +1,3 @@
+//! Keys that others hold: what ours signs with them cosign verifies, and the other way round.
+
+mod vault;
