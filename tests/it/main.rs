@@ -1,5 +1,6 @@
 //! Proves tekseal from outside: its shape, its bytes, its programs as processes beside the real peers.
 
+mod algorithms;
 mod architecture;
 mod bad_input;
 mod bundle_files;
@@ -10,6 +11,7 @@ mod cluster;
 mod configuration;
 mod conforma;
 mod controller;
+mod custody;
 mod deploy;
 mod explain;
 mod git_clone;

@@ -13,13 +13,16 @@
 //! no file, no variable, no clock and no network: programs pass the bytes in, randomness is an argument, and so is a key that is held elsewhere
 //! ([`RemoteKey`]), for whose answer a signature waits.
 
+pub mod assertion;
 pub mod certificate;
 pub mod cosign_key;
+mod curve;
 mod der;
 mod envelope_shape;
 pub mod identity;
 pub mod key_ref;
 pub mod key_set;
+pub mod kms_plugin;
 pub mod log;
 pub mod pem;
 mod private_key;
@@ -34,6 +37,7 @@ pub mod timestamp;
 pub mod trust;
 pub mod tuf;
 pub mod verifier;
+pub mod verifying_key;
 pub mod witness;
 
 pub use certificate::Certificate;
@@ -50,6 +54,7 @@ pub use trust::Trust;
 pub use verifier::{
     Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
 };
+pub use verifying_key::VerifyingKey;
 pub use witness::Unwitnessed;
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

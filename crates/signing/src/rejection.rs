@@ -27,9 +27,7 @@ pub enum Rejection {
         tried: Vec<String>,
     },
     /// More work than any real signature makes.
-    #[error(
-        "{keys} keys with {signatures} signature(s) over {bytes} bytes are more than is tried"
-    )]
+    #[error("{keys} keys with {signatures} signature(s) over {bytes} bytes are more than is tried")]
     TooMuchToTry {
         /// How many keys there are.
         keys: usize,

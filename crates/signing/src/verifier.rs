@@ -32,6 +32,7 @@ use crate::log::Enveloped;
 use crate::public_key::{HashAlgorithm, PublicKey, VerifyError};
 use crate::rejection::{Rejection, shortened};
 use crate::trust::Trust;
+use crate::verifying_key::VerifyingKey;
 
 pub use vouch::{Identity, Needs, Voucher};
 use vouch::{Spoken, Who};
@@ -375,22 +376,22 @@ impl<'a> UnverifiedBundle<'a> {
     }
 }
 
-/// Whether `existing` already says what `new` says, signed by `key` over SHA-256.
+/// Whether `existing` already says what `new` says, signed by `key` over its hash.
 ///
 /// Used to not add the same thing twice: the payloads must be the same bytes, a signature of `existing` must be valid
 /// under `key`, and `existing` must carry every kind of annotation that `new` carries, lest one with a log entry be
-/// held back for one without.
+/// held back for one without; and the same certificate, lest one be held back for what nobody can verify.
 #[must_use]
-pub fn same_signer(existing: &Signed, new: &Signed, key: &PublicKey) -> bool {
+pub fn same_signer(existing: &Signed, new: &Signed, key: &VerifyingKey) -> bool {
     let annotated = new
         .annotations()
         .keys()
         .all(|name| existing.annotations().contains_key(name));
-    let holds = |message: &[u8], signature: &[u8]| {
-        key.verify(HashAlgorithm::Sha256, message, signature)
-            .is_ok()
-    };
-    if !annotated || layer(existing).is_err() {
+    let holds = |message: &[u8], signature: &[u8]| key.verify(message, signature).is_ok();
+    let certificate = cosign::CERTIFICATE_ANNOTATION;
+    let wanted = new.annotations().get(certificate);
+    let is_certified = wanted.is_none() || existing.annotations().get(certificate) == wanted;
+    if !annotated || !is_certified || layer(existing).is_err() {
         return false;
     }
     if new.is_bundle() {

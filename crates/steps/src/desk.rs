@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, keys, policy, provenance,
-    resign, sign, transparency, tree, upload, verify, wait,
+    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, keys, policy,
+    provenance, resign, sign, transparency, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.

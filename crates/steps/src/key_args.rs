@@ -14,16 +14,17 @@ use crate::gitlab::{self, Gitlab};
 use crate::key_url;
 use crate::kms;
 use crate::log;
+use crate::registry_args::given;
 
 /// Key files are a few kilobytes at most.
-const MAX_KEY: u64 = 64 * 1024;
+pub(crate) const MAX_KEY: u64 = 64 * 1024;
 
 /// The private key to sign with.
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
-    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin
+    /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
-    key: String,
+    key: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -40,7 +41,10 @@ impl SigningKeyArgs {
     /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it. Where it is elsewhere, these
     /// authorities are trusted beside the system's.
     pub fn open(&self, cluster: &ClusterArgs, ca: &[PathBuf]) -> Result<Signer, Failure> {
-        let key = KeyRef::parse(&self.key).map_err(Failure::misuse)?;
+        let reference = self
+            .reference()
+            .ok_or_else(|| Failure::misuse(anyhow!("--key is not given")))?;
+        let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
         if let KeyRef::Kms(key) = &key {
             return crate::block_on(kms::open(key, ca));
         }
@@ -53,6 +57,11 @@ impl SigningKeyArgs {
         };
         Signer::from_pem(&pem, get)
             .map_err(|failure: Failure| failure.context(format!("opening the private key {key}")))
+    }
+
+    /// The reference of the key; nothing where none is given.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        given(&self.key).next()
     }
 }
 

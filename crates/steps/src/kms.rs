@@ -7,8 +7,8 @@ use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
 
-use crate::Failure;
 use crate::registry_args::told_to_wait;
+use crate::{Failure, log};
 
 /// How the services are asked: these authorities are trusted beside the system's, and people are told when they are waited for. How to get in is what
 /// the environment says, as for the services' own tools.
@@ -20,6 +20,9 @@ fn context(ca: &[PathBuf]) -> Context {
             ..Options::default()
         },
         vault: vault(),
+        plugin_notice: Some(|program, text| {
+            log::info("the plugin says", &[("program", &program), ("text", &text)]);
+        }),
         ..Settings::default()
     })
 }

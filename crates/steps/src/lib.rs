@@ -21,6 +21,7 @@ pub mod key_args;
 mod key_sets;
 mod key_url;
 pub mod keygen;
+pub mod keyless_args;
 pub mod keys;
 mod kms;
 pub mod layout_args;

@@ -52,7 +52,7 @@ fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicKey
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
-    let pair = Pair::make(&args.password)?;
+    let pair = Pair::make(args)?;
     let public = pair.public();
     let content = SecretData::opaque(pair.into_data());
     crate::block_on(async {
@@ -93,7 +93,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicK
     check_replaceable(public_path, &former)?;
     let is_replaced = public_path.symlink_metadata().is_ok();
     let rescue = rescue_path(public_path, secret)?;
-    let pair = Pair::make(&args.password)?;
+    let pair = Pair::make(args)?;
     let public = pair.public();
     let new = old.with(rotated(&old, &former, pair.into_data()));
     if old.get("x509.pem").is_some() {

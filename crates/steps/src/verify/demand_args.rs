@@ -173,6 +173,14 @@ impl HowArgs {
             (_, HashAlgorithm::Sha256) if has(KeyAlgorithm::P521) => {
                 "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
             }
+            (_, HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
+                if has(KeyAlgorithm::P384) || has(KeyAlgorithm::P521) =>
+            {
+                "tekseal and Tekton Chains sign with SHA-256 where they have the key: try without --signature-digest-algorithm"
+            }
+            _ if has(KeyAlgorithm::Ed25519) => {
+                "signed with another key, or by cosign sign: where the key is Ed25519 it makes Ed25519ph signatures, which its own verify does not accept either"
+            }
             (Some(VerifyingKeys::Set(_)), _) if trusted.is_none() => NONE_OF_SET_WITHOUT_PROOF,
             (Some(VerifyingKeys::Set(_)), _) => NONE_OF_SET,
             _ => NONE_IS_VALID,

@@ -13,9 +13,7 @@ use super::policy::Layout;
 use crate::Failure;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs};
-use crate::verify::{
-    self, AttestationReport, DemandArgs, Only, Report, VerifyingKeys, within,
-};
+use crate::verify::{self, AttestationReport, DemandArgs, Only, Report, VerifyingKeys, within};
 
 /// How long an image may take, in seconds.
 const MOST_SECONDS: u64 = 300;
