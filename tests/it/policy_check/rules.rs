@@ -46,7 +46,7 @@ fn an_image_that_shows_everything_passes_and_each_line_says_where() {
     ] {
         let line = format!("{}\n", line(&said, rule));
         assert!(line.starts_with("pass  ") && line.contains(&wanted), "{wanted}\n{line}");
-        assert!(line.len() <= 135, "{} columns: {line}", line.len());
+        assert!(line.len() <= 140, "{} columns: {line}", line.len());
     }
     let last = said.stdout.lines().last().unwrap_or_default();
     assert_eq!(last, format!("pass  {}  10 of 10 checks", shop.image));

@@ -130,10 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn a_short_line_has_everything() {
+    fn a_line_has_as_much_of_the_place_as_fits() {
+        let mut answer = answer(true, "urn:a", "urn:a");
+        let begin = "pass  builder            found urn:a  wanted urn:a  where";
         assert_eq!(
-            line(&answer(true, "urn:a", "urn:a")),
-            "pass  builder            found urn:a  wanted urn:a  where predicate.builder.id in tag sha256-0123456789ab....att in sha256:0123456789ab...\n"
+            line(&answer),
+            format!("{begin} predicate.builder.id in tag sha256-0123456789ab....att\n")
+        );
+        answer.path = "p".to_owned();
+        assert_eq!(
+            line(&answer),
+            format!("{begin} p in tag sha256-0123456789ab....att in sha256:0123456789ab...\n")
         );
     }
 
