@@ -15,6 +15,8 @@ use crate::workshop::PASSWORD;
 
 /// Both versions of cosign.
 pub(crate) const VERSIONS: [&str; 2] = ["2.6.5", "3.1.3"];
+/// The ServiceAccount of [`Who::Builder`], as namespace and name.
+pub(crate) const SERVICE_ACCOUNT: (&str, &str) = ("team", "builder");
 /// How certificates name [`Who::Builder`].
 pub(crate) const IDENTITY: &str = "https://kubernetes.io/namespaces/team/serviceaccounts/builder";
 /// The type of the attestations.
@@ -59,7 +61,7 @@ impl Who {
 
     fn token(self, issuer: &Issuer) -> String {
         match self {
-            Self::Builder => issuer.service_account_token("team", "builder"),
+            Self::Builder => issuer.service_account_token(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1),
             Self::Stranger => issuer.service_account_token("team", "stranger"),
             Self::Person => issuer.email_token(self.name()),
         }
