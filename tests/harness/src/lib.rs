@@ -7,12 +7,14 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
+//!   Aws: an imitation of its key management, where there is no real one
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
 //! code for tests, and a panic with the whole story is the best answer there.
 
+mod aws;
 mod clock;
 mod cluster;
 mod cosign;
@@ -29,6 +31,7 @@ mod sigstore;
 mod tls;
 mod tuf;
 
+pub use aws::{AWS_REGION, Aws};
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,
