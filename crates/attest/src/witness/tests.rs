@@ -50,7 +50,7 @@ fn asked(witnesses: &Witnesses, layout: Layout) -> (Vec<Vec<usize>>, Vec<usize>)
         Payload::simple_signing(&image),
         statement(b"{}", vec![Subject::of_image(&image)]),
     ];
-    let items = crate::sign(&signer, &payloads, layout).expect("sound");
+    let items = tekseal_harness::at_once(crate::sign(&signer, &payloads, layout)).expect("sound");
     let all: Vec<usize> = (0..items.len()).collect();
     let questions = witnesses.questions(&items, &all, signer.public_key());
     let (mut logs, mut stamps) = (Vec::new(), Vec::new());
@@ -96,7 +96,8 @@ async fn what_is_large_waits_until_there_is_room() {
     let (signer, image) = (signer(), image());
     let of = |bytes: usize| statement(&vec![b' '; bytes], vec![Subject::of_image(&image)]);
     let payloads = [of(1 << 20), of(16), of(32 << 20)];
-    let items = crate::sign(&signer, &payloads, Layout::Bundle).expect("sound");
+    let items =
+        tekseal_harness::at_once(crate::sign(&signer, &payloads, Layout::Bundle)).expect("sound");
     let all = witnesses(&[LogVersion::V2], 1).0;
     let stamp = |item: usize| Question::Stamp { authority: 0, item };
     let log = |item: usize| Question::Log {
@@ -160,7 +161,8 @@ fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
         statement(b"{}", vec![Subject::of_image(&image())]),
         statement(&large, vec![Subject::of_image(&image())]),
     ];
-    let items = crate::sign(&signer, &payloads, Layout::Both).expect("sound");
+    let items =
+        tekseal_harness::at_once(crate::sign(&signer, &payloads, Layout::Both)).expect("sound");
     let key = signer.public_key();
     let refused = |versions: &[LogVersion], key: &PublicKey| {
         let questions = witnesses(versions, 0).questions(&items, &[0, 1, 2, 3], key);
