@@ -10,6 +10,7 @@ mod cluster;
 mod configuration;
 mod conforma;
 mod controller;
+mod custody;
 mod deploy;
 mod explain;
 mod git_clone;

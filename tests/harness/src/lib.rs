@@ -7,7 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
-//!   Aws: an imitation of its key management, where there is no real one
+//!   Aws: an imitation of its key management, where there is no real one; Moto: one by others
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
@@ -31,7 +31,7 @@ mod sigstore;
 mod tls;
 mod tuf;
 
-pub use aws::{AWS_REGION, Aws};
+pub use aws::{AWS_REGION, Aws, Moto};
 pub use clock::{Clock, dynamic_program};
 pub use cluster::{
     ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,

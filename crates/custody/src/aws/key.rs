@@ -131,7 +131,9 @@ struct PublicKeyAnswer {
     #[serde(default)]
     customer_master_key_spec: Option<String>,
     key_usage: String,
-    signing_algorithms: Vec<String>,
+    /// Keys for something else have none.
+    #[serde(default)]
+    signing_algorithms: Option<Vec<String>>,
 }
 
 impl Held {
@@ -174,7 +176,8 @@ impl Held {
         let spec = answer.key_spec.or(answer.customer_master_key_spec);
         let spec = spec.ok_or_else(|| odd("no KeySpec", "one"))?;
         let kind = Kind::named(&spec, &answer.key_usage, reference)?;
-        if !answer.signing_algorithms.iter().any(|a| a == kind.signing) {
+        let algorithms = answer.signing_algorithms.unwrap_or_default();
+        if !algorithms.iter().any(|name| name == kind.signing) {
             return Err(odd(
                 "other signing algorithms",
                 "those that all keys of this kind have",

@@ -32,7 +32,7 @@ struct Metadata {
     #[serde(default)]
     key_usage: String,
     #[serde(default)]
-    multi_region: bool,
+    multi_region: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ pub(super) async fn rotate(key: &AwsKey, context: &Context) -> Result<PublicKey,
             ),
         });
     }
-    if old.multi_region {
+    if old.multi_region == Some(true) {
         return Err(Error::KeyKind {
             reference: key.to_string(),
             found: "a key of several regions".to_owned(),

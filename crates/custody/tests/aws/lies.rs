@@ -58,6 +58,7 @@ fn the_public_key_of_something_else_is_refused() {
         (set("KeySpec", json!("\u{1b}[31m")), "something unknown"),
         (set("KeyUsage", json!("KEY_AGREEMENT")), "KEY_AGREEMENT"),
         (set("SigningAlgorithms", json!([])), "other signing"),
+        (set("SigningAlgorithms", Value::Null), "other signing"),
         (
             set("SigningAlgorithms", json!("x".repeat(1000))),
             "something else",

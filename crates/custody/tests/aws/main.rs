@@ -3,6 +3,7 @@
 mod identity;
 mod lies;
 mod lifecycle;
+mod moto;
 mod place;
 mod refusals;
 mod signing;

@@ -58,6 +58,15 @@ fn recipe(spec: &str) -> Option<[&'static str; 3]> {
     }
 }
 
+impl Key {
+    pub(super) fn public_pem(&self) -> String {
+        let run = Run::new("openssl").args(["pkey", "-pubout", "-in"]);
+        run.arg(self.file.as_ref().expect("it is asymmetric"))
+            .ok()
+            .stdout
+    }
+}
+
 impl State {
     pub(super) fn make_key(&mut self, spec: &str, usage: &str) -> String {
         let number = self.keys.len();
@@ -164,12 +173,11 @@ impl State {
             "KeySpec": key.spec,
             "KeyUsage": key.usage,
         });
-        match key.usage == "SIGN_VERIFY" {
-            true => answer["SigningAlgorithms"] = json!(names),
-            false => {
-                answer["SigningAlgorithms"] = json!([]);
-                answer["EncryptionAlgorithms"] = json!(["RSAES_OAEP_SHA_256"]);
-            }
+        // Each list is there for keys of its usage alone.
+        match key.usage.as_str() {
+            "SIGN_VERIFY" => answer["SigningAlgorithms"] = json!(names),
+            "KEY_AGREEMENT" => answer["KeyAgreementAlgorithms"] = json!(["ECDH"]),
+            _ => answer["EncryptionAlgorithms"] = json!(["RSAES_OAEP_SHA_256"]),
         }
         Ok(answer)
     }

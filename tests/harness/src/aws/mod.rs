@@ -13,6 +13,7 @@
 
 mod identity;
 mod kms;
+mod moto;
 mod signature;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::kms::Key;
+pub use self::moto::Moto;
 use crate::http::{Answer, Request, answer_head, find, read_request};
 
 /// The region in which it is.
@@ -157,6 +159,17 @@ impl Aws {
     #[must_use]
     pub fn key_of(&self, alias: &str) -> Option<String> {
         self.state().aliases.get(alias).cloned()
+    }
+
+    /// The public key, PEM.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such key.
+    #[must_use]
+    pub fn public_key(&self, arn: &str) -> String {
+        let all = self.state();
+        all.keys.get(arn).expect("the key is there").public_pem()
     }
 
     /// How many keys there are.

@@ -1,0 +1,3 @@
+//! Keys that somebody else holds: what the programs sign with them, and what cosign says of it.
+
+mod aws;
