@@ -42,10 +42,46 @@ pub fn carry_out(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, 
     }
     let mut problems = beyond(config);
     let told = told(config, ca, clock);
+    if let Ok(told) = &told
+        && uses_certificates(config)
+        && !told.tells_time(config)
+    {
+        problems.push(UNTIMED.to_owned());
+    }
     problems.extend(told.as_ref().err().cloned());
     match told {
         Ok(told) if problems.is_empty() => Ok(told),
         Ok(_) | Err(_) => Err(problems.join("; ")),
+    }
+}
+
+/// Why nothing is signed with certificates of which nobody says when they signed.
+const UNTIMED: &str = "signers.x509.fulcio.enabled: a certificate ends after ten minutes, and nobody would say that it signed before: set \
+    transparency.enabled to true with a log of the first version, or tekseal.timestamp.urls";
+
+/// Whether anything is signed with certificates of Fulcio. A key that is named for all goes before them.
+#[must_use]
+pub fn uses_certificates(config: &Config) -> bool {
+    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
+    let mut enabled = artifacts
+        .into_iter()
+        .filter(|artifact| artifact.is_enabled());
+    let signers = config.signers();
+    signers.x509.fulcio_enabled
+        && signers.cosign_key.is_empty()
+        && enabled.any(|artifact| artifact.signer == SignerKind::X509)
+}
+
+impl Told {
+    /// Whether of every run somebody says when it was signed.
+    fn tells_time(&self, config: &Config) -> bool {
+        let says =
+            |witnesses: &Option<Witnesses>| witnesses.as_ref().is_some_and(Witnesses::tell_time);
+        match config.transparency().upload {
+            Upload::Always => says(&self.logged),
+            Upload::Manual => says(&self.logged) && says(&self.unlogged),
+            Upload::Off => says(&self.unlogged),
+        }
     }
 }
 
@@ -103,11 +139,6 @@ fn beyond(config: &Config) -> Vec<String> {
                 )),
             }
         }
-    }
-    if config.signers().x509.fulcio_enabled {
-        found.push(
-            "signers.x509.fulcio.enabled: certificates of Fulcio are not built yet".to_owned(),
-        );
     }
     if let Err(problem) = config.repository() {
         found.push(problem);
@@ -173,8 +204,11 @@ fn told(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
     })
 }
 
-/// What the text of a trusted root says is trusted.
-fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
+/// What the text of a trusted root, `tekseal.trusted-root`, says is trusted; nothing where there is none.
+///
+/// # Errors
+/// If it is none, in words.
+pub fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
     if text.trim().is_empty() {
         return Ok(None);
     }

@@ -4,7 +4,8 @@
 //!   tekseal.keys (namespace) ─┐
 //!   signers.cosign.key ───────┼─▶ Source ─▶ cache ─▶ Signer      derived only when the content is another
 //!   signers.kms.kmsref ───────┤
-//!   mounted signing-secrets ──┘
+//!   mounted signing-secrets ──┤
+//!   signers.x509.fulcio ──────┘                      a certificate for some minutes
 //! ```
 //!
 //! A key that a service holds has its public half asked for once, and again after some minutes: then a new version of it is used without a restart.
@@ -13,16 +14,17 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
 use tekseal_core::config::{Config, SignerKind};
 use tekseal_core::{Blame, Digest};
+use tekseal_custody::keyless;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::signer::SignError;
-use tekseal_signing::{KeyRef, Signer, Zeroizing, signer};
+use tekseal_signing::{KeyRef, Signer, Zeroizing, random, signer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -48,6 +50,8 @@ pub(crate) enum Source {
     Secret(SecretRef),
     /// With a service, or a plugin.
     Service(KmsRef),
+    /// Keys of the moment, with certificates of Fulcio.
+    Certificates,
 }
 
 /// The signers that a configuration gives something to; that of Chains' defaults where it signs nothing.
@@ -90,6 +94,12 @@ pub(crate) enum Error {
         /// Why.
         source: Arc<io::Error>,
     },
+    /// There is no certificate for it.
+    #[error("cannot get a certificate to sign with")]
+    Certificate {
+        /// Why.
+        source: Arc<keyless::Error>,
+    },
     /// The service that holds it cannot be asked, or refuses.
     #[error("cannot use the key {place}")]
     Service {
@@ -114,6 +124,8 @@ pub(crate) struct Keys {
     folder: PathBuf,
     /// Each with a lock of its own: a Secret that is slow to read, or a key that is being derived, holds up only those who want that one.
     opened: std::sync::Mutex<HashMap<Source, Slot>>,
+    /// What signs Records where keys last no longer than their certificates: a key of this process, made when it is first needed.
+    own: OnceLock<Arc<Signer>>,
     /// Held while a key is derived, which takes tens of MiB for a moment: one at a time.
     deriving: Mutex<()>,
 }
@@ -142,6 +154,7 @@ impl Keys {
             cluster: cluster.clone(),
             folder: folder.to_owned(),
             opened: std::sync::Mutex::default(),
+            own: OnceLock::new(),
             deriving: Mutex::default(),
         }
     }
@@ -154,12 +167,15 @@ impl Keys {
         if let Source::Service(key) = source {
             return self.of_service(key, source, live).await;
         }
+        if *source == Source::Certificates {
+            return certified(live).await;
+        }
         let slot = self.slot(source);
         let mut slot = slot.lock().await;
         let valid = match source {
             Source::Mounted => LOOK_AT_FILES,
             Source::Secret(_) => LOOK_AT_SECRET,
-            Source::Service(_) => LOOK_AT_SERVICE,
+            Source::Service(_) | Source::Certificates => LOOK_AT_SERVICE,
         };
         if let Some(known) = slot.as_ref()
             && known.looked.elapsed() < valid
@@ -209,6 +225,19 @@ impl Keys {
             signer: signer.clone(),
         });
         signer
+    }
+
+    /// Who signs Records where everything else is signed with certificates: their keys are gone with them. Nothing but the memory of this controller, to
+    /// which its public half is added, makes it believed.
+    ///
+    /// # Errors
+    /// If no key can be made.
+    pub(crate) fn own(&self) -> Result<Arc<Signer>, signer::Error> {
+        if let Some(own) = self.own.get() {
+            return Ok(Arc::clone(own));
+        }
+        let made = Arc::new(Signer::generate(&mut random::system)?);
+        Ok(Arc::clone(self.own.get_or_init(|| made)))
     }
 
     async fn of_service(
@@ -280,6 +309,7 @@ impl Keys {
             Source::Mounted => self.folder.display().to_string(),
             Source::Secret(secret) => secret.to_string(),
             Source::Service(key) => key.to_string(),
+            Source::Certificates => self::CERTIFICATES.to_owned(),
         }
     }
 
@@ -298,7 +328,7 @@ impl Keys {
                 })?;
                 Material::of_secret(&data)
             }
-            Source::Service(_) => None,
+            Source::Service(_) | Source::Certificates => None,
         }
         .ok_or(Error::Absent(place))
     }
@@ -317,6 +347,28 @@ impl Keys {
         let password = read_file(&self.folder.join("cosign.password"))?;
         Ok(Some(Material { key, password }))
     }
+}
+
+/// What keys with certificates are called.
+const CERTIFICATES: &str = "certificates of Fulcio";
+
+/// A key of the moment, whose certificate lasts for this run. Whom it names is told before anything is signed: that stands in public logs for ever.
+async fn certified(live: &Live) -> Result<Arc<Signer>, Error> {
+    let keyless = live.keyless.as_ref();
+    let keyless = keyless.ok_or_else(|| Error::Absent(CERTIFICATES.to_owned()))?;
+    let signer = keyless.signer().await;
+    let signer = signer.map_err(|error| Error::Certificate {
+        source: Arc::new(error),
+    })?;
+    if let Some(certificate) = signer.certificate() {
+        tracing::info!(
+            identity = certificate.identities().join(", "),
+            issuer = certificate.oidc_issuer().unwrap_or_default(),
+            fulcio = keyless.fulcio().url(),
+            "signs with a certificate"
+        );
+    }
+    Ok(signer)
 }
 
 fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
@@ -373,6 +425,9 @@ impl Source {
         let signers = config.signers();
         match (signers.cosign_key.as_str(), signer) {
             ("", SignerKind::Kms) => Self::parse(&signers.kms.key_ref),
+            ("", SignerKind::X509 | SignerKind::None) if signers.x509.fulcio_enabled => {
+                Ok(Self::Certificates)
+            }
             ("", SignerKind::X509 | SignerKind::None) => Ok(Self::Mounted),
             (key, _) => Self::parse(key),
         }
@@ -399,6 +454,7 @@ impl fmt::Display for Source {
             Self::Mounted => f.write_str("the mounted key"),
             Self::Secret(secret) => write!(f, "{secret}"),
             Self::Service(key) => write!(f, "{key}"),
+            Self::Certificates => f.write_str(CERTIFICATES),
         }
     }
 }

@@ -11,7 +11,8 @@ use tekseal_attest::Witnesses;
 use tekseal_attest::settings::{self, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
 use tekseal_core::config::{Config, Upload, Warning};
-use tekseal_custody::VaultSettings;
+use tekseal_custody::token::{Provider, Source};
+use tekseal_custody::{Fulcio, Keyless, VaultSettings};
 use tekseal_remote::rest::Options;
 use tekseal_signing::Zeroizing;
 use tokio::sync::watch;
@@ -28,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) told: Told,
     /// How services that hold keys are reached.
     pub(crate) custody: tekseal_custody::Context,
+    /// Where certificates come from, if something is signed with them.
+    pub(crate) keyless: Option<Keyless>,
 }
 
 impl Live {
@@ -77,7 +80,7 @@ pub(crate) async fn follow(
             }
         };
         match read {
-            Ok((config, told)) => {
+            Ok((config, told, keyless)) => {
                 generation += 1;
                 tracing::info!(source = %source, generation, "read the configuration");
                 sender.send_replace(State {
@@ -86,6 +89,7 @@ pub(crate) async fn follow(
                         config,
                         generation,
                         told,
+                        keyless,
                     })),
                     problem: None,
                 });
@@ -132,7 +136,10 @@ pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Conte
 ///
 /// # Errors
 /// All that is wrong with it, in words.
-fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told), String> {
+fn read(
+    map: &BTreeMap<String, String>,
+    ca: &[PathBuf],
+) -> Result<(Config, Told, Option<Keyless>), String> {
     let config = Config::from_map(map).map_err(|error| {
         error.warnings.iter().for_each(tell);
         chain(&error)
@@ -140,13 +147,40 @@ fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told)
     config.warnings().iter().for_each(tell);
     let clock = || Timestamp::now().as_second();
     let told = settings::carry_out(&config, ca, clock)?;
+    let keyless = match settings::uses_certificates(&config) {
+        true => Some(keyless(&config, ca, clock)?),
+        false => None,
+    };
     let oci = &config.storages().oci;
     if oci.layout.has_bundles() && !oci.repository.is_empty() {
         tracing::warn!(
             "storage.oci.repository is for tags; bundles are in the repository of the image, as with Tekton Chains"
         );
     }
-    Ok((config, told))
+    Ok((config, told, keyless))
+}
+
+/// Certificates of Fulcio, as `signers.x509` says: with Chains' meaning of providers and of the file.
+///
+/// # Errors
+/// If that is no Fulcio, or no provider, in words.
+fn keyless(config: &Config, ca: &[PathBuf], clock: fn() -> i64) -> Result<Keyless, String> {
+    let x509 = &config.signers().x509;
+    let context = custody(config, ca);
+    let trust = settings::trust(&config.transparency().trusted_root)?;
+    let fulcio = Fulcio::new(&x509.fulcio_address, &context, trust)
+        .map_err(|error| format!("signers.x509.fulcio.address: {}", chain(&error)))?;
+    let (file, provider) = (&x509.identity_token_file, x509.fulcio_provider.as_str());
+    let source = match provider {
+        "" | "filesystem" | "filesystem-custom-path" if !file.is_empty() => {
+            Source::File(PathBuf::from(file))
+        }
+        "" => Source::Ambient,
+        name => Provider::of_name(name)
+            .map(Source::Provider)
+            .map_err(|error| format!("signers.x509.fulcio.provider: {}", chain(&error)))?,
+    };
+    Ok(Keyless::new(source, fulcio, context, clock))
 }
 
 fn tell(warning: &Warning) {
@@ -185,7 +219,6 @@ mod tests {
         for (key, value) in [
             ("artifacts.taskrun.storage", "gcs"),
             ("artifacts.oci.signer", "kms"),
-            ("signers.x509.fulcio.enabled", "true"),
             ("storage.oci.repository", "UPPER/case"),
         ] {
             let said = problems(&[(key, value)]);
@@ -221,6 +254,26 @@ mod tests {
         }
         assert_eq!(problems(&[("signers.cosign.key", "hashivault://k")]), "");
         assert_eq!(problems(&[kms, ("signers.cosign.key", "k8s://a/b")]), "");
+    }
+
+    #[test]
+    fn certificates_want_somebody_who_says_when_they_signed() {
+        let fulcio = ("signers.x509.fulcio.enabled", "true");
+        let said = problems(&[fulcio]);
+        assert!(said.contains("transparency.enabled"), "{said}");
+        let manual = problems(&[fulcio, ("transparency.enabled", "manual")]);
+        assert_eq!(manual, said);
+        let logged = ("transparency.enabled", "true");
+        assert_eq!(problems(&[fulcio, logged]), "");
+        for (key, value) in [
+            ("signers.x509.fulcio.address", "nowhere"),
+            ("signers.x509.fulcio.provider", "carrier-pigeon"),
+        ] {
+            let said = problems(&[fulcio, logged, (key, value)]);
+            assert!(said.starts_with(key), "{key}: {said}");
+        }
+        let other = ("signers.cosign.key", "k8s://a/b");
+        assert_eq!(problems(&[fulcio, other]), "", "a key goes before them");
     }
 
     #[test]

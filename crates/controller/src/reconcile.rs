@@ -333,7 +333,9 @@ impl Attempt<'_> {
             let source = source.map_err(|error| chain(&error))?;
             match self.context.keys.get(&source, live).await {
                 Ok(key) => {
-                    recorder.get_or_insert_with(|| Arc::clone(&key));
+                    if source != Source::Certificates {
+                        recorder.get_or_insert_with(|| Arc::clone(&key));
+                    }
                     signers.push((kind, key));
                 }
                 // A platform that has no key and wants none. A key that is there, but cannot be read now, is waited for.
@@ -355,7 +357,10 @@ impl Attempt<'_> {
                 recorder = Some(key);
             }
         }
-        let recorder = recorder.expect("a platform without a key has a rule, or is an error");
+        let recorder = match recorder {
+            Some(recorder) => recorder,
+            None => self.context.keys.own().map_err(|error| chain(&error))?,
+        };
         self.context
             .memory
             .believe(recorder.public_key(), &vouches)
@@ -717,6 +722,7 @@ pub(crate) mod tests {
             live: Arc::new(Live {
                 generation: 1,
                 told: Default::default(),
+                keyless: None,
                 custody: crate::live::custody(&config, &[]),
                 config,
             }),
