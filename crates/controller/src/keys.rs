@@ -458,3 +458,45 @@ impl fmt::Display for Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use tekseal_signing::KeyAlgorithm;
+
+    use super::*;
+
+    #[test]
+    fn a_plain_key_of_any_kind_is_opened() {
+        for (pem, algorithm) in [
+            (
+                &include_bytes!("../../signing/src/testdata/p256.pkcs8.pem")[..],
+                KeyAlgorithm::P256,
+            ),
+            (
+                include_bytes!("../../signing/src/testdata/p384.pkcs8.pem"),
+                KeyAlgorithm::P384,
+            ),
+            (
+                include_bytes!("../../signing/src/testdata/p521-private.pem"),
+                KeyAlgorithm::P521,
+            ),
+            (
+                include_bytes!("../../signing/src/testdata/rsa.plain.pem"),
+                KeyAlgorithm::Rsa(2048),
+            ),
+            (
+                include_bytes!("../../signing/src/testdata/ed.plain.pem"),
+                KeyAlgorithm::Ed25519,
+            ),
+        ] {
+            let pair = ("x509.pem".to_owned(), Zeroizing::new(pem.to_vec()));
+            let secret = SecretData::opaque(BTreeMap::from([pair]));
+            let material = Material::of_secret(&secret).expect("it has a key");
+            let signer = material.open("k8s://ci/keys");
+            let signer = signer.unwrap_or_else(|e| panic!("{algorithm}: {e}"));
+            assert_eq!(signer.public_key().algorithm(), algorithm);
+        }
+    }
+}
