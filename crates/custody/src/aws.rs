@@ -4,7 +4,6 @@
 //! named by its ARN from then on, so that an alias that is moved meanwhile changes nothing. AWS gives asymmetric keys no versions: to rotate one means
 //! to make another and to move the alias.
 
-mod backoff;
 mod client;
 mod credentials;
 mod endpoint;
@@ -19,6 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
+use tekseal_remote::rest::Tries;
 use tekseal_signing::key_ref::AwsKey;
 use tekseal_signing::remote_key::{Message, Signing};
 use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, RemoteError, RemoteKey, Signer};
@@ -135,6 +135,12 @@ impl Key {
             .decode(&answer.signature)
             .map_err(|_| odd("something else", "a signature in base64"))
     }
+}
+
+/// For what AWS refuses with status 400, which is an answer like any other to the client of HTTP, though it asks for fewer requests.
+fn tries(context: &Context) -> Tries {
+    let options = &context.settings.options;
+    Tries::new(options.tries, options.notice)
 }
 
 /// The name of a header: those here are constants.

@@ -18,7 +18,8 @@ use zeroize::Zeroizing;
 use crate::detail::{Detail, Sent, printable};
 use crate::error::{Cause, shown};
 use crate::http::{self, Line};
-use crate::retry::{Tries, retry_after};
+pub use crate::retry::Tries;
+use crate::retry::retry_after;
 pub use crate::service::{Failed, Options};
 use crate::tls::Files;
 

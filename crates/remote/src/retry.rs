@@ -20,7 +20,7 @@ pub(crate) struct Patience {
 
 /// How often one request may still be sent, where attempts are counted and not their time.
 #[derive(Debug)]
-pub(crate) struct Tries {
+pub struct Tries {
     left: u32,
     next: Duration,
     notice: Notice,
@@ -71,8 +71,9 @@ impl Patience {
 }
 
 impl Tries {
-    /// `most` attempts in all.
-    pub(crate) fn new(most: u32, notice: Notice) -> Self {
+    /// `most` attempts in all; `notice` is called before each wait of a second or more.
+    #[must_use]
+    pub fn new(most: u32, notice: Notice) -> Self {
         Self {
             left: most.saturating_sub(1),
             next: FIRST_WAIT_OF_TRIES,
@@ -82,7 +83,7 @@ impl Tries {
 
     /// Waits after `error` if there may be another attempt, and as long as the server `asked` for if that is not too long; says
     /// whether there may be one.
-    pub(crate) async fn wait(
+    pub async fn wait(
         &mut self,
         error: &(dyn std::error::Error + Sync),
         asked: Option<Duration>,

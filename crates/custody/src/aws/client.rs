@@ -20,12 +20,11 @@ use tekseal_remote::rest::{Answer, Method, Request, Url};
 use tekseal_signing::key_ref::AwsKey;
 use zeroize::Zeroizing;
 
-use super::backoff::Backoff;
 use super::credentials::{Credentials, Profile, Provider};
 use super::endpoint::{self, Service};
-use super::named;
 use super::refusal::{Kind, Refusal};
 use super::sigv4::{self, Scope, Unsigned};
+use super::{named, tries};
 use crate::{Context, Error};
 
 /// The most that an answer may have. The policy of a key has 32 KiB, and more where it is escaped.
@@ -186,7 +185,7 @@ impl Client {
         action: &str,
     ) -> Result<Result<Zeroizing<Vec<u8>>, Refusal>, Error> {
         let body = body.to_string().into_bytes();
-        let mut backoff = Backoff::new(&self.context);
+        let mut tries = tries(&self.context);
         let (mut is_replaced, mut is_corrected) = (false, false);
         loop {
             let now = self.now();
@@ -202,8 +201,8 @@ impl Client {
             }
             let refusal = Refusal::read(&answer);
             let is_worth_another = match refusal.kind() {
-                Kind::Throttled => backoff.wait(&refusal, refusal.retry_after()).await,
-                Kind::NotFound if age == Age::JustMade => backoff.wait(&refusal, None).await,
+                Kind::Throttled => tries.wait(&refusal, refusal.retry_after()).await,
+                Kind::NotFound if age == Age::JustMade => tries.wait(&refusal, None).await,
                 Kind::Expired if !is_replaced => {
                     is_replaced = true;
                     self.provider.replace(&credentials, &self.context).await?

@@ -96,6 +96,24 @@ fn profiles_are_read_from_the_shared_files() {
 }
 
 #[test]
+fn a_home_that_is_shut_has_no_profiles_and_a_file_that_is_named_must_open() {
+    let mut shop = with_role();
+    shop.file("shut", "");
+    let shut = shop.folder.path().join("shut").display().to_string();
+    shop.set("HOME", &shut);
+    signs(&shop);
+    shop.set("AWS_CONFIG_FILE", &format!("{shut}/config"));
+    let said = told(&shop.refused());
+    assert!(
+        said.contains("cannot read the configuration of AWS"),
+        "{said}"
+    );
+    shop.set("AWS_CONFIG_FILE", &shop.folder.path().display().to_string());
+    let said = told(&shop.refused());
+    assert!(said.contains("it is no file"), "{said}");
+}
+
+#[test]
 fn an_instance_knows_its_role_and_its_region() {
     let mut shop = Shop::empty();
     shop.make_key("ECC_NIST_P256");

@@ -3,7 +3,8 @@
 //! Specification: <https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html>. Profiles that say how to get keys elsewhere (roles, single sign-on,
 //! programs) are not read; a profile that has nothing else is refused, so that nobody signs as somebody else.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -58,18 +59,25 @@ impl Profile {
             Some((variable, name)) => (Some(variable), name),
             None => (None, "default".to_owned()),
         };
-        let file = |variable: &str, default: &str| {
-            let path = context.variable(variable).map(PathBuf::from);
-            path.or_else(|| Some(PathBuf::from(context.variable("HOME")?).join(default)))
+        let read = |what, variable: &str, default: &str| {
+            if let Some(path) = context.variable(variable) {
+                return read_file(what, Path::new(&path));
+            }
+            let Some(home) = context.variable("HOME").map(PathBuf::from) else {
+                return Ok(None);
+            };
+            match read_file(what, &home.join(default)) {
+                // The home of somebody else, as containers have it that run as another user than their image says.
+                Err(Error::File { source, .. }) if is_shut(source.kind()) => Ok(None),
+                other => other,
+            }
         };
-        let read = |what, path: Option<PathBuf>| match path {
-            Some(path) => read_file(what, &path),
-            None => Ok(None),
-        };
-        let config = file("AWS_CONFIG_FILE", ".aws/config");
-        let config = read("the configuration of AWS", config)?;
-        let shared = file("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials");
-        let shared = read("the credentials of AWS", shared)?;
+        let config = read("the configuration of AWS", "AWS_CONFIG_FILE", ".aws/config")?;
+        let shared = read(
+            "the credentials of AWS",
+            "AWS_SHARED_CREDENTIALS_FILE",
+            ".aws/credentials",
+        )?;
         let in_config = match name.as_str() {
             "default" => vec!["default".to_owned(), "profile default".to_owned()],
             name => vec![format!("profile {name}")],
@@ -132,6 +140,10 @@ impl Profile {
             )),
         }
     }
+}
+
+fn is_shut(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::PermissionDenied | ErrorKind::NotADirectory)
 }
 
 impl Section {

@@ -11,9 +11,8 @@ use zeroize::Zeroizing;
 
 use super::xml::{element, text_of};
 use super::{Credentials, MOST_OF_ANSWER, read_token};
-use crate::aws::backoff::Backoff;
 use crate::aws::endpoint::Service;
-use crate::aws::{named, refusal};
+use crate::aws::{named, refusal, tries};
 use crate::{Context, Error};
 
 const SERVICE: &str = "AWS STS";
@@ -55,7 +54,7 @@ pub(super) async fn find(context: &Context, region: &str) -> Result<Option<Crede
         url: &url,
         path: &path,
     };
-    let mut backoff = Backoff::new(context);
+    let mut tries = tries(context);
     loop {
         let answer = context.rest.send(&request).await;
         let answer = answer.map_err(|failed| Error::Request {
@@ -66,7 +65,7 @@ pub(super) async fn find(context: &Context, region: &str) -> Result<Option<Crede
             return asking.credentials(&answer.body).map(Some);
         }
         let (passes, error) = asking.refused(&answer);
-        if !passes || !backoff.wait(&error, None).await {
+        if !passes || !tries.wait(&error, None).await {
             return Err(error);
         }
     }
