@@ -19,6 +19,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tekseal-custody",
         &["tekseal-core", "tekseal-signing", "tekseal-remote"],
     ),
+    // A program of its own, which loads what a token's maker gives.
+    ("tekseal-pkcs11", &["tekseal-signing"]),
     (
         "tekseal-controller",
         &[

@@ -1,5 +1,6 @@
 //! Proves tekseal from outside: its shape, its bytes, its programs as processes beside the real peers.
 
+mod algorithms;
 mod architecture;
 mod bad_input;
 mod bundle_files;
@@ -19,6 +20,7 @@ mod identity;
 mod image_index;
 mod images;
 mod interop;
+mod keys;
 mod lifecycle;
 mod node;
 mod offline;

@@ -30,6 +30,9 @@ pub enum Error {
     /// The payload could not be read, or its envelope not be written.
     #[error("the envelope cannot be made")]
     Io(#[from] io::Error),
+    /// A certificate is good only beside the entry of a log or a timestamp, and those are not had of what is too large for memory.
+    #[error("what is too large for memory cannot be signed with a certificate, only with a key")]
+    Certified,
     /// The key did not sign.
     #[error(transparent)]
     Sign(#[from] SignError),
@@ -49,6 +52,9 @@ impl<'a> LargeStatement<'a> {
     /// # Errors
     /// As [`Error`] says.
     pub async fn sign(signer: &'a Signer, length: u64, open: &'a Open<'a>) -> Result<Self, Error> {
+        if signer.certificate().is_some() {
+            return Err(Error::Certified);
+        }
         let digest = dsse::pae_digest(IN_TOTO_PAYLOAD_TYPE, length, &mut *open())?;
         Ok(Self {
             length,

@@ -22,7 +22,7 @@ use tekseal_core::{Digest, DigestRef, Layout, Payload, PayloadKind, Repository, 
 use tekseal_remote::Registry;
 use tekseal_remote::store;
 use tekseal_signing::signer::SignError;
-use tekseal_signing::{PublicKey, Signer, same_signer};
+use tekseal_signing::{Signer, VerifyingKey, same_signer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -141,7 +141,7 @@ impl Item {
 pub async fn store(
     registry: &Registry,
     items: Vec<Item>,
-    key: PublicKey,
+    key: VerifyingKey,
     witnesses: Option<&Witnesses>,
 ) -> Result<Vec<Stored>, Box<StoreFailure>> {
     let store = Store::new(registry, items, key, witnesses);
@@ -157,7 +157,7 @@ pub async fn store(
 pub async fn store_early(
     registry: &Registry,
     items: Vec<Item>,
-    key: PublicKey,
+    key: VerifyingKey,
     witnesses: Option<&Witnesses>,
 ) -> Result<(Vec<Stored>, Option<LookBack>), Box<StoreFailure>> {
     let store = Store::new(registry, items, key, witnesses);
@@ -184,7 +184,7 @@ pub(crate) struct Store {
 
 /// Who signed what is stored, and who vouches for it.
 struct By {
-    key: PublicKey,
+    key: VerifyingKey,
     witnesses: Option<Witnesses>,
 }
 
@@ -195,7 +195,7 @@ impl Store {
     fn new(
         registry: &Registry,
         items: Vec<Item>,
-        key: PublicKey,
+        key: VerifyingKey,
         witnesses: Option<&Witnesses>,
     ) -> Self {
         let witnesses = witnesses.cloned();

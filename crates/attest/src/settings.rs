@@ -11,8 +11,8 @@ use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload};
 use tekseal_core::{Layout, TrustedRoot, credential};
 use tekseal_remote::log::Options;
 use tekseal_remote::{Rekor, TimestampAuthority};
-use tekseal_signing::Trust;
 use tekseal_signing::witness::EnvelopeEntry;
+use tekseal_signing::{KeyRef, Trust, key_ref};
 
 use crate::Witnesses;
 use crate::witness::Clock;
@@ -32,20 +32,15 @@ pub struct Told {
 }
 
 /// Who is told of what is signed under a configuration that can be carried out. `ca` are files with certificate authorities of logs, beside the
-/// system's; by `clock` answers are judged; `is_key` says of a reference to a key whether it is of a kind that can be read.
+/// system's; by `clock` answers are judged.
 ///
 /// # Errors
 /// All that cannot be carried out, in words, each with the key to change.
-pub fn carry_out(
-    config: &Config,
-    ca: &[PathBuf],
-    clock: Clock,
-    is_key: impl Fn(&str) -> bool,
-) -> Result<Told, String> {
+pub fn carry_out(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
     if let Some(key) = config.unknown_key_of_ours() {
         return Err(format!("key {key:?} is not known"));
     }
-    let mut problems = beyond(config, is_key);
+    let mut problems = beyond(config);
     let told = told(config, ca, clock);
     problems.extend(told.as_ref().err().cloned());
     match told {
@@ -57,7 +52,7 @@ pub fn carry_out(
 /// What a reference to a key is told as that is of no known kind. Somebody may have put the key itself there.
 #[must_use]
 pub fn no_key(reference: &str) -> String {
-    let wanted = "is of a kind that this version does not have, wanted k8s://NAMESPACE/SECRET";
+    let wanted = "is of a kind that a controller cannot read, wanted k8s://NAMESPACE/SECRET or the key of a service such as hashivault://NAME";
     match credential::looks_like("", reference) {
         Some(what) => format!("key (not shown: it looks like {what}) {wanted}"),
         None => {
@@ -67,8 +62,19 @@ pub fn no_key(reference: &str) -> String {
     }
 }
 
+/// The same of the key of the signer `kms`.
+fn no_kms_key(reference: &str) -> String {
+    let wanted =
+        "wanted gcpkms://…, awskms://…, azurekms://…, hashivault://… or the scheme of a plugin";
+    match credential::looks_like("", reference) {
+        Some(what) => format!("(not shown: it looks like {what}) is no key of a service, {wanted}"),
+        None if reference.is_empty() => format!("it is not set, {wanted}"),
+        None => format!("it is no key of a service, {wanted}"),
+    }
+}
+
 /// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
-fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
+fn beyond(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
     let artifacts = [
         ("taskrun", config.taskrun()),
@@ -84,10 +90,18 @@ fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
                 ));
             }
         }
-        if artifact.signer == SignerKind::Kms {
-            found.push(format!(
-                "artifacts.{name}.signer: kms is not built yet, use x509"
-            ));
+        let kms = &config.signers().kms.key_ref;
+        if artifact.signer == SignerKind::Kms && config.signers().cosign_key.is_empty() {
+            match KeyRef::parse(kms) {
+                Ok(KeyRef::Kms(_)) => {}
+                Ok(_) | Err(key_ref::Error::Content) => found.push(format!(
+                    "artifacts.{name}.signer is kms, and signers.kms.kmsref: {}",
+                    no_kms_key(kms)
+                )),
+                Err(error) => found.push(format!(
+                    "artifacts.{name}.signer is kms, and signers.kms.kmsref: {error}"
+                )),
+            }
         }
     }
     if config.signers().x509.fulcio_enabled {
@@ -100,6 +114,12 @@ fn beyond(config: &Config, is_key: impl Fn(&str) -> bool) -> Vec<String> {
     }
     let keys = config.rules().keys.iter().map(|rule| rule.key.as_str());
     let platform = Some(config.signers().cosign_key.as_str()).filter(|key| !key.is_empty());
+    let is_key = |key: &&str| {
+        matches!(
+            KeyRef::parse(key),
+            Ok(KeyRef::Secret { .. } | KeyRef::Kms(_))
+        )
+    };
     let unknown = keys.chain(platform).filter(|key| !is_key(key));
     found.extend(unknown.map(no_key));
     found

@@ -24,7 +24,7 @@ use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
 use tekseal_signing::witness::{EnvelopeEntry, Unwitnessed};
-use tekseal_signing::{PublicKey, Trust, random};
+use tekseal_signing::{PublicKey, Trust, VerifyingKey, certificate, random};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
@@ -157,7 +157,7 @@ impl Witnesses {
         &self,
         registry: &Registry,
         items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         // What is stored nowhere is shown to nobody.
         let is_shown = |item: &Item| item.subjects.iter().any(|one| one.image().is_some());
@@ -173,7 +173,7 @@ impl Witnesses {
         &self,
         registry: Option<&Registry>,
         items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         self.show(registry, items, key, |_| true).await
     }
@@ -188,11 +188,19 @@ impl Witnesses {
         fit(&logs, self.0.authorities.len(), layout)
     }
 
+    /// Whether somebody says when something was signed, by whose word a certificate is good after it has ended: an authority, or a log of the first
+    /// version. One of the second does not.
+    #[must_use]
+    pub fn tell_time(&self) -> bool {
+        let mut logs = self.0.logs.iter();
+        !self.0.authorities.is_empty() || logs.any(|log| log.rekor.version() == LogVersion::V1)
+    }
+
     async fn show(
         &self,
         registry: Option<&Registry>,
         mut items: Vec<Item>,
-        key: &PublicKey,
+        key: &VerifyingKey,
         is_shown: impl Fn(&Item) -> bool,
     ) -> Result<(Vec<Item>, Vec<Trace>), Box<WitnessFailure>> {
         let mut traces = match registry {
@@ -251,13 +259,14 @@ impl Witnesses {
         &self,
         items: &[Item],
         at: &[usize],
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Vec<Question>, Box<WitnessFailure>> {
         // Those with one signature stand together, in the order of the items.
         let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
         for &at in at {
             let item = &items[at];
             let unwitnessed = read(item, key)?;
+            check_not_over(&unwitnessed, item, (self.0.clock)())?;
             let signature = Digest::of(unwitnessed.signature());
             match groups.iter_mut().find(|(known, _)| *known == signature) {
                 Some((_, group)) => group.push(at),
@@ -287,7 +296,7 @@ impl Witnesses {
     async fn ask(
         &self,
         questions: Vec<Question>,
-        shared: &Arc<(Vec<Item>, PublicKey)>,
+        shared: &Arc<(Vec<Item>, VerifyingKey)>,
     ) -> Result<Vec<Answer>, Box<WitnessFailure>> {
         let mut waiting = questions.into_iter().enumerate();
         let mut running = JoinSet::new();
@@ -373,7 +382,7 @@ impl All {
         &self,
         question: Question,
         items: &[Item],
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Answer, Box<WitnessFailure>> {
         match question {
             Question::Log { log, items: of } => {
@@ -398,7 +407,7 @@ impl All {
         &self,
         authority: &TimestampAuthority,
         item: &Item,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<(Vec<u8>, Timestamp), Box<WitnessFailure>> {
         let failed = |cause| WitnessFailure::of(item, cause);
         let trust = self.trust.as_ref();
@@ -416,14 +425,39 @@ impl All {
                     source,
                 })
             })?;
+        check_time(&unwitnessed, item, timestamp.time)?;
         Ok((response, timestamp))
     }
 }
 
 /// The signature of an item, which must be by `key`.
-fn read<'a>(item: &'a Item, key: &'a PublicKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
+fn read<'a>(item: &'a Item, key: &'a VerifyingKey) -> Result<Unwitnessed<'a>, Box<WitnessFailure>> {
     Unwitnessed::read(&item.signed, key)
         .map_err(|source| WitnessFailure::of(item, Cause::Unsigned(source)))
+}
+
+/// That the certificate of an item, if it has one, has not ended. Whether it has begun is for those to say who see it next: the clock of the authority
+/// that just issued it may be ahead of ours.
+fn check_not_over(
+    unwitnessed: &Unwitnessed<'_>,
+    item: &Item,
+    now: i64,
+) -> Result<(), Box<WitnessFailure>> {
+    match unwitnessed.verify_time(now) {
+        Ok(()) | Err(certificate::Error::NotYetValid { .. }) => Ok(()),
+        Err(source) => Err(WitnessFailure::of(item, Cause::Certificate(source))),
+    }
+}
+
+/// That the certificate of an item, if it has one, is valid when this is seen.
+fn check_time(
+    unwitnessed: &Unwitnessed<'_>,
+    item: &Item,
+    observed: i64,
+) -> Result<(), Box<WitnessFailure>> {
+    unwitnessed
+        .verify_time(observed)
+        .map_err(|source| WitnessFailure::of(item, Cause::Certificate(source)))
 }
 
 /// The failure of a question about these items.

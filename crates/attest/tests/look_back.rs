@@ -38,7 +38,7 @@ async fn stored() -> Stored {
     let payload = Payload::simple_signing(&image);
     let signed = tekseal_harness::at_once(signer.sign_payload(&payload)).expect("it signs");
     let items = vec![Item::new(signed, &payload)];
-    let early = tekseal_attest::store_early(&registry, items, signer.public_key().clone(), None);
+    let early = tekseal_attest::store_early(&registry, items, signer.verifying().clone(), None);
     let (places, look_back) = early.await.expect("nobody is in the way");
     let Place::Tag { tag, added, .. } = &places[0].place else {
         panic!("it has a place: {places:?}");

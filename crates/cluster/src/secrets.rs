@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
@@ -65,6 +66,8 @@ pub struct SecretData {
     pub immutable: bool,
     /// Its uid and version, to see whether it was changed.
     pub version: (String, String),
+    /// When it was made, by the API server's clock; nothing for one that is not there yet.
+    pub created: Option<Timestamp>,
 }
 
 /// Whether a change is made, or only checked by the API server.
@@ -88,6 +91,7 @@ impl SecretData {
             finalizers: Vec::new(),
             immutable: true,
             version: Default::default(),
+            created: None,
         }
     }
 
@@ -128,6 +132,8 @@ impl Cluster {
             .call(Operation::Read, &secret.what(), api.get(&secret.name))
             .await?;
         let data = found.data.unwrap_or_default();
+        let created = found.metadata.creation_timestamp.as_ref();
+        let created = created.and_then(|time| Timestamp::from_second(time.0.as_second()).ok());
         Ok(SecretData {
             data: data
                 .into_iter()
@@ -142,6 +148,7 @@ impl Cluster {
                 found.metadata.uid.unwrap_or_default(),
                 found.metadata.resource_version.unwrap_or_default(),
             ),
+            created,
         })
     }
 

@@ -3,8 +3,11 @@
 //! ```text
 //!   tekseal.keys (namespace) ─┐
 //!   signers.cosign.key ───────┼─▶ Source ─▶ cache ─▶ Signer      derived only when the content is another
+//!   signers.kms.kmsref ───────┤
 //!   mounted signing-secrets ──┘
 //! ```
+//!
+//! A key that a service holds has its public half asked for once, and again after some minutes: then a new version of it is used without a restart.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,16 +18,24 @@ use std::time::Duration;
 
 use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
-use tekseal_core::Digest;
-use tekseal_core::config::Config;
-use tekseal_signing::{Signer, Zeroizing, signer};
+use tekseal_core::config::{Config, SignerKind};
+use tekseal_core::{Blame, Digest};
+use tekseal_signing::key_ref::KmsRef;
+use tekseal_signing::signer::SignError;
+use tekseal_signing::{KeyRef, Signer, Zeroizing, signer};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+use crate::live::Live;
 
 /// How long a mounted key is used without a look at its files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 /// How long the key of a Secret is used without a look at the Secret.
 const LOOK_AT_SECRET: Duration = Duration::from_secs(10);
+/// How long the version of a key that a service holds is used without asking for a newer one.
+const LOOK_AT_SERVICE: Duration = Duration::from_secs(300);
+/// How long a service that could not be reached, or refused, is left alone.
+const REST_OF_SERVICE: Duration = Duration::from_secs(10);
 /// The largest key file.
 const MOST_BYTES: u64 = 64 * 1024;
 
@@ -35,6 +46,23 @@ pub(crate) enum Source {
     Mounted,
     /// In a Secret that is read through the API.
     Secret(SecretRef),
+    /// With a service, or a plugin.
+    Service(KmsRef),
+}
+
+/// The signers that a configuration gives something to; that of Chains' defaults where it signs nothing.
+pub(crate) fn kinds(config: &Config) -> Vec<SignerKind> {
+    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
+    let mut kinds = Vec::with_capacity(2);
+    for artifact in artifacts.into_iter().filter(|a| a.is_enabled()) {
+        if !kinds.contains(&artifact.signer) {
+            kinds.push(artifact.signer);
+        }
+    }
+    if kinds.is_empty() {
+        kinds.push(SignerKind::X509);
+    }
+    kinds
 }
 
 /// Why there is no key.
@@ -62,6 +90,14 @@ pub(crate) enum Error {
         /// Why.
         source: Arc<io::Error>,
     },
+    /// The service that holds it cannot be asked, or refuses.
+    #[error("cannot use the key {place}")]
+    Service {
+        /// Its reference.
+        place: String,
+        /// Why.
+        source: Arc<tekseal_custody::Error>,
+    },
     /// Its Secret cannot be read.
     #[error("cannot read the key at {place}")]
     Cluster {
@@ -87,6 +123,8 @@ type Slot = Arc<Mutex<Option<Opened>>>;
 /// A key as it was when somebody last looked.
 struct Opened {
     content: Digest,
+    /// Of the configuration that said how to reach its service.
+    generation: u64,
     looked: Instant,
     signer: Result<Arc<Signer>, Error>,
 }
@@ -112,12 +150,16 @@ impl Keys {
     ///
     /// # Errors
     /// If there is none, or it cannot be opened. While a Secret cannot be read for reasons that may pass, what was read before holds.
-    pub(crate) async fn get(&self, source: &Source) -> Result<Arc<Signer>, Error> {
+    pub(crate) async fn get(&self, source: &Source, live: &Live) -> Result<Arc<Signer>, Error> {
+        if let Source::Service(key) = source {
+            return self.of_service(key, source, live).await;
+        }
         let slot = self.slot(source);
         let mut slot = slot.lock().await;
         let valid = match source {
             Source::Mounted => LOOK_AT_FILES,
             Source::Secret(_) => LOOK_AT_SECRET,
+            Source::Service(_) => LOOK_AT_SERVICE,
         };
         if let Some(known) = slot.as_ref()
             && known.looked.elapsed() < valid
@@ -136,6 +178,7 @@ impl Keys {
                 }
                 *slot = Some(Opened {
                     content: Digest::of(b""),
+                    generation: live.generation,
                     looked: Instant::now(),
                     signer: Err(error.clone()),
                 });
@@ -161,10 +204,70 @@ impl Keys {
         }
         *slot = Some(Opened {
             content,
+            generation: live.generation,
             looked: Instant::now(),
             signer: signer.clone(),
         });
         signer
+    }
+
+    async fn of_service(
+        &self,
+        key: &KmsRef,
+        source: &Source,
+        live: &Live,
+    ) -> Result<Arc<Signer>, Error> {
+        let slot = self.slot(source);
+        let mut slot = slot.lock().await;
+        if let Some(known) = slot.as_ref()
+            && known.generation == live.generation
+        {
+            let valid = match &known.signer {
+                Ok(_) => LOOK_AT_SERVICE,
+                Err(_) => REST_OF_SERVICE,
+            };
+            if known.looked.elapsed() < valid {
+                return known.signer.clone();
+            }
+        }
+        let opened = tekseal_custody::open(key, &live.custody).await;
+        let signer = match opened {
+            Ok(signer) => Ok(Arc::new(signer)),
+            Err(error) => {
+                // While it cannot be reached, the version that was read before holds: it will say itself what is wrong when it is to sign.
+                if error.blame() == Blame::Outside
+                    && let Some(known) = slot.as_mut()
+                    && known.generation == live.generation
+                    && known.signer.is_ok()
+                {
+                    known.looked = Instant::now();
+                    return known.signer.clone();
+                }
+                Err(Error::Service {
+                    place: key.to_string(),
+                    source: Arc::new(error),
+                })
+            }
+        };
+        if let Ok(signer) = &signer {
+            tracing::info!(place = %key, key = signer.fingerprint(), "opened key");
+        }
+        *slot = Some(Opened {
+            content: Digest::of(b""),
+            generation: live.generation,
+            looked: Instant::now(),
+            signer: signer.clone(),
+        });
+        signer
+    }
+
+    /// Takes note of why nothing was signed: a key that signs as another than it was when it was opened is opened again.
+    pub(crate) fn doubt(&self, error: &SignError) {
+        let SignError::NotOfKey { reference, .. } = error else {
+            return;
+        };
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.retain(|source, _| source.to_string() != *reference);
     }
 
     fn slot(&self, source: &Source) -> Slot {
@@ -176,6 +279,7 @@ impl Keys {
         match source {
             Source::Mounted => self.folder.display().to_string(),
             Source::Secret(secret) => secret.to_string(),
+            Source::Service(key) => key.to_string(),
         }
     }
 
@@ -194,6 +298,7 @@ impl Keys {
                 })?;
                 Material::of_secret(&data)
             }
+            Source::Service(_) => None,
         }
         .ok_or(Error::Absent(place))
     }
@@ -260,14 +365,16 @@ impl Material {
 }
 
 impl Source {
-    /// The platform's key: the one that the configuration names, else the mounted one.
+    /// The platform's key for what the configuration gives this signer: the one that it names for all, else that of the signer.
     ///
     /// # Errors
     /// If it is of a kind that is not known.
-    pub(crate) fn of_platform(config: &Config) -> Result<Self, Error> {
-        match config.signers().cosign_key.as_str() {
-            "" => Ok(Self::Mounted),
-            key => Self::parse(key),
+    pub(crate) fn of_platform(config: &Config, signer: SignerKind) -> Result<Self, Error> {
+        let signers = config.signers();
+        match (signers.cosign_key.as_str(), signer) {
+            ("", SignerKind::Kms) => Self::parse(&signers.kms.key_ref),
+            ("", SignerKind::X509 | SignerKind::None) => Ok(Self::Mounted),
+            (key, _) => Self::parse(key),
         }
     }
 
@@ -276,6 +383,9 @@ impl Source {
     /// # Errors
     /// If it is of a kind that is not known.
     pub(crate) fn parse(reference: &str) -> Result<Self, Error> {
+        if let Ok(KeyRef::Kms(key)) = KeyRef::parse(reference) {
+            return Ok(Self::Service(key));
+        }
         reference
             .parse()
             .map(Self::Secret)
@@ -288,6 +398,7 @@ impl fmt::Display for Source {
         match self {
             Self::Mounted => f.write_str("the mounted key"),
             Self::Secret(secret) => write!(f, "{secret}"),
+            Self::Service(key) => write!(f, "{key}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -10,9 +11,11 @@ use tekseal_attest::Witnesses;
 use tekseal_attest::settings::{self, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
 use tekseal_core::config::{Config, Upload, Warning};
+use tekseal_custody::VaultSettings;
+use tekseal_remote::rest::Options;
+use tekseal_signing::Zeroizing;
 use tokio::sync::watch;
 
-use crate::keys::Source;
 use crate::trouble::chain;
 
 /// A good configuration.
@@ -23,6 +26,8 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     /// Who is told of what is signed.
     pub(crate) told: Told,
+    /// How services that hold keys are reached.
+    pub(crate) custody: tekseal_custody::Context,
 }
 
 impl Live {
@@ -77,6 +82,7 @@ pub(crate) async fn follow(
                 tracing::info!(source = %source, generation, "read the configuration");
                 sender.send_replace(State {
                     live: Some(Arc::new(Live {
+                        custody: custody(&config, &ca),
                         config,
                         generation,
                         told,
@@ -92,6 +98,35 @@ pub(crate) async fn follow(
     }
 }
 
+/// How often one request to a service that holds keys is sent: the queue tries again later anyway.
+const TRIES: u32 = 3;
+/// For how long it is waited for: less than an attempt may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How services that hold keys are reached: `signers.kms.auth.*`, and what is not set there where their own tools look.
+pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Context {
+    let kms = &config.signers().kms;
+    tekseal_custody::Context::new(tekseal_custody::Settings {
+        options: Options {
+            ca: ca.to_vec(),
+            timeout: TIMEOUT,
+            tries: TRIES,
+            ..Options::default()
+        },
+        vault: VaultSettings {
+            address: kms.address.clone(),
+            token: Zeroizing::new(kms.token.reveal().to_owned()),
+            token_path: kms.token_path.clone().into(),
+            login_path: kms.oidc.path.clone(),
+            login_role: kms.oidc.role.clone(),
+            login_token_path: kms.oidc.token_path.clone().into(),
+            spire_socket: kms.spire.socket.clone(),
+            spire_audience: kms.spire.audience.clone(),
+        },
+        plugin_timeout: Some(TIMEOUT),
+    })
+}
+
 /// A configuration that this version can carry out.
 ///
 /// # Errors
@@ -102,9 +137,8 @@ fn read(map: &BTreeMap<String, String>, ca: &[PathBuf]) -> Result<(Config, Told)
         chain(&error)
     })?;
     config.warnings().iter().for_each(tell);
-    let is_key = |key: &str| Source::parse(key).is_ok();
     let clock = || Timestamp::now().as_second();
-    let told = settings::carry_out(&config, ca, clock, is_key)?;
+    let told = settings::carry_out(&config, ca, clock)?;
     let oci = &config.storages().oci;
     if oci.layout.has_bundles() && !oci.repository.is_empty() {
         tracing::warn!(
@@ -156,13 +190,36 @@ mod tests {
             let said = problems(&[(key, value)]);
             assert!(said.contains(key), "{key}: {said:?}");
         }
-        let said = problems(&[("signers.cosign.key", "awskms:///alias/x")]);
-        assert!(said.contains("awskms"), "{said}");
+        let said = problems(&[("signers.cosign.key", "env://KEY")]);
+        assert!(said.contains("env://KEY"), "{said}");
         let said = problems(&[
             ("tekseal.unknown", "x"),
             ("artifacts.taskrun.format", "slsa/v1"),
         ]);
         assert!(said.contains("tekseal.unknown"), "{said}");
+    }
+
+    #[test]
+    fn keys_of_services_are_taken_and_malformed_ones_named() {
+        let kms = ("artifacts.oci.signer", "kms");
+        for (reference, wanted) in [
+            ("hashivault://k", ""),
+            ("awskms:///alias/a", ""),
+            ("hashivault://a/b", "hashivault://KEY"),
+            ("/a/file", "no key of a service"),
+            ("k8s://a/b", "no key of a service"),
+        ] {
+            let said = problems(&[kms, ("signers.kms.kmsref", reference)]);
+            assert_eq!(said.is_empty(), wanted.is_empty(), "{said}");
+            assert!(said.contains(wanted), "{reference}: {said}");
+            assert_eq!(
+                problems(&[("signers.kms.kmsref", reference)]),
+                "",
+                "nobody asks it"
+            );
+        }
+        assert_eq!(problems(&[("signers.cosign.key", "hashivault://k")]), "");
+        assert_eq!(problems(&[kms, ("signers.cosign.key", "k8s://a/b")]), "");
     }
 
     #[test]

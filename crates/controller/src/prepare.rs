@@ -45,6 +45,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Piece {
     /// What is signed.
     pub(crate) payload: Payload,
+    /// Who signs it.
+    pub(crate) signer: SignerKind,
     /// How it goes into registries, beside its subjects that are images; nothing if it does not.
     pub(crate) in_registry: Option<Layout>,
     /// The names under which it goes into annotations of the run: `taskrun-<uid>`.
@@ -184,6 +186,7 @@ impl Prepared {
             in_registry: None,
             annotation: None,
             payload,
+            signer: item.signer,
         };
         for place in item.places {
             match place {

@@ -23,6 +23,7 @@ use tekseal_attest::LookBack;
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::{FailureClass, Metrics};
+use tekseal_core::config::SignerKind;
 use tekseal_core::marks::{self, Outcome, Record};
 use tekseal_core::run::{self, RunKind};
 use tekseal_core::{Blame, Digest};
@@ -180,9 +181,26 @@ enum Hold {
 /// What is needed to sign.
 struct Means {
     live: Arc<Live>,
-    signer: Arc<Signer>,
+    /// The key of each signer that the configuration names for anything: one of them, or both.
+    signers: Vec<(SignerKind, Arc<Signer>)>,
     /// Who signs Records: the platform's key where there is one, so that a tenant's key vouches for no mark of others.
     recorder: Arc<Signer>,
+}
+
+impl Means {
+    /// Who signs what the configuration gives this signer.
+    fn signer(&self, kind: SignerKind) -> &Arc<Signer> {
+        let found = self.signers.iter().find(|(known, _)| *known == kind);
+        let (_, signer) = found.expect("nothing is prepared for a signer that nothing is given to");
+        signer
+    }
+
+    /// The keys, for people.
+    fn fingerprints(&self) -> String {
+        let mut all: Vec<_> = self.signers.iter().map(|(_, s)| s.fingerprint()).collect();
+        all.dedup();
+        all.join(", ")
+    }
 }
 
 /// What is left to be written on the run.
@@ -305,28 +323,39 @@ impl Attempt<'_> {
     }
 
     async fn read_means(&self, live: &Arc<Live>) -> Result<Means, String> {
-        let platform = Source::of_platform(&live.config).map_err(|error| chain(&error))?;
         let own = self.rule(live).await?;
-        let of_platform = self.context.keys.get(&platform).await;
-        let (signer, recorder, vouches) = match own {
-            None => {
-                let key = of_platform.map_err(|error| chain(&error))?;
-                (Arc::clone(&key), key, Vouches::ForAll)
-            }
-            Some(source) => {
-                let key = self.context.keys.get(&source).await;
-                let key = key.map_err(|error| chain(&error))?;
-                match of_platform {
-                    Ok(recorder) => (key, recorder, Vouches::ForAll),
-                    // A platform that has no key and wants none. A key that is there, but cannot be read now, is waited for.
-                    Err(keys::Error::Absent(_)) if platform == Source::Mounted => {
-                        let vouches = Vouches::For(self.run.namespace.clone());
-                        (Arc::clone(&key), key, vouches)
-                    }
-                    Err(error) => return Err(chain(&error)),
+        let mut signers = Vec::new();
+        // The first key of the platform that lasts signs Records.
+        let mut recorder = None;
+        let mut is_absent = true;
+        for kind in keys::kinds(&live.config) {
+            let source = Source::of_platform(&live.config, kind);
+            let source = source.map_err(|error| chain(&error))?;
+            match self.context.keys.get(&source, live).await {
+                Ok(key) => {
+                    recorder.get_or_insert_with(|| Arc::clone(&key));
+                    signers.push((kind, key));
                 }
+                // A platform that has no key and wants none. A key that is there, but cannot be read now, is waited for.
+                Err(keys::Error::Absent(_)) if own.is_some() && source == Source::Mounted => {
+                    continue;
+                }
+                Err(error) => return Err(chain(&error)),
             }
-        };
+            is_absent = false;
+        }
+        let mut vouches = Vouches::ForAll;
+        if let Some(source) = own {
+            let key = self.context.keys.get(&source, live).await;
+            let key = key.map_err(|error| chain(&error))?;
+            let kinds = keys::kinds(&live.config).into_iter();
+            signers = kinds.map(|kind| (kind, Arc::clone(&key))).collect();
+            if is_absent {
+                vouches = Vouches::For(self.run.namespace.clone());
+                recorder = Some(key);
+            }
+        }
+        let recorder = recorder.expect("a platform without a key has a rule, or is an error");
         self.context
             .memory
             .believe(recorder.public_key(), &vouches)
@@ -334,7 +363,7 @@ impl Attempt<'_> {
             .map_err(|error| chain(&error))?;
         Ok(Means {
             live: Arc::clone(live),
-            signer,
+            signers,
             recorder,
         })
     }
@@ -427,7 +456,7 @@ impl Attempt<'_> {
         tracing::info!(
             mark = end.outcome.mark(),
             payloads = end.payloads,
-            key = %means.signer.public_key().fingerprint(),
+            key = means.fingerprints(),
             reason = end.reason,
             "done with run"
         );
@@ -686,11 +715,12 @@ pub(crate) mod tests {
         let config = Config::from_map(&BTreeMap::new()).expect("a good map");
         let means = Means {
             live: Arc::new(Live {
-                config,
                 generation: 1,
                 told: Default::default(),
+                custody: crate::live::custody(&config, &[]),
+                config,
             }),
-            signer: Arc::clone(&key),
+            signers: vec![(SignerKind::X509, Arc::clone(&key))],
             recorder: key,
         };
         let document = document();

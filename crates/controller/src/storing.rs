@@ -12,9 +12,10 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tekseal_attest::{Item, LookBack, Place, StoreFailure, Witnesses};
+use tekseal_core::config::SignerKind;
 use tekseal_core::{DigestRef, Repository, Signed, Subject};
 use tekseal_remote::Registry;
-use tekseal_signing::PublicKey;
+use tekseal_signing::VerifyingKey;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::timeout;
 
@@ -72,7 +73,8 @@ pub(crate) struct Storing<'a> {
     pub(crate) signed: &'a [Vec<Signed>],
     /// The repository for all tags, instead of the images' own.
     pub(crate) repository: Option<Repository>,
-    pub(crate) key: &'a PublicKey,
+    /// The key of each signer.
+    pub(crate) key: &'a (dyn Fn(SignerKind) -> &'a VerifyingKey + Sync),
     /// Of whom it has evidence.
     pub(crate) witnesses: Option<&'a Witnesses>,
 }
@@ -149,28 +151,34 @@ impl Storing<'_> {
         parts: Vec<Part<'_>>,
     ) -> Result<Stored, Box<StoreFailure>> {
         let _turn = self.turns.wait(&image).await;
-        let mut items = Vec::with_capacity(parts.len());
-        let mut of_item = Vec::with_capacity(parts.len());
-        for part in parts {
-            items.push(Item {
-                signed: part.form.clone(),
-                kind: self.prepared.pieces[part.piece].payload.kind().clone(),
-                subjects: vec![part.subject],
-                repository: self.repository.clone(),
-            });
-            of_item.push(part.piece);
-        }
-        let (key, witnesses) = (self.key.clone(), self.witnesses);
-        let early = tekseal_attest::store_early(self.registry, items, key, witnesses);
-        let (stored, look_back) = early.await?;
         let mut all = Stored::default();
-        all.look_backs.extend(look_back);
-        for one in stored {
-            if let Some(place) = self.tell(&one.place) {
-                let places = all.places.entry(of_item[one.item]).or_default();
-                places.push(place);
-            } else if let Place::Nothing(reason) = one.place {
-                all.left_out.insert(reason);
+        let signer_of = |part: &Part<'_>| self.prepared.pieces[part.piece].signer;
+        for kind in [SignerKind::X509, SignerKind::Kms] {
+            let mut items = Vec::with_capacity(parts.len());
+            let mut of_item = Vec::with_capacity(parts.len());
+            for part in parts.iter().filter(|part| signer_of(part) == kind) {
+                items.push(Item {
+                    signed: part.form.clone(),
+                    kind: self.prepared.pieces[part.piece].payload.kind().clone(),
+                    subjects: vec![part.subject.clone()],
+                    repository: self.repository.clone(),
+                });
+                of_item.push(part.piece);
+            }
+            if items.is_empty() {
+                continue;
+            }
+            let (key, witnesses) = ((self.key)(kind).clone(), self.witnesses);
+            let early = tekseal_attest::store_early(self.registry, items, key, witnesses);
+            let (stored, look_back) = early.await?;
+            all.look_backs.extend(look_back);
+            for one in stored {
+                if let Some(place) = self.tell(&one.place) {
+                    let places = all.places.entry(of_item[one.item]).or_default();
+                    places.push(place);
+                } else if let Place::Nothing(reason) = one.place {
+                    all.left_out.insert(reason);
+                }
             }
         }
         Ok(all)

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tekseal_cluster::{ConfigSource, Severity};
 use tekseal_controller::metrics::Condition;
-use tekseal_core::config::Config;
 use tokio::time::timeout;
 
-use crate::keys::Source;
-use crate::live::State;
+use crate::keys::{self, Source};
+use crate::live::{Live, State};
 use crate::reconcile::Context;
 use crate::trouble::chain;
 
@@ -21,8 +20,10 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Told {
     problem: Option<String>,
     differing: Option<String>,
-    /// The key of the platform, by fingerprint.
+    /// The keys of the platform, by fingerprint, where all are there.
     key: Option<String>,
+    /// What they were when they were last there.
+    last: Option<String>,
 }
 
 /// Looks for ever.
@@ -33,7 +34,7 @@ pub(crate) async fn watch(context: Arc<Context>, source: ConfigSource) {
         let state = settings.borrow_and_update().clone();
         configuration(&context, &source, &state, &mut told).await;
         if let Some(live) = &state.live {
-            key(&context, &source, &live.config, &mut told).await;
+            key(&context, &source, live, &mut told).await;
         }
         match timeout(LOOK, settings.changed()).await {
             Ok(Ok(())) => context.mended.notify_one(),
@@ -79,20 +80,50 @@ async fn configuration(context: &Context, source: &ConfigSource, state: &State, 
     told.problem.clone_from(&state.problem);
 }
 
-async fn key(context: &Context, source: &ConfigSource, config: &Config, told: &mut Told) {
+async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut Told) {
+    let config = &live.config;
     let signs = [config.taskrun(), config.pipelinerun(), config.oci()];
     let is_needed = signs.iter().any(|artifact| artifact.is_enabled());
     let named = config.signers().cosign_key.as_str();
-    let key = match Source::of_platform(config) {
-        Ok(platform) => context.keys.get(&platform).await,
-        Err(error) => Err(error),
-    };
-    let fingerprint = key.as_ref().ok();
-    let fingerprint = fingerprint.map(|key| key.public_key().fingerprint());
-    if fingerprint.is_some() && fingerprint != told.key {
+    let mut found = Vec::new();
+    for kind in keys::kinds(config) {
+        let key = match Source::of_platform(config, kind) {
+            Ok(platform) => context.keys.get(&platform, live).await,
+            Err(error) => Err(error),
+        };
+        found.push(key);
+    }
+    // All must be there; what is wrong with the first that is not is told.
+    let key = found
+        .iter()
+        .find(|key| key.is_err())
+        .or(found.first())
+        .expect("there is always a signer")
+        .clone();
+    let now: Option<Vec<_>> = found.iter().map(|key| key.as_ref().ok()).collect();
+    let now = now.map(|keys| {
+        let mut all: Vec<_> = keys
+            .iter()
+            .map(|key| key.fingerprint().to_owned())
+            .collect();
+        all.dedup();
+        all.join(", ")
+    });
+    if now.is_some() && now != told.key {
         context.mended.notify_one();
     }
-    told.key = fingerprint;
+    told.key.clone_from(&now);
+    if let Some(now) = now
+        && told.last.as_ref() != Some(&now)
+    {
+        if let Some(before) = &told.last {
+            let note = format!(
+                "{now} signs from now on, before it was {before}; whoever verifies must trust both while images of before are in use"
+            );
+            tell(context, source, Severity::Normal, "KeyChanged", &note).await;
+        }
+        told.last = Some(now);
+    }
     // Rules may have keys for all namespaces; then the platform needs none.
     let is_spared = !is_needed || !config.rules().keys.is_empty();
     let condition = match key.is_ok() || is_spared {
@@ -107,7 +138,7 @@ async fn key(context: &Context, source: &ConfigSource, config: &Config, told: &m
     if named.is_empty() {
         return;
     }
-    let (Ok(key), Ok(mounted)) = (key, context.keys.get(&Source::Mounted).await) else {
+    let (Ok(key), Ok(mounted)) = (key, context.keys.get(&Source::Mounted, live).await) else {
         return;
     };
     let (used, unused) = (

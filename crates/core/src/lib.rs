@@ -6,7 +6,7 @@
 //!                                                               ▼
 //!                     plan ─▶ Plan { items: [ format ─▶ Statement · simple ─▶ SimpleSigning ] } ─▶ Payload
 //!  signed bytes ─ statement, provenance ─▶ Statement, Provenance
-//!  annotations, bundles, answers of logs ─ evidence, bundle ─▶ Evidence, LogEntry, Bundle · trusted_root ─▶ TrustedRoot
+//!  annotations, bundles, answers of logs ─ evidence, bundle ─▶ Evidence, LogEntry, Bundle · trusted_root, key_set ─▶ TrustedRoot, KeySet
 //! ```
 //!
 //! Nothing here reads a clock, a file, the network or randomness: the same input gives the same bytes.
@@ -31,6 +31,7 @@ pub mod gojson;
 mod header;
 pub mod hints;
 mod invisible;
+pub mod key_set;
 mod layout;
 pub mod marks;
 pub mod patterns;
@@ -67,6 +68,7 @@ pub use digest::Digest;
 pub use dsse::Envelope;
 pub use evidence::Evidence;
 pub use invisible::is_invisible;
+pub use key_set::KeySet;
 pub use layout::Layout;
 pub use payload::{Payload, PayloadKind};
 pub use provenance::Provenance;

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::digest::{Digest, hex};
+use crate::digest::hex;
 use crate::gojson;
 
 /// Who signed, as a log is told: a key, or a certificate.
@@ -31,16 +31,22 @@ pub enum SignatoryKind {
     Certificate,
 }
 
-/// Asks Rekor v1 for a `hashedrekord` 0.0.1: `signature` is over bytes with this SHA-256. For image signatures.
+/// Asks Rekor v1 for a `hashedrekord` 0.0.1: `signature` is over bytes with this digest by `algorithm`, which is `sha256`, `sha384` or `sha512`. For
+/// image signatures.
 #[must_use]
-pub fn hashedrekord_v1(digest: &Digest, signature: &[u8], signatory: Signatory<'_>) -> Vec<u8> {
+pub fn hashedrekord_v1(
+    algorithm: &str,
+    digest: &[u8],
+    signature: &[u8],
+    signatory: Signatory<'_>,
+) -> Vec<u8> {
     proposed(
         "hashedrekord",
         HashedRekord {
             data: Data {
                 hash: Hash {
-                    algorithm: "sha256",
-                    value: hex(&digest.to_bytes()),
+                    algorithm,
+                    value: hex(digest),
                 },
             },
             signature: RekordSignature {
@@ -132,19 +138,19 @@ struct Proposed<T> {
 }
 
 #[derive(Serialize)]
-struct HashedRekord {
-    data: Data,
+struct HashedRekord<'a> {
+    data: Data<'a>,
     signature: RekordSignature,
 }
 
 #[derive(Serialize)]
-struct Data {
-    hash: Hash,
+struct Data<'a> {
+    hash: Hash<'a>,
 }
 
 #[derive(Serialize)]
-struct Hash {
-    algorithm: &'static str,
+struct Hash<'a> {
+    algorithm: &'a str,
     value: String,
 }
 
@@ -221,11 +227,11 @@ struct RawBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Evidence;
     use crate::bundle::{Bundle, Content};
     use crate::dsse;
     use crate::evidence::LogEntry;
     use crate::samples;
+    use crate::{Digest, Evidence};
 
     const PEM: &str = "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n";
 
@@ -264,7 +270,8 @@ mod tests {
             der: &der,
             kind: SignatoryKind::Key,
         };
-        let asked = hashedrekord_v1(&Digest::of(&content), &signature, signatory);
+        let digest = Digest::of(&content).to_bytes();
+        let asked = hashedrekord_v1("sha256", &digest, &signature, signatory);
         assert_eq!(
             String::from_utf8_lossy(&asked),
             String::from_utf8_lossy(&entry.body),

@@ -91,6 +91,30 @@ impl Signed {
         Self::bundle_of_bytes(bytes, predicate_type)
     }
 
+    /// The bundle of an envelope that the key of a certificate (DER) has signed: see [`Bundle::of_certificate`].
+    #[must_use]
+    pub fn bundle_of_certificate(
+        envelope: &Envelope,
+        certificate: &[u8],
+        predicate_type: &str,
+    ) -> Self {
+        let bytes = Bundle::of_certificate(envelope, certificate).to_bytes();
+        let bytes = bytes.expect("a bundle of a certificate has no log entries");
+        Self::bundle_of_bytes(bytes, predicate_type)
+    }
+
+    /// The same layer with the certificate of the key that signed it, and those above it, both PEM, as cosign annotates them. The chain may be empty.
+    #[must_use]
+    pub fn with_certificate(mut self, certificate: &str, chain: &str) -> Self {
+        for (name, text) in [
+            (cosign::CERTIFICATE_ANNOTATION, certificate),
+            (cosign::CHAIN_ANNOTATION, chain),
+        ] {
+            self.annotations.insert(name.to_owned(), text.to_owned());
+        }
+        self
+    }
+
     /// The same with what logs and timestamp authorities answered, as cosign writes it: in annotations of a layer, or in the bundle itself. Evidence
     /// that it has already stays where it is. `timestamps` are DER TimeStampResp.
     ///
@@ -261,6 +285,25 @@ mod tests {
             }
         }
         assert!(count > 5, "{count}");
+    }
+
+    #[test]
+    fn a_certificate_is_annotated_in_the_bytes_of_cosign() {
+        let mut count = 0;
+        for (case, bare, wanted) in annotated(cosign::CERTIFICATE_ANNOTATION) {
+            let mut without = bare.annotations().clone();
+            let [certificate, chain] = [cosign::CERTIFICATE_ANNOTATION, cosign::CHAIN_ANNOTATION]
+                .map(|name| without.remove(name).expect("both are there"));
+            let (media_type, content) = (bare.media_type().to_owned(), bare.layer().to_vec());
+            let layer = Signed::fetched(media_type, content, without);
+            let written = layer.with_certificate(&certificate, &chain);
+            assert_eq!(written, bare, "{case}");
+            let found = Evidence::of_annotations(written.annotations()).expect("cosign's");
+            let of_wanted = Evidence::of_annotations(&wanted).expect("cosign's");
+            assert_eq!(found.certificate, of_wanted.certificate, "{case}");
+            count += 1;
+        }
+        assert!(count > 1, "{count}");
     }
 
     #[test]

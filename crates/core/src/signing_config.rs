@@ -1,4 +1,4 @@
-//! Where a signer leaves traces: the logs and timestamp authorities that a signing configuration of Sigstore lists, and which of them to use.
+//! Where a signer gets a certificate and leaves traces: the services that a signing configuration of Sigstore lists, and which of them to use.
 //!
 //! Specification: `SigningConfig` of <https://github.com/sigstore/protobuf-specs/blob/main/protos/sigstore_trustroot.proto>, version 0.2. Which
 //! services are used follows sigstore-go, which cosign signs with: the highest API version that is supported and offered, at most one service of an
@@ -21,9 +21,10 @@ const MOST_VALUES: usize = 8192;
 /// The longest URL or name.
 const LONGEST_NAME: usize = 2048;
 
-/// What a configuration says of logs and timestamp authorities. What it says of certificates is not read: this is for signing with a key.
+/// What a configuration says of logs, of timestamp authorities, and of who certifies keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SigningConfig {
+    certificate_authorities: Services,
     logs: Services,
     timestamp_authorities: Services,
 }
@@ -59,6 +60,8 @@ enum Selector {
 /// What services are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
+    /// Authorities that certify keys (Fulcio). One is used, whatever else is listed.
+    Certificates,
     /// Transparency logs.
     Logs,
     /// Timestamp authorities.
@@ -127,6 +130,7 @@ impl SigningConfig {
             return Err(Error::MediaType(Excerpt::of(media_type)));
         }
         Ok(Self {
+            certificate_authorities: read(&config, Purpose::Certificates)?,
             logs: read(&config, Purpose::Logs)?,
             timestamp_authorities: read(&config, Purpose::Timestamps)?,
         })
@@ -142,16 +146,20 @@ impl SigningConfig {
         versions: &[u64],
         time: i64,
     ) -> Result<Vec<&Service>, Error> {
-        let (services, list) = match purpose {
-            Purpose::Logs => (&self.logs, purpose.list()),
-            Purpose::Timestamps => (&self.timestamp_authorities, purpose.list()),
+        let list = purpose.list();
+        let services = match purpose {
+            Purpose::Certificates => &self.certificate_authorities,
+            Purpose::Logs => &self.logs,
+            Purpose::Timestamps => &self.timestamp_authorities,
         };
         if services.all.is_empty() {
             return Ok(Vec::new());
         }
-        let selector = services
-            .selector
-            .ok_or(Error::NoSelector(purpose.selector()))?;
+        let selector = match (purpose.selector(), services.selector) {
+            (None, _) => Selector::Any,
+            (Some(_), Some(selector)) => selector,
+            (Some(name), None) => return Err(Error::NoSelector(name)),
+        };
         let is_usable = |service: &&Service| {
             versions.contains(&service.api_version) && service.valid.covers(time)
         };
@@ -188,16 +196,18 @@ impl Purpose {
     /// The member with the services.
     fn list(self) -> &'static str {
         match self {
+            Self::Certificates => "caUrls",
             Self::Logs => "rekorTlogUrls",
             Self::Timestamps => "tsaUrls",
         }
     }
 
-    /// The member that says how many of them are to be used.
-    fn selector(self) -> &'static str {
+    /// The member that says how many of them are to be used; nothing where it is always one.
+    fn selector(self) -> Option<&'static str> {
         match self {
-            Self::Logs => "rekorTlogConfig",
-            Self::Timestamps => "tsaConfig",
+            Self::Certificates => None,
+            Self::Logs => Some("rekorTlogConfig"),
+            Self::Timestamps => Some("tsaConfig"),
         }
     }
 }
@@ -207,7 +217,10 @@ fn read(config: &Object<'_>, purpose: Purpose) -> Result<Services, Error> {
     for item in config.list(purpose.list(), MOST_OF_A_KIND)? {
         all.push(read_service(&item.object()?)?);
     }
-    let selector = config.object(purpose.selector())?;
+    let selector = match purpose.selector() {
+        Some(name) => config.object(name)?,
+        None => None,
+    };
     let selector = selector.map(|selector| read_selector(&selector));
     Ok(Services {
         all,
@@ -330,7 +343,10 @@ mod tests {
         assert_eq!(logs, ["http://127.0.0.1:3056"]);
         let authorities = urls(&config, Purpose::Timestamps, &[1]);
         assert_eq!(authorities, ["http://127.0.0.1:3058/api/v1/timestamp"]);
+        let authorities = urls(&sample("sc-keyless1"), Purpose::Certificates, &[1]);
+        assert_eq!(authorities, ["http://127.0.0.1:3057"]);
         let none = sample("sc-none");
+        assert!(urls(&none, Purpose::Certificates, &[1]).is_empty());
         assert!(urls(&none, Purpose::Logs, &[1, 2]).is_empty());
         assert!(urls(&none, Purpose::Timestamps, &[1]).is_empty());
     }

@@ -64,6 +64,15 @@ impl Time {
             .ok_or_else(|| Error::Format(Excerpt::of(text)))
     }
 
+    /// A whole second since 1970 in UTC.
+    #[must_use]
+    pub fn of_second(seconds: i64) -> Self {
+        Self {
+            seconds,
+            nanoseconds: 0,
+        }
+    }
+
     /// The last whole second that is not after it, since 1970 in UTC.
     #[must_use]
     pub fn second_before(self) -> i64 {

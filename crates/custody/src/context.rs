@@ -22,6 +22,8 @@ pub struct Settings {
     pub vault: VaultSettings,
     /// How long a plugin may take for one call; nothing for half a minute.
     pub plugin_timeout: Option<Duration>,
+    /// Hears what a plugin that did as it was asked wrote to stderr, once: its name, and one line.
+    pub plugin_notice: Option<fn(&str, &str)>,
 }
 
 /// How to get into Vault. An empty text is an unset one.

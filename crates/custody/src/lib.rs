@@ -1,8 +1,10 @@
-//! Keys that somebody else holds: key management services, and programs that speak cosign's plugin protocol.
+//! Keys that somebody else holds: key management services, and programs that speak cosign's plugin protocol. And keys of the moment, which Fulcio certifies to
+//! whoever an identity token stands for.
 //!
 //! ```text
 //!   KmsRef ─ open ─▶ public key (asked once) ─▶ Signer ─ sign(digest) ─▶ aws │ gcp │ azure │ vault │ plugin
 //!                                                 └ verifies every signature
+//!   token::Source ─ Keyless ─▶ key of the moment, Fulcio's certificate of it ─▶ Signer, renewed before it ends
 //! ```
 //!
 //! Each service is spoken to in plain REST over the one client of `tekseal-remote`; credentials are found where the service's own tools look for them inside
@@ -13,12 +15,17 @@ mod azure;
 mod bearer;
 mod context;
 mod error;
+pub mod fulcio;
 mod gcp;
+pub mod keyless;
 mod plugin;
+pub mod token;
 mod vault;
 
 pub use context::{Context, Settings, Variables, VaultSettings};
 pub use error::Error;
+pub use fulcio::Fulcio;
+pub use keyless::Keyless;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
 

@@ -1,8 +1,9 @@
 //! Asks services that sign for somebody, or that say who somebody is: key management services, issuers of tokens, Fulcio.
 //!
 //! Unlike [`service`](crate::service) a caller is authenticated here: headers and bodies may be secret, are marked so, and are never shown. A request goes
-//! to its URL and nowhere else: no redirect is followed, for a credential would go along. Which statuses are refusals is for the protocol to say, so every
-//! status is an answer; what may pass by itself (408, 429, 5xx, no complete answer) is tried again before, as long as the server asks for if that is short.
+//! to its URL and nowhere else: no redirect is followed, for a credential would go along. Only what is [`Request::public`] may be sent on, within its
+//! origin. Which statuses are refusals is for the protocol to say, so every status is an answer; what may pass by itself (408, 429, 5xx, no complete
+//! answer) is tried again before, as long as the server asks for if that is short.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +39,11 @@ pub struct Request {
     limit: u64,
     tries: Option<u32>,
     sent: Sent,
+    redirects: usize,
 }
+
+/// How often a request without secrets may be sent on, at the same origin.
+const MOST_REDIRECTS: usize = 3;
 
 /// What came back, whatever its status is.
 pub struct Answer {
@@ -76,6 +81,16 @@ impl Request {
             limit,
             tries: None,
             sent: Sent::default(),
+            redirects: 0,
+        }
+    }
+
+    /// A request for what everybody may read. Nothing secret goes along, so it may be sent on within its origin.
+    #[must_use]
+    pub fn public(url: Url, limit: u64) -> Self {
+        Self {
+            redirects: MOST_REDIRECTS,
+            ..Self::new(Method::GET, url, limit)
         }
     }
 
@@ -186,30 +201,38 @@ impl Rest {
     }
 
     async fn attempt(&self, request: &Request) -> Result<Answer, Failed> {
-        let url = &request.url;
+        let mut url = request.url.clone();
+        let mut redirects = request.redirects;
         let deadline = Instant::now() + self.options.timeout;
-        let mut sent = self
-            .line
-            .request(request.method.clone(), url)?
-            .timeout(deadline.saturating_duration_since(Instant::now()));
-        for (name, value) in &request.headers {
-            sent = sent.header(name, value);
-        }
-        if let Some(body) = &request.body {
-            sent = sent.body(body.clone());
-        }
-        let response = self.line.send(url, sent).await?;
+        let response = loop {
+            let mut sent = self
+                .line
+                .request(request.method.clone(), &url)?
+                .timeout(deadline.saturating_duration_since(Instant::now()));
+            for (name, value) in &request.headers {
+                sent = sent.header(name, value);
+            }
+            if let Some(body) = &request.body {
+                sent = sent.body(body.clone());
+            }
+            let response = self.line.send(&url, sent).await?;
+            if !response.status().is_redirection() {
+                break response;
+            }
+            let target = crate::exchange::location(response.headers(), &url)?;
+            if redirects == 0 || target.origin() != url.origin() {
+                return Err(Failed::Elsewhere {
+                    url: shown(&url),
+                    target: shown(&target),
+                });
+            }
+            redirects -= 1;
+            url = target;
+        };
         let status = response.status();
-        if status.is_redirection() {
-            let target = crate::exchange::location(response.headers(), url)?;
-            return Err(Failed::Elsewhere {
-                url: shown(url),
-                target: shown(&target),
-            });
-        }
         let headers = response.headers().clone();
         let body = match status.is_success() {
-            true => http::read(url, response, request.limit).await?,
+            true => http::read(&url, response, request.limit).await?,
             false => http::read_refusal(response).await,
         };
         Ok(Answer {

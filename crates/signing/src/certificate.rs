@@ -12,6 +12,7 @@
 
 mod chain;
 mod error;
+pub mod issued;
 mod names;
 pub(crate) mod path;
 mod sct;
@@ -96,6 +97,12 @@ impl Certificate {
             return Err(Error::Label(block.label));
         }
         Self::from_der(&block.content)
+    }
+
+    /// All of it, PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem::write(LABEL, &self.der)
     }
 
     /// All of it, DER.

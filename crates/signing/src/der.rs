@@ -29,6 +29,8 @@ pub(crate) mod tag {
     pub(crate) const CONTEXT_4: u8 = 0xa4;
     /// `[0]`, primitive.
     pub(crate) const PRIMITIVE_0: u8 = 0x80;
+    /// `[1]`, primitive.
+    pub(crate) const PRIMITIVE_1: u8 = 0x81;
 }
 
 /// The contents of object identifiers.
@@ -45,8 +47,18 @@ pub(crate) mod oid {
     pub(crate) const SECP256K1: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x0a];
     /// 1.2.840.113549.1.1.1, RSA.
     pub(crate) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+    /// 1.2.840.113549.1.1.10, RSA for PSS alone.
+    pub(crate) const RSA_PSS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a];
+    /// 1.2.840.10040.4.1, DSA.
+    pub(crate) const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 0x04, 0x01];
+    /// 1.3.101.110, X25519.
+    pub(crate) const X25519: &[u8] = &[0x2b, 0x65, 0x6e];
+    /// 1.3.101.111, X448.
+    pub(crate) const X448: &[u8] = &[0x2b, 0x65, 0x6f];
     /// 1.3.101.112, Ed25519.
     pub(crate) const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
+    /// 1.3.101.113, Ed448.
+    pub(crate) const ED448: &[u8] = &[0x2b, 0x65, 0x71];
 }
 
 /// The bytes are not the DER structure that was looked for.
@@ -219,6 +231,21 @@ pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     value
 }
 
+/// A positive INTEGER of this big-endian number, which may have leading zeros.
+pub(crate) fn encode_positive(number: &[u8]) -> Vec<u8> {
+    let first = number.iter().position(|byte| *byte != 0);
+    let significant = first.and_then(|first| number.get(first..));
+    let significant = significant.unwrap_or(&[0]);
+    let sign: &[u8] = match significant.first() {
+        Some(0x80..) => &[0],
+        Some(_) | None => &[],
+    };
+    encode(
+        tag::INTEGER,
+        &zeroize::Zeroizing::new([sign, significant].concat()),
+    )
+}
+
 /// An object identifier in dotted form, for messages.
 pub(crate) fn dotted(oid: &[u8]) -> String {
     const MOST: usize = 40;
@@ -246,12 +273,10 @@ pub(crate) enum Algorithm {
     P256,
     P384,
     P521,
-    /// A curve that no image signer uses.
-    OtherCurve(&'static str),
     Rsa,
     Ed25519,
-    /// An object identifier that is not known here.
-    Unknown,
+    /// One that no image signer uses.
+    Other(&'static str),
 }
 
 impl Algorithm {
@@ -273,7 +298,12 @@ impl Algorithm {
                 identifier.end()?;
                 Self::Ed25519
             }
-            _ => Self::Unknown,
+            oid::RSA_PSS => Self::Other("RSA-PSS"),
+            oid::DSA => Self::Other("DSA"),
+            oid::X25519 => Self::Other("X25519"),
+            oid::X448 => Self::Other("X448"),
+            oid::ED448 => Self::Other("Ed448"),
+            _ => Self::Other("an algorithm that is not known here"),
         })
     }
 
@@ -283,9 +313,23 @@ impl Algorithm {
             oid::P256 => Self::P256,
             oid::P384 => Self::P384,
             oid::P521 => Self::P521,
-            oid::SECP256K1 => Self::OtherCurve("secp256k1"),
-            _ => Self::OtherCurve("an elliptic curve that is not known here"),
+            oid::SECP256K1 => Self::Other("secp256k1"),
+            _ => Self::Other("an elliptic curve that is not known here"),
         }
+    }
+
+    /// The AlgorithmIdentifier of keys of this algorithm.
+    pub(crate) fn identifier(self) -> Option<Vec<u8>> {
+        let of_curve = |curve| [encode(tag::OID, oid::EC), encode(tag::OID, curve)].concat();
+        let content = match self {
+            Self::P256 => of_curve(oid::P256),
+            Self::P384 => of_curve(oid::P384),
+            Self::P521 => of_curve(oid::P521),
+            Self::Rsa => [encode(tag::OID, oid::RSA), encode(tag::NULL, &[])].concat(),
+            Self::Ed25519 => encode(tag::OID, oid::ED25519),
+            Self::Other(_) => return None,
+        };
+        Some(encode(tag::SEQUENCE, &content))
     }
 
     /// How people call it.
@@ -294,10 +338,9 @@ impl Algorithm {
             Self::P256 => "ECDSA P-256",
             Self::P384 => "ECDSA P-384",
             Self::P521 => "ECDSA P-521",
-            Self::OtherCurve(name) => name,
             Self::Rsa => "RSA",
             Self::Ed25519 => "Ed25519",
-            Self::Unknown => "an algorithm that is not known here",
+            Self::Other(name) => name,
         }
     }
 }
@@ -384,6 +427,30 @@ mod tests {
         assert_eq!(dotted(&[0x55, 0x1d, 0x11]), "2.5.29.17");
         assert_eq!(dotted(&[0x88, 0x37]), "2.999");
         assert_eq!(dotted(&[]), "");
+    }
+
+    #[test]
+    fn positive_integers_are_encoded_in_their_shortest_form() {
+        for (number, wanted) in [
+            (&[][..], &[2u8, 1, 0][..]),
+            (&[0, 0], &[2, 1, 0]),
+            (&[0, 5], &[2, 1, 5]),
+            (&[0x80], &[2, 2, 0, 0x80]),
+            (&[0, 0x7f, 0], &[2, 2, 0x7f, 0]),
+        ] {
+            assert_eq!(encode_positive(number), wanted, "{number:?}");
+        }
+    }
+
+    #[test]
+    fn algorithm_identifiers_are_read_back() {
+        use Algorithm::{Ed25519, Other, P256, P384, P521, Rsa};
+        for algorithm in [P256, P384, P521, Rsa, Ed25519] {
+            let identifier = algorithm.identifier().expect("it has one");
+            let read = Algorithm::read(&mut Reader::new(&identifier));
+            assert_eq!(read, Ok(algorithm));
+        }
+        assert_eq!(Other("DSA").identifier(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  cosign.key ─ Signer::from_pem ─▶ Signer ─ sign_payload(Payload) ─▶ Signed
-//!  cosign.pub ─ PublicKey::from_pem ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
+//!  cosign.pub ─ PublicKey::from_pem, or a KeySet ─▶ Verifier ─ (Signed) ─▶ Verified<SimpleSigning> | Verified<Statement>
 //!  certificate ─ Certificate::from_der ─ verify_chain, verify_sct (Trust), IdentityRule::check ─▶ whose key it is
 //!  timestamp ─ timestamp::verify (Trust) ─▶ when something existed
 //!  Signed ─ Unwitnessed ─▶ what a log and a timestamp authority are asked, and whether they answered that
@@ -16,10 +16,13 @@
 pub mod assertion;
 pub mod certificate;
 pub mod cosign_key;
+mod curve;
 mod der;
 mod envelope_shape;
 pub mod identity;
 pub mod key_ref;
+pub mod key_set;
+pub mod kms_plugin;
 pub mod log;
 pub mod pem;
 mod private_key;
@@ -34,12 +37,14 @@ pub mod timestamp;
 pub mod trust;
 pub mod tuf;
 pub mod verifier;
+pub mod verifying_key;
 pub mod witness;
 
 pub use certificate::Certificate;
 pub use identity::IdentityRule;
 pub use identity::Matcher;
 pub use key_ref::KeyRef;
+pub use key_set::{DatedKey, KeySet};
 pub use public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 pub use record::{Unbelieved, verify_record};
 pub use rejection::Rejection;
@@ -49,6 +54,7 @@ pub use trust::Trust;
 pub use verifier::{
     Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
 };
+pub use verifying_key::VerifyingKey;
 pub use witness::Unwitnessed;
 /// Secret bytes that are wiped when dropped; passwords are passed in it.
 pub use zeroize::Zeroizing;

@@ -1,40 +1,70 @@
-//! Finds the P-256 scalar in a private key file.
+//! Private keys: found in files, written as Go writes them, and signed with.
 //!
-//! Three forms are read: cosign's encrypted file, PKCS#8 (RFC 5958) and SEC1 (RFC 5915). What comes out lives in wiped
-//! memory and goes to the signer only.
+//! Four forms are read: cosign's encrypted file, PKCS#8 (RFC 5958), SEC1 (RFC 5915) and PKCS#1 (RFC 8017). What comes out lives in wiped memory and
+//! goes to the signer only.
+//!
+//! ```text
+//!   ENCRYPTED SIGSTORE PRIVATE KEY ─ password ─▶ PKCS#8 ─┬─ EcKey<P-256, P-384, P-521>
+//!   PRIVATE KEY ────────────────────────────────▶ PKCS#8 ─┤  Ed25519Key
+//!   EC PRIVATE KEY, RSA PRIVATE KEY ──────────────────────┴─ RsaKey
+//! ```
 
-use p256::ecdsa::SigningKey;
+mod ed25519;
+mod rsa;
+
+use p256::NistP256;
+use p384::NistP384;
+use p521::NistP521;
+use tekseal_core::Digest;
 use zeroize::Zeroizing;
 
 use crate::cosign_key::{self, EncryptedKey};
-use crate::der::{Algorithm, Malformed, Reader, tag};
+use crate::curve::{Curve, EcKey};
+use crate::der::{Algorithm, Malformed, Reader, encode, tag};
 use crate::pem;
+use crate::private_key::ed25519::Ed25519Key;
+use crate::private_key::rsa::RsaKey;
+use crate::public_key::{KeyAlgorithm, PublicKey};
+use crate::random::Random;
 use crate::signer::Error;
 
 const PKCS8_LABEL: &str = "PRIVATE KEY";
 const SEC1_LABEL: &str = "EC PRIVATE KEY";
 const RSA_LABEL: &str = "RSA PRIVATE KEY";
+const DSA_LABEL: &str = "DSA PRIVATE KEY";
 const ENCRYPTED_PKCS8_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+
+/// A private key of any algorithm that cosign verifies.
+pub(crate) enum PrivateKey {
+    P256(EcKey<NistP256>),
+    P384(EcKey<NistP384>),
+    P521(EcKey<NistP521>),
+    Rsa(RsaKey),
+    Ed25519(Ed25519Key),
+}
 
 /// A key file after its PEM form has been read: open, or still encrypted.
 pub(crate) enum KeyFile {
     /// The key itself.
-    Plain(SigningKey),
+    Plain(PrivateKey),
     /// A password is needed.
     Encrypted(EncryptedKey),
 }
 
 impl KeyFile {
-    /// Reads any of the three forms.
+    /// Reads any of the four forms.
     pub(crate) fn from_pem(bytes: &[u8]) -> Result<Self, Error> {
         let block = pem::read(bytes, |label| label.ends_with(PKCS8_LABEL)).map_err(Error::Pem)?;
         match block.label.as_str() {
             cosign_key::LABEL | cosign_key::OLD_LABEL => {
                 Ok(Self::Encrypted(EncryptedKey::parse(&block.content)?))
             }
-            PKCS8_LABEL => from_pkcs8(&block.content).map(Self::Plain),
-            SEC1_LABEL => from_sec1(&block.content, None).map(Self::Plain),
-            RSA_LABEL => Err(Error::Unsupported(Algorithm::Rsa.name())),
+            PKCS8_LABEL => PrivateKey::from_pkcs8(&block.content).map(Self::Plain),
+            SEC1_LABEL => PrivateKey::from_sec1(&block.content, None).map(Self::Plain),
+            RSA_LABEL => {
+                RsaKey::from_der(&block.content).map(|key| Self::Plain(PrivateKey::Rsa(key)))
+            }
+            DSA_LABEL => Err(Error::Unsupported("DSA")),
             ENCRYPTED_PKCS8_LABEL => Err(Error::EncryptedPkcs8),
             label if label.ends_with("PUBLIC KEY") => Err(Error::PublicKey),
             _ => Err(Error::Label(block.label)),
@@ -42,26 +72,156 @@ impl KeyFile {
     }
 }
 
-/// PrivateKeyInfo ::= SEQUENCE { version, AlgorithmIdentifier, OCTET STRING, … }
-pub(crate) fn from_pkcs8(der: &[u8]) -> Result<SigningKey, Error> {
-    let (algorithm, key) = split_pkcs8(der)?;
-    if algorithm != Algorithm::P256 {
-        return Err(Error::Unsupported(algorithm.name()));
+impl PrivateKey {
+    /// Reads the DER of a PKCS#8 key.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, Error> {
+        let parts = split_pkcs8(der)?;
+        let key = match parts.algorithm {
+            Algorithm::P256 | Algorithm::P384 | Algorithm::P521 => {
+                Self::from_sec1(parts.key, Some(parts.algorithm))?
+            }
+            Algorithm::Rsa => Self::Rsa(RsaKey::from_der(parts.key)?),
+            Algorithm::Ed25519 => Self::Ed25519(Ed25519Key::from_der(parts.key)?),
+            Algorithm::Other(name) => return Err(Error::Unsupported(name)),
+        };
+        match parts.public {
+            Some(public) if public != key.public_bits() => Err(Error::PublicHalf),
+            Some(_) | None => Ok(key),
+        }
     }
-    from_sec1(key, Some(algorithm))
+
+    /// The key in an ECPrivateKey, whose curve stands inside or was named outside.
+    fn from_sec1(der: &[u8], outside: Option<Algorithm>) -> Result<Self, Error> {
+        let parts = split_sec1(der)?;
+        let curve = match (parts.curve, outside) {
+            (Some(inside), Some(outside)) if inside != outside => return Err(Error::Malformed),
+            (Some(curve), _) | (None, Some(curve)) => curve,
+            (None, None) => return Err(Error::Malformed),
+        };
+        match curve {
+            Algorithm::P256 => of_curve(&parts).map(Self::P256),
+            Algorithm::P384 => of_curve(&parts).map(Self::P384),
+            Algorithm::P521 => of_curve(&parts).map(Self::P521),
+            Algorithm::Rsa | Algorithm::Ed25519 => Err(Error::Malformed),
+            Algorithm::Other(name) => Err(Error::Unsupported(name)),
+        }
+    }
+
+    /// A new key.
+    pub(crate) fn generate(algorithm: KeyAlgorithm, random: Random<'_>) -> Result<Self, Error> {
+        let made = match algorithm {
+            KeyAlgorithm::P256 => EcKey::generate(random)?.map(Self::P256),
+            KeyAlgorithm::P384 => EcKey::generate(random)?.map(Self::P384),
+            KeyAlgorithm::P521 => EcKey::generate(random)?.map(Self::P521),
+            KeyAlgorithm::Ed25519 => Some(Self::Ed25519(Ed25519Key::generate(random)?)),
+            KeyAlgorithm::Rsa(_) => return Err(Error::NotMade(algorithm)),
+        };
+        made.ok_or(Error::BrokenRandom)
+    }
+
+    /// The PKCS#8 form, byte for byte as Go's `crypto/x509` writes it.
+    pub(crate) fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        let key = match self {
+            Self::P256(key) => key.to_sec1(),
+            Self::P384(key) => key.to_sec1(),
+            Self::P521(key) => key.to_sec1(),
+            Self::Rsa(key) => Zeroizing::new(key.to_der().to_vec()),
+            Self::Ed25519(key) => key.to_der(),
+        };
+        let key = Zeroizing::new(encode(tag::OCTET_STRING, &key));
+        let identifier = self.algorithm().identifier();
+        let identifier = identifier.expect("the algorithms of these keys have one");
+        let version = encode(tag::INTEGER, &[0]);
+        let content = Zeroizing::new([&version[..], &identifier, &key].concat());
+        Zeroizing::new(encode(tag::SEQUENCE, &content))
+    }
+
+    /// The public half.
+    pub(crate) fn public_key(&self) -> PublicKey {
+        PublicKey::of(self.algorithm(), &self.public_bits())
+            .expect("keys of these algorithms and sizes can verify")
+    }
+
+    /// What a SubjectPublicKeyInfo has in its BIT STRING.
+    fn public_bits(&self) -> Vec<u8> {
+        match self {
+            Self::P256(key) => key.point(),
+            Self::P384(key) => key.point(),
+            Self::P521(key) => key.point(),
+            Self::Rsa(key) => key.public().to_vec(),
+            Self::Ed25519(key) => key.public().to_vec(),
+        }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::P256(_) => NistP256::ALGORITHM,
+            Self::P384(_) => NistP384::ALGORITHM,
+            Self::P521(_) => NistP521::ALGORITHM,
+            Self::Rsa(_) => Algorithm::Rsa,
+            Self::Ed25519(_) => Algorithm::Ed25519,
+        }
+    }
+
+    /// The signature over a message: SHA-256 but for Ed25519, the same each time. Nothing where the arithmetic failed.
+    pub(crate) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::P256(_) | Self::P384(_) | Self::P521(_) => {
+                self.sign_digest(&Digest::of(message).to_bytes())
+            }
+            Self::Rsa(key) => key.sign(message),
+            Self::Ed25519(key) => Some(key.sign(message)),
+        }
+    }
+
+    /// The same over a message with this SHA-256; nothing for keys that sign whole messages only.
+    pub(crate) fn sign_digest(&self, digest: &[u8; 32]) -> Option<Vec<u8>> {
+        match self {
+            Self::P256(key) => Some(key.sign_digest(digest)),
+            Self::P384(key) => Some(key.sign_digest(digest)),
+            Self::P521(key) => Some(key.sign_digest(digest)),
+            Self::Rsa(_) | Self::Ed25519(_) => None,
+        }
+    }
+
+    /// Whether cosign would import it.
+    pub(crate) fn check_usual(&self) -> Result<(), Error> {
+        match self {
+            Self::Rsa(key) => key.check_usual(),
+            Self::P256(_) | Self::P384(_) | Self::P521(_) | Self::Ed25519(_) => Ok(()),
+        }
+    }
 }
 
-fn split_pkcs8(der: &[u8]) -> Result<(Algorithm, &[u8]), Malformed> {
+/// What a PrivateKeyInfo holds.
+struct Pkcs8<'a> {
+    algorithm: Algorithm,
+    key: &'a [u8],
+    public: Option<&'a [u8]>,
+}
+
+/// PrivateKeyInfo ::= SEQUENCE { version, AlgorithmIdentifier, OCTET STRING, [0] attributes OPTIONAL, [1] BIT STRING OPTIONAL }
+fn split_pkcs8(der: &[u8]) -> Result<Pkcs8<'_>, Malformed> {
     let mut outer = Reader::new(der);
     let mut inner = outer.open(tag::SEQUENCE)?;
     outer.end()?;
     if !matches!(inner.value(tag::INTEGER)?, [0 | 1]) {
         return Err(Malformed);
     }
-    Ok((
-        Algorithm::read(&mut inner)?,
-        inner.value(tag::OCTET_STRING)?,
-    ))
+    let algorithm = Algorithm::read(&mut inner)?;
+    let key = inner.value(tag::OCTET_STRING)?;
+    inner.optional(tag::CONTEXT_0)?;
+    let public = match inner.optional(tag::PRIMITIVE_1)? {
+        None => None,
+        Some([0, bits @ ..]) => Some(bits),
+        Some(_) => return Err(Malformed),
+    };
+    inner.end()?;
+    Ok(Pkcs8 {
+        algorithm,
+        key,
+        public,
+    })
 }
 
 /// What an ECPrivateKey holds.
@@ -100,176 +260,14 @@ fn split_sec1(der: &[u8]) -> Result<Sec1<'_>, Malformed> {
     })
 }
 
-/// The key in an ECPrivateKey, whose curve stands inside or was named outside.
-fn from_sec1(der: &[u8], outside: Option<Algorithm>) -> Result<SigningKey, Error> {
-    let Sec1 {
-        scalar,
-        curve,
-        point,
-    } = split_sec1(der)?;
-    let algorithm = curve.or(outside).ok_or(Error::Malformed)?;
-    if algorithm != Algorithm::P256 {
-        return Err(Error::Unsupported(algorithm.name()));
-    }
-    let key = SigningKey::from_slice(scalar).map_err(|_| Error::Malformed)?;
+fn of_curve<C: Curve>(parts: &Sec1<'_>) -> Result<EcKey<C>, Error> {
+    let key = EcKey::from_scalar(parts.scalar).ok_or(Error::Malformed)?;
     // A public half that belongs to another key would make a signer whose signatures nobody can verify.
-    if point.is_some_and(|point| point != public_point(&key)) {
+    if parts.point.is_some_and(|point| point != key.point()) {
         return Err(Error::PublicHalf);
     }
     Ok(key)
 }
 
-/// The public key as an uncompressed point.
-pub(crate) fn public_point(key: &SigningKey) -> [u8; 65] {
-    let point = key.verifying_key().to_sec1_point(false);
-    point
-        .as_bytes()
-        .try_into()
-        .expect("an uncompressed point of P-256 has 65 bytes")
-}
-
-/// The PKCS#8 form, byte for byte as Go's `crypto/x509` writes it.
-pub(crate) fn to_pkcs8(key: &SigningKey) -> Zeroizing<Vec<u8>> {
-    let mut der = Zeroizing::new(Vec::with_capacity(138));
-    der.extend_from_slice(&PKCS8_HEAD);
-    der.extend_from_slice(&Zeroizing::new(<[u8; 32]>::from(key.to_bytes()))[..]);
-    der.extend_from_slice(&POINT_HEAD);
-    der.extend_from_slice(&public_point(key));
-    der
-}
-
-/// PrivateKeyInfo and ECPrivateKey for P-256, up to the 32 bytes of the scalar.
-const PKCS8_HEAD: [u8; 36] = [
-    0x30, 0x81, 0x87, 0x02, 0x01, 0x00, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-    0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x04, 0x6d, 0x30, 0x6b, 0x02,
-    0x01, 0x01, 0x04, 0x20,
-];
-/// `[1] { BIT STRING`, up to the point.
-const POINT_HEAD: [u8; 5] = [0xa1, 0x44, 0x03, 0x42, 0x00];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const P256_SEC1: &[u8] = include_bytes!("testdata/p256.sec1.pem");
-    const P256_PKCS8: &[u8] = include_bytes!("testdata/p256.pkcs8.pem");
-
-    fn plain(pem: &[u8]) -> SigningKey {
-        match KeyFile::from_pem(pem).expect("a good key") {
-            KeyFile::Plain(key) => key,
-            KeyFile::Encrypted(_) => panic!("the file is not encrypted"),
-        }
-    }
-
-    fn error(pem: &[u8]) -> Error {
-        KeyFile::from_pem(pem).err().expect("not a supported key")
-    }
-
-    fn content(pem: &[u8]) -> Vec<u8> {
-        pem::read(pem, |label| label.ends_with(PKCS8_LABEL))
-            .expect("a good file")
-            .content
-            .to_vec()
-    }
-
-    #[test]
-    fn sec1_behind_its_parameters_and_pkcs8_are_the_same_key() {
-        assert!(P256_SEC1.starts_with(b"-----BEGIN EC PARAMETERS-----"));
-        assert_eq!(to_pkcs8(&plain(P256_SEC1)), to_pkcs8(&plain(P256_PKCS8)));
-        let without = pem::write(SEC1_LABEL, &content(P256_SEC1));
-        assert_eq!(
-            to_pkcs8(&plain(without.as_bytes())),
-            to_pkcs8(&plain(P256_PKCS8))
-        );
-    }
-
-    #[test]
-    fn the_pkcs8_form_is_that_of_openssl_and_cosign() {
-        assert_eq!(*to_pkcs8(&plain(P256_PKCS8)), content(P256_PKCS8));
-        let KeyFile::Encrypted(key) =
-            KeyFile::from_pem(include_bytes!("testdata/a.key")).expect("a good key")
-        else {
-            panic!("the file is encrypted");
-        };
-        let der = key.open(b"test").expect("the right password");
-        assert_eq!(to_pkcs8(&from_pkcs8(&der).expect("P-256")), der);
-    }
-
-    #[test]
-    fn keys_of_other_algorithms_are_named() {
-        let named = |pem: &[u8], name: &str| {
-            assert_eq!(
-                error(pem).to_string(),
-                format!("signing with {name} keys is not supported yet, use ECDSA P-256")
-            );
-        };
-        named(include_bytes!("testdata/p384.plain.pem"), "ECDSA P-384");
-        named(include_bytes!("testdata/rsa.plain.pem"), "RSA");
-        named(include_bytes!("testdata/ed.plain.pem"), "Ed25519");
-        named(pem::write(RSA_LABEL, b"x").as_bytes(), "RSA");
-    }
-
-    #[test]
-    fn files_that_are_no_usable_private_key_have_their_own_errors() {
-        assert!(matches!(
-            error(include_bytes!("testdata/a.pub")),
-            Error::PublicKey
-        ));
-        assert!(matches!(
-            error(pem::write(ENCRYPTED_PKCS8_LABEL, b"x").as_bytes()),
-            Error::EncryptedPkcs8
-        ));
-        assert!(
-            matches!(error(pem::write("OPENSSH PRIVATE KEY", b"x").as_bytes()), Error::Label(l) if l.starts_with("OPENSSH"))
-        );
-        assert!(matches!(error(b"hello"), Error::Pem(pem::Error::NoBlock)));
-        assert!(matches!(
-            error(pem::write(PKCS8_LABEL, b"x").as_bytes()),
-            Error::Malformed
-        ));
-        assert!(matches!(
-            error(pem::write(SEC1_LABEL, b"x").as_bytes()),
-            Error::Malformed
-        ));
-        let old = pem::write(cosign_key::OLD_LABEL, b"{}");
-        assert!(matches!(
-            error(old.as_bytes()),
-            Error::File(cosign_key::Error::Json(_))
-        ));
-    }
-
-    #[test]
-    fn a_scalar_of_zero_or_beyond_the_order_is_refused() {
-        let original = content(P256_PKCS8);
-        for byte in [0, 0xff] {
-            let mut der = original.clone();
-            der[PKCS8_HEAD.len()..][..32].fill(byte);
-            assert!(matches!(from_pkcs8(&der), Err(Error::Malformed)));
-        }
-    }
-
-    #[test]
-    fn no_changed_bit_and_no_part_of_a_plain_key_gives_another_key() {
-        for (der, read) in [
-            (
-                content(P256_PKCS8),
-                from_pkcs8 as fn(&[u8]) -> Result<SigningKey, Error>,
-            ),
-            (content(P256_SEC1), |der| from_sec1(der, None)),
-        ] {
-            let original = to_pkcs8(&read(&der).expect("unchanged"));
-            for bit in 0..der.len() * 8 {
-                let mut changed = der.clone();
-                changed[bit / 8] ^= 1 << (bit % 8);
-                // The version is the one bit that says nothing about the key.
-                assert!(
-                    read(&changed).map_or(true, |key| to_pkcs8(&key) == original),
-                    "bit {bit}"
-                );
-            }
-            for length in 0..der.len() {
-                assert!(read(&der[..length]).is_err(), "{length} bytes");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Public keys: reads them, names them, and verifies signatures with them.
 //!
 //! Keys are SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) in PEM, as `cosign.pub` is. The arithmetic is that of
-//! `ring`, but for P-521, which it lacks; the crate that signs is not needed here. Which hash goes with which key follows what cosign verifies:
+//! `ring`, but for P-521, which it lacks, and for digests, which it does not take. Which hash goes with which key follows what cosign verifies:
 //! SHA-256 unless told otherwise, pure Ed25519, RSA with PKCS#1 v1.5 padding.
 
 use std::fmt;
@@ -9,12 +9,14 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use p521::ecdsa::signature::hazmat::PrehashVerifier as _;
-use p521::ecdsa::{Signature, VerifyingKey};
+use p256::NistP256;
+use p384::NistP384;
+use p521::NistP521;
 use ring::signature::{self as ring_signature, UnparsedPublicKey, VerificationAlgorithm};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 use tekseal_core::Digest;
 
+use crate::curve;
 use crate::der::{self, Malformed, Reader, tag};
 use crate::pem;
 
@@ -98,6 +100,13 @@ pub enum VerifyError {
     Invalid,
 }
 
+/// A name that is no kind of key.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "unknown kind of key {0:?}, known are p256, p384, p521, ed25519, rsa-2048, rsa-3072 and rsa-4096"
+)]
+pub struct UnknownAlgorithm(String);
+
 /// A name that is no supported hash.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unsupported hash algorithm {0:?}, supported are sha256, sha384 and sha512")]
@@ -130,9 +139,7 @@ impl PublicKey {
             der::Algorithm::Rsa => rsa_size(key)?,
             der::Algorithm::Ed25519 if key.len() == 32 => KeyAlgorithm::Ed25519,
             der::Algorithm::Ed25519 => return Err(Error::Malformed),
-            other @ (der::Algorithm::OtherCurve(_) | der::Algorithm::Unknown) => {
-                return Err(Error::Unsupported(other.name()));
-            }
+            der::Algorithm::Other(name) => return Err(Error::Unsupported(name)),
         };
         Ok(Self {
             algorithm,
@@ -141,14 +148,12 @@ impl PublicKey {
         })
     }
 
-    /// The P-256 key that is this uncompressed point.
-    pub(crate) fn of_p256_point(point: &[u8; 65]) -> Self {
-        let spki = [P256_SPKI_HEAD, point].concat();
-        Self {
-            algorithm: KeyAlgorithm::P256,
-            key: point.to_vec(),
-            spki,
-        }
+    /// The key with this content of the BIT STRING: an uncompressed point, an RSAPublicKey, or 32 bytes.
+    pub(crate) fn of(algorithm: der::Algorithm, key: &[u8]) -> Result<Self, Error> {
+        let identifier = algorithm.identifier();
+        let identifier = identifier.ok_or(Error::Unsupported(algorithm.name()))?;
+        let bits = der::encode(tag::BIT_STRING, &[&[0][..], key].concat());
+        Self::from_spki(&der::encode(tag::SEQUENCE, &[identifier, bits].concat()))
     }
 
     /// What kind of key it is.
@@ -215,42 +220,35 @@ impl PublicKey {
         signature: &[u8],
     ) -> Result<(), VerifyError> {
         if self.algorithm == KeyAlgorithm::P521 {
-            return self.verify_p521(hash, message, signature);
+            return self.verify_digest(hash, &hash.digest(message), signature);
         }
         UnparsedPublicKey::new(self.ring_algorithm(hash)?, &self.key)
             .verify(message, signature)
             .map_err(|_| VerifyError::Invalid)
     }
 
-    /// Verifies a DER signature of a P-256 key over a message with this SHA-256, which may be too large for memory.
-    pub(crate) fn verify_p256_digest(
-        &self,
-        digest: &[u8; 32],
-        signature: &[u8],
-    ) -> Result<(), VerifyError> {
-        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&self.key);
-        let key = key.map_err(|_| VerifyError::Invalid)?;
-        let signature = p256::ecdsa::Signature::from_der(signature);
-        let signature = signature.map_err(|_| VerifyError::Invalid)?;
-        key.verify_prehash(digest, &signature)
-            .map_err(|_| VerifyError::Invalid)
-    }
-
-    fn verify_p521(
+    /// Verifies a DER signature of an ECDSA key over a message with this digest, which may be too large for memory.
+    ///
+    /// # Errors
+    /// Also for keys of other kinds, which sign whole messages.
+    pub(crate) fn verify_digest(
         &self,
         hash: HashAlgorithm,
-        message: &[u8],
+        digest: &[u8],
         signature: &[u8],
     ) -> Result<(), VerifyError> {
-        let key = VerifyingKey::from_sec1_bytes(&self.key).map_err(|_| VerifyError::Invalid)?;
-        let signature = Signature::from_der(signature).map_err(|_| VerifyError::Invalid)?;
-        // A hash is a number; the curve's crate takes none of less than half the curve's size, so it is given as one with zeros in front.
-        let mut number = [0; 66];
-        let digest = hash.digest(message);
-        let start = number.len() - digest.len();
-        number[start..].copy_from_slice(&digest);
-        key.verify_prehash(&number, &signature)
-            .map_err(|_| VerifyError::Invalid)
+        let is_valid = match self.algorithm {
+            KeyAlgorithm::P256 => curve::is_signature::<NistP256>(&self.key, digest, signature),
+            KeyAlgorithm::P384 => curve::is_signature::<NistP384>(&self.key, digest, signature),
+            KeyAlgorithm::P521 => curve::is_signature::<NistP521>(&self.key, digest, signature),
+            KeyAlgorithm::Rsa(_) | KeyAlgorithm::Ed25519 => {
+                return Err(VerifyError::Unsupported {
+                    algorithm: self.algorithm,
+                    hash,
+                });
+            }
+        };
+        is_valid.then_some(()).ok_or(VerifyError::Invalid)
     }
 
     fn ring_algorithm(
@@ -290,7 +288,27 @@ impl fmt::Display for KeyAlgorithm {
     }
 }
 
+impl FromStr for KeyAlgorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
+        Ok(match text {
+            "p256" => Self::P256,
+            "p384" => Self::P384,
+            "p521" => Self::P521,
+            "ed25519" => Self::Ed25519,
+            "rsa-2048" => Self::Rsa(2048),
+            "rsa-3072" => Self::Rsa(3072),
+            "rsa-4096" => Self::Rsa(4096),
+            _ => return Err(UnknownAlgorithm(text.to_owned())),
+        })
+    }
+}
+
 impl HashAlgorithm {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
+
     /// The hash of these bytes.
     #[must_use]
     pub fn digest(self, bytes: &[u8]) -> Vec<u8> {
@@ -324,12 +342,6 @@ impl FromStr for HashAlgorithm {
         }
     }
 }
-
-/// Everything of a P-256 SubjectPublicKeyInfo before the point.
-const P256_SPKI_HEAD: &[u8] = &[
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
 
 /// SubjectPublicKeyInfo ::= SEQUENCE { AlgorithmIdentifier, BIT STRING }
 fn split(spki: &[u8]) -> Result<(der::Algorithm, &[u8]), Malformed> {

@@ -35,7 +35,10 @@ impl Signer {
     }
 }
 
-/// The Record in an annotation of the run with `uid`, if one of `keys` signed it over SHA-256.
+/// The Record in an annotation of the run with `uid`, if one of `keys` signed it.
+///
+/// It does not say over which hash, and neither does what is remembered of the keys of a controller: any that goes with the key will do, for all are
+/// as good.
 ///
 /// # Errors
 /// If it is malformed, of another run, or signed by none of the keys.
@@ -46,12 +49,9 @@ pub fn verify_record<'k>(
 ) -> Result<Record, Unbelieved> {
     let unverified = Record::parse(annotation)?;
     let is_signed = keys.into_iter().any(|key| {
-        key.verify(
-            HashAlgorithm::Sha256,
-            &unverified.message,
-            &unverified.signature,
-        )
-        .is_ok()
+        let (message, signature) = (&unverified.message, &unverified.signature);
+        let mut hashes = HashAlgorithm::ALL.into_iter();
+        hashes.any(|hash| key.verify(hash, message, signature).is_ok())
     });
     if !is_signed {
         return Err(Unbelieved::Key);

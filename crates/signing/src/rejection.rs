@@ -26,6 +26,40 @@ pub enum Rejection {
         /// Fingerprints of the keys.
         tried: Vec<String>,
     },
+    /// More work than any real signature makes.
+    #[error("{keys} keys with {signatures} signature(s) over {bytes} bytes are more than is tried")]
+    TooMuchToTry {
+        /// How many keys there are.
+        keys: usize,
+        /// How many signatures.
+        signatures: usize,
+        /// What each try hashes.
+        bytes: usize,
+    },
+    /// Signed with a key that is not in use any more, and at some time.
+    #[error("signed by {key}, which ended at {end}, and nothing proves when it was signed")]
+    KeyEnded {
+        /// Fingerprint and name of the key.
+        key: String,
+        /// When its use ended.
+        end: String,
+    },
+    /// Signed with a key that is not in use yet.
+    #[error("signed by {key}, which is in use from {start} on, and not yet")]
+    KeyNotYet {
+        /// Fingerprint and name of the key.
+        key: String,
+        /// When its use begins.
+        start: String,
+    },
+    /// Proven to be signed before or after the key was in use.
+    #[error("signed by {key}, and proven to be made at {time}, when that key was not in use")]
+    KeyNotInUse {
+        /// Fingerprint and name of the key.
+        key: String,
+        /// When it was signed, at the latest.
+        time: String,
+    },
     /// What was signed is no simple-signing document.
     #[error("the signed payload is not a simple-signing document")]
     NotSimpleSigning(#[source] serde_json::Error),

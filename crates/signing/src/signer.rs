@@ -1,12 +1,11 @@
 //! Holds a private key and signs payloads with it.
 //!
-//! The private key is in this process, or held elsewhere ([`RemoteKey`]). In this process signatures are ECDSA on P-256 over SHA-256, made deterministically (RFC 6979): the same key and payload give the same
-//! bytes, so that signing twice adds nothing new to a registry or a log. Each one is verified before it is handed out,
-//! by other code than the one that made it.
+//! The private key is in this process, or held elsewhere ([`RemoteKey`]). In this process signatures are over SHA-256, but for Ed25519, and
+//! deterministic (ECDSA as RFC 6979 says): the same key and payload give the same bytes, so that signing twice adds nothing new to a registry or a
+//! log. Each one is verified before it is handed out; one of a whole message, but for P-521, by other code than the one that made it.
 
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
-use p256::ecdsa::{DerSignature, SigningKey};
+mod certified;
+
 use tekseal_core::dsse::{self, IN_TOTO_PAYLOAD_TYPE};
 use tekseal_core::{Blame, Digest, Envelope, Layout, Payload, PayloadKind, Signed};
 use zeroize::Zeroizing;
@@ -14,22 +13,27 @@ use zeroize::Zeroizing;
 use crate::cosign_key;
 use crate::der::Malformed;
 use crate::pem;
-use crate::private_key::{self, KeyFile};
+use crate::private_key::{KeyFile, PrivateKey};
 use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 use crate::random::{self, Random};
 use crate::remote_key::{Message, RemoteError, RemoteKey};
+use crate::verifying_key::VerifyingKey;
+use certified::Certified;
+
+pub use certified::OtherKey;
 
 /// A private key that can sign. It has no `Debug` and no `Clone`, and is wiped when dropped.
 pub struct Signer {
     key: Held,
-    public: PublicKey,
+    verifying: VerifyingKey,
     fingerprint: String,
+    certified: Option<Certified>,
 }
 
 /// Where the private half is.
 enum Held {
     /// In this process.
-    Here(SigningKey),
+    Here(Box<PrivateKey>),
     /// With somebody who signs for us.
     Elsewhere(Box<dyn RemoteKey>),
 }
@@ -51,7 +55,7 @@ pub enum Error {
     EncryptedPkcs8,
     /// Some other PEM block.
     #[error(
-        "this is a {0:?}; wanted an ENCRYPTED SIGSTORE PRIVATE KEY, a PRIVATE KEY or an EC PRIVATE KEY"
+        "this is a {0:?}; wanted an ENCRYPTED SIGSTORE PRIVATE KEY, a PRIVATE KEY, an EC PRIVATE KEY or an RSA PRIVATE KEY"
     )]
     Label(String),
     /// The content of the block is no key, or a scalar that no key of the curve has.
@@ -61,8 +65,24 @@ pub enum Error {
     #[error("the private key is damaged: the public key in it is another one's")]
     PublicHalf,
     /// A kind of key that is not supported.
-    #[error("signing with {0} keys is not supported yet, use ECDSA P-256")]
+    #[error(
+        "signing with {0} keys is not supported; supported are ECDSA P-256, P-384 and P-521, RSA and Ed25519"
+    )]
     Unsupported(&'static str),
+    /// RSA of a size that is not signed with.
+    #[error(
+        "an RSA key of {0} bits is not supported for signing; supported are 2048, 3072 and 4096 bits"
+    )]
+    RsaSize(usize),
+    /// Numbers that are no RSA key together.
+    #[error("the RSA key cannot be used: {0}")]
+    Rsa(String),
+    /// RSA that somebody may factor.
+    #[error("the RSA key is not imported: {0}")]
+    RsaWeak(&'static str),
+    /// A kind of key that is not made here.
+    #[error("{0} keys are not made here, only imported")]
+    NotMade(KeyAlgorithm),
     /// The encrypted file cannot be opened.
     #[error("cannot open the encrypted private key")]
     File(#[from] cosign_key::Error),
@@ -104,9 +124,9 @@ pub enum SignError {
         /// The public key that it had when it was opened.
         fingerprint: String,
     },
-    /// The key signs whole messages, and this one is too large for memory.
+    /// The key signs whole messages, or over another hash than SHA-256, and this message is too large for memory.
     #[error(
-        "{0} keys sign whole messages only, and this one is too large for memory; use an ECDSA P-256 key"
+        "this message is too large for memory, and the {0} key cannot sign its SHA-256 alone; use an ECDSA P-256 key"
     )]
     WholeOnly(KeyAlgorithm),
     /// The key does not leave where it is.
@@ -137,7 +157,7 @@ impl From<Malformed> for Error {
 }
 
 impl Signer {
-    /// Reads a private key: a `cosign.key`, or an unencrypted `PRIVATE KEY` or `EC PRIVATE KEY`.
+    /// Reads a private key of any algorithm: a `cosign.key`, or an unencrypted `PRIVATE KEY`, `EC PRIVATE KEY` or `RSA PRIVATE KEY`.
     ///
     /// `password` is called only if the key is encrypted. Its error type must be able to hold an [`Error`] of this
     /// module, as `anyhow::Error` and the caller's own type with a `From` can; with [`Error`] itself it cannot fail
@@ -152,39 +172,50 @@ impl Signer {
         };
         let password = password()?;
         let pkcs8 = file.open(&password).map_err(Error::File)?;
-        Ok(Self::new(private_key::from_pkcs8(&pkcs8)?))
+        Ok(Self::new(PrivateKey::from_pkcs8(&pkcs8)?))
     }
 
     /// Makes a new P-256 key.
     pub fn generate(random: Random<'_>) -> Result<Self, Error> {
-        let mut scalar = Zeroizing::new([0; 32]);
-        // Fewer than one in 2^32 scalars are refused; a second refusal in a row is no accident.
-        for _ in 0..2 {
-            random(scalar.as_mut())?;
-            if let Ok(key) = SigningKey::from_slice(&*scalar) {
-                return Ok(Self::new(key));
-            }
+        Self::generate_of(KeyAlgorithm::P256, random)
+    }
+
+    /// Makes a new key of this kind. RSA keys are not made here.
+    pub fn generate_of(algorithm: KeyAlgorithm, random: Random<'_>) -> Result<Self, Error> {
+        PrivateKey::generate(algorithm, random).map(Self::new)
+    }
+
+    /// Whether cosign would import the key: of no kind that is known to be weak. A key that is held elsewhere is
+    /// judged by whoever holds it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_usual(&self) -> Result<(), Error> {
+        match &self.key {
+            Held::Here(key) => key.check_usual(),
+            Held::Elsewhere(_) => Ok(()),
         }
-        Err(Error::BrokenRandom)
     }
 
     /// A key that is held elsewhere, whose public half is `public`: each of its signatures is verified with that.
     #[must_use]
     pub fn remote(key: Box<dyn RemoteKey>, public: PublicKey) -> Self {
-        Self::of(Held::Elsewhere(key), public)
+        let verifying = VerifyingKey::new(public, key.hash());
+        Self::of(Held::Elsewhere(key), verifying)
     }
 
-    fn new(key: SigningKey) -> Self {
-        let public = PublicKey::of_p256_point(&private_key::public_point(&key));
-        Self::of(Held::Here(key), public)
+    fn new(key: PrivateKey) -> Self {
+        let verifying = VerifyingKey::over_sha256(key.public_key());
+        Self::of(Held::Here(Box::new(key)), verifying)
     }
 
-    fn of(key: Held, public: PublicKey) -> Self {
-        let fingerprint = public.fingerprint();
+    fn of(key: Held, verifying: VerifyingKey) -> Self {
+        let fingerprint = verifying.key().fingerprint();
         Self {
             key,
-            public,
+            verifying,
             fingerprint,
+            certified: None,
         }
     }
 
@@ -197,19 +228,22 @@ impl Signer {
         }
     }
 
-    /// The hash that its signatures are made over.
+    /// The hash that its signatures are made over; Ed25519 has its own.
     #[must_use]
     pub fn hash(&self) -> HashAlgorithm {
-        match &self.key {
-            Held::Here(_) => HashAlgorithm::Sha256,
-            Held::Elsewhere(key) => key.hash(),
-        }
+        self.verifying.hash()
     }
 
     /// The public half.
     #[must_use]
     pub fn public_key(&self) -> &PublicKey {
-        &self.public
+        self.verifying.key()
+    }
+
+    /// What its signatures are verified with.
+    #[must_use]
+    pub fn verifying(&self) -> &VerifyingKey {
+        &self.verifying
     }
 
     /// The text of a `cosign.key` with this key, encrypted with `password`, which may be empty.
@@ -221,10 +255,7 @@ impl Signer {
         random: Random<'_>,
     ) -> Result<String, SignError> {
         match &self.key {
-            Held::Here(key) => {
-                let pkcs8 = private_key::to_pkcs8(key);
-                Ok(cosign_key::encrypt(&pkcs8, password, random)?)
-            }
+            Held::Here(key) => Ok(cosign_key::encrypt(&key.to_pkcs8(), password, random)?),
             Held::Elsewhere(key) => Err(SignError::Stays(key.reference().to_owned())),
         }
     }
@@ -232,19 +263,17 @@ impl Signer {
     /// Signs a payload in the shape in which it is stored.
     ///
     /// A simple-signing document is signed as it is. A Statement goes into an envelope with one signature over its
-    /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it.
+    /// pre-authentication encoding, whose `keyid` is the fingerprint of the key, as Tekton Chains does it, with a certificate too.
     pub async fn sign_payload(&self, payload: &Payload) -> Result<Signed, SignError> {
         match payload.kind() {
             PayloadKind::SimpleSigning => {
                 let signature = self.sign(payload.bytes()).await?;
-                Ok(Signed::image_signature(
-                    payload.bytes().to_vec(),
-                    &signature,
-                ))
+                let layer = Signed::image_signature(payload.bytes().to_vec(), &signature);
+                Ok(self.with_certificate(layer))
             }
             PayloadKind::Statement { predicate_type, .. } => {
                 let envelope = self.envelope(payload.bytes()).await?;
-                Ok(Signed::attestation(&envelope, predicate_type))
+                Ok(self.with_certificate(Signed::attestation(&envelope, predicate_type)))
             }
         }
     }
@@ -276,13 +305,12 @@ impl Signer {
             signed.push(match payload.kind() {
                 PayloadKind::SimpleSigning => self.sign_payload(payload).await?,
                 PayloadKind::Statement { predicate_type, .. } => {
-                    Signed::attestation(&envelope, predicate_type)
+                    self.with_certificate(Signed::attestation(&envelope, predicate_type))
                 }
             });
         }
-        let spki = self.public.spki_der();
         let predicate_type = payload.predicate_type();
-        signed.push(Signed::bundle_of_key(&envelope, spki, predicate_type));
+        signed.push(self.bundle(&envelope, predicate_type));
         Ok(signed)
     }
 
@@ -298,7 +326,8 @@ impl Signer {
         ))
     }
 
-    /// The signature of `message`, in the form and over the hash of the key: for P-256 DER, over SHA-256. Verified before it is handed out.
+    /// The signature of `message`, in the form and over the hash of the key: for ECDSA DER, for RSA PKCS#1 v1.5, for Ed25519 64 bytes. Verified before
+    /// it is handed out.
     ///
     /// A key in this process signs at once; for one that is held elsewhere this waits.
     ///
@@ -307,17 +336,16 @@ impl Signer {
     pub async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         match &self.key {
             Held::Here(key) => {
-                let signature: DerSignature = key.sign(message);
-                let signature = signature.as_bytes().to_vec();
-                self.public
-                    .verify(HashAlgorithm::Sha256, message, &signature)
+                let signature = key.sign(message).ok_or(FaultySignature)?;
+                self.verifying
+                    .verify(message, &signature)
                     .map_err(|_| FaultySignature)?;
                 Ok(signature)
             }
             Held::Elsewhere(key) => {
                 let signature = ask(&**key, Message::Whole(message)).await?;
-                self.public
-                    .verify(key.hash(), message, &signature)
+                self.verifying
+                    .verify(message, &signature)
                     .map_err(|_| self.not_of_key(&**key))?;
                 Ok(signature)
             }
@@ -329,25 +357,30 @@ impl Signer {
     /// It is verified like every other, but by the crate that made it: the other one takes whole messages only.
     ///
     /// # Errors
-    /// As [`SignError`] says, and for keys that sign over no SHA-256.
+    /// As [`SignError`] says: [`SignError::WholeOnly`] for RSA and Ed25519, and for keys that sign over another hash.
     pub async fn sign_digest(&self, message: &Digest) -> Result<Vec<u8>, SignError> {
         let digest = message.to_bytes();
+        let public = self.public_key();
+        let whole_only = || SignError::WholeOnly(public.algorithm());
+        let is_ecdsa = match public.algorithm() {
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::P521 => true,
+            KeyAlgorithm::Rsa(_) | KeyAlgorithm::Ed25519 => false,
+        };
+        if !is_ecdsa || self.hash() != HashAlgorithm::Sha256 {
+            return Err(whole_only());
+        }
         match &self.key {
             Held::Here(key) => {
-                let made = key.sign_prehash(&digest);
-                let signature: DerSignature = made.map_err(|_| FaultySignature)?;
-                key.verifying_key()
-                    .verify_prehash(&digest, &signature)
+                let signature = key.sign_digest(&digest).ok_or_else(whole_only)?;
+                public
+                    .verify_digest(HashAlgorithm::Sha256, &digest, &signature)
                     .map_err(|_| FaultySignature)?;
-                Ok(signature.as_bytes().to_vec())
+                Ok(signature)
             }
             Held::Elsewhere(key) => {
-                if self.public.algorithm() != KeyAlgorithm::P256 {
-                    return Err(SignError::WholeOnly(self.public.algorithm()));
-                }
                 let signature = ask(&**key, Message::Sha256(message)).await?;
-                self.public
-                    .verify_p256_digest(&digest, &signature)
+                public
+                    .verify_digest(HashAlgorithm::Sha256, &digest, &signature)
                     .map_err(|_| self.not_of_key(&**key))?;
                 Ok(signature)
             }
@@ -454,12 +487,6 @@ mod tests {
             matches!(refused.err(), Some(Error::BrokenRandom)),
             "the caller's error comes back as it is"
         );
-    }
-
-    #[test]
-    fn an_encrypted_key_of_another_algorithm_is_named_after_opening() {
-        let error = Signer::from_pem(include_bytes!("testdata/rsa.key"), password("test")).err();
-        assert!(matches!(error, Some(Error::Unsupported("RSA"))));
     }
 
     #[test]
@@ -586,7 +613,11 @@ mod tests {
         assert!(none.is_empty());
         let key = signer.public_key().clone();
         let plain = at_once(signer.sign_payload(&Payload::simple_signing(tagged.image())));
-        assert!(!crate::same_signer(&plain.expect("sound"), &signed, &key));
+        assert!(!crate::same_signer(
+            &plain.expect("sound"),
+            &signed,
+            signer.verifying()
+        ));
         let verifier = Verifier::new(vec![key], HashAlgorithm::Sha256).expect("a key");
         let verified = verifier.image_signature(&signed, &digest, &Default::default());
         let verified = verified.expect("signed by this key");

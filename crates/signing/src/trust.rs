@@ -118,6 +118,12 @@ impl Trust {
         in_use.map(path::name_of).collect::<BTreeSet<_>>().len()
     }
 
+    /// Whether any log of certificates is trusted.
+    #[must_use]
+    pub fn has_certificate_logs(&self) -> bool {
+        !self.certificate_logs.is_empty()
+    }
+
     /// Whether anybody is trusted to issue signing certificates.
     #[must_use]
     pub fn has_certificate_authorities(&self) -> bool {

@@ -27,10 +27,12 @@ use tekseal_core::{
 
 use crate::envelope_shape::EnvelopeShape;
 use crate::identity::IdentityRule;
+use crate::key_set::KeySet;
 use crate::log::Enveloped;
 use crate::public_key::{HashAlgorithm, PublicKey, VerifyError};
 use crate::rejection::{Rejection, shortened};
 use crate::trust::Trust;
+use crate::verifying_key::VerifyingKey;
 
 pub use vouch::{Identity, Needs, Voucher};
 use vouch::{Spoken, Who};
@@ -135,14 +137,20 @@ pub enum Error {
 }
 
 impl Verifier {
-    /// A verifier that accepts the signatures of `keys` over `hash`.
+    /// A verifier that accepts the signatures of `keys` over `hash`, whenever they were made.
     pub fn new(keys: Vec<PublicKey>, hash: HashAlgorithm) -> Result<Self, Error> {
-        if keys.is_empty() {
+        Self::of_key_set(KeySet::of(keys), hash, 0)
+    }
+
+    /// A verifier that accepts the signatures of the keys of a set over `hash`, each while the key was in use. What nothing proves the time of is taken
+    /// to be made `now`, in seconds since 1970.
+    pub fn of_key_set(keys: KeySet, hash: HashAlgorithm, now: i64) -> Result<Self, Error> {
+        if keys.keys().is_empty() {
             return Err(Error::NoKeys);
         }
-        for key in &keys {
-            key.supports(hash).map_err(|source| Error::Key {
-                fingerprint: key.fingerprint(),
+        for entry in keys.keys() {
+            entry.key.supports(hash).map_err(|source| Error::Key {
+                fingerprint: entry.key.fingerprint(),
                 source,
             })?;
         }
@@ -150,7 +158,10 @@ impl Verifier {
             who: Who::Keys(keys),
             hash,
             trust: None,
-            needs: Needs::default(),
+            needs: Needs {
+                now,
+                ..Needs::default()
+            },
         })
     }
 
@@ -365,22 +376,22 @@ impl<'a> UnverifiedBundle<'a> {
     }
 }
 
-/// Whether `existing` already says what `new` says, signed by `key` over SHA-256.
+/// Whether `existing` already says what `new` says, signed by `key` over its hash.
 ///
 /// Used to not add the same thing twice: the payloads must be the same bytes, a signature of `existing` must be valid
 /// under `key`, and `existing` must carry every kind of annotation that `new` carries, lest one with a log entry be
-/// held back for one without.
+/// held back for one without; and the same certificate, lest one be held back for what nobody can verify.
 #[must_use]
-pub fn same_signer(existing: &Signed, new: &Signed, key: &PublicKey) -> bool {
+pub fn same_signer(existing: &Signed, new: &Signed, key: &VerifyingKey) -> bool {
     let annotated = new
         .annotations()
         .keys()
         .all(|name| existing.annotations().contains_key(name));
-    let holds = |message: &[u8], signature: &[u8]| {
-        key.verify(HashAlgorithm::Sha256, message, signature)
-            .is_ok()
-    };
-    if !annotated || layer(existing).is_err() {
+    let holds = |message: &[u8], signature: &[u8]| key.verify(message, signature).is_ok();
+    let certificate = cosign::CERTIFICATE_ANNOTATION;
+    let wanted = new.annotations().get(certificate);
+    let is_certified = wanted.is_none() || existing.annotations().get(certificate) == wanted;
+    if !annotated || !is_certified || layer(existing).is_err() {
         return false;
     }
     if new.is_bundle() {

@@ -16,18 +16,19 @@ use tekseal_core::bundle::{self, Bundle, Content};
 use tekseal_core::digest::hex;
 use tekseal_core::evidence::{EntryError, LogEntry};
 use tekseal_core::proposal::{self, Signatory, SignatoryKind};
-use tekseal_core::{Digest, Evidence, Signed, cosign, dsse};
+use tekseal_core::{Evidence, Signed, cosign, dsse};
 
-use crate::certificate::Certificate;
+use crate::certificate::{self, Certificate};
 use crate::der::time as moment;
 use crate::log::{self, Claim, Enveloped, Logged, Signer, leaf_hash};
 use crate::pem;
-use crate::public_key::{HashAlgorithm, PublicKey};
+use crate::public_key::KeyAlgorithm;
 use crate::random::{self, Random};
 use crate::rejection::{Rejection, shortened};
 use crate::timestamp::Request;
 use crate::trust::{Trust, host_of};
 use crate::verifier::{annotated_signature, layer, read_envelope};
+use crate::verifying_key::VerifyingKey;
 
 /// In which form a log is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub const MOST_SKEW: i64 = 3600;
 
 /// A signature that is valid, and of which nobody else knows yet.
 pub struct Unwitnessed<'a> {
-    key: &'a PublicKey,
+    key: &'a VerifyingKey,
     certificate: Option<Vec<u8>>,
     signature: Vec<u8>,
     message: Cow<'a, [u8]>,
@@ -90,9 +91,12 @@ struct InEnvelope<'a> {
 /// Why a log cannot be asked.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unloggable {
-    /// Rekor v2 knows no name for such keys.
-    #[error("a log of Rekor v2 takes no signatures of {0} keys")]
-    Key(crate::KeyAlgorithm),
+    /// The log is sent the digest of what was signed, and such keys do not sign that, or not that digest.
+    #[error(
+        "logs that are sent a digest (Rekor v2, and Rekor v1 for image signatures in tags) take nothing that this {0} key signs; \
+         Rekor v1 takes its attestations and bundles, and all logs take what an ECDSA P-256 key signs"
+    )]
+    Digest(KeyAlgorithm),
     /// Readers of bundles would not find it.
     #[error(
         "an intoto entry is not for bundles: their readers want a signature in the entry, dsse has it"
@@ -184,8 +188,8 @@ impl<'a> Unwitnessed<'a> {
     /// Reads what was signed by `key`, in any layout. A certificate of the key that came with it is what logs are told.
     ///
     /// # Errors
-    /// If it is nothing that this key has signed over SHA-256.
-    pub fn read(signed: &'a Signed, key: &'a PublicKey) -> Result<Self, Rejection> {
+    /// If it is nothing that this key has signed over its hash.
+    pub fn read(signed: &'a Signed, key: &'a VerifyingKey) -> Result<Self, Rejection> {
         let bytes = layer(signed)?;
         let certificate;
         let (message, signatures, envelope) = if signed.is_bundle() {
@@ -207,14 +211,15 @@ impl<'a> Unwitnessed<'a> {
             }
         };
         let tried = signatures.len();
-        let is_valid = |one: &Vec<u8>| key.verify(HashAlgorithm::Sha256, &message, one).is_ok();
+        let is_valid = |one: &Vec<u8>| key.verify(&message, one).is_ok();
         let signature = signatures.into_iter().find(is_valid);
         let signature = signature.ok_or_else(|| Rejection::NoKeyMatches {
             signatures: tried,
-            tried: vec![key.fingerprint()],
+            tried: vec![key.key().fingerprint()],
         })?;
         let is_of_key = |der: &Vec<u8>| {
-            Certificate::from_der(der).is_ok_and(|certificate| certificate.public_key() == key)
+            Certificate::from_der(der)
+                .is_ok_and(|certificate| certificate.public_key() == key.key())
         };
         Ok(Self {
             key,
@@ -231,6 +236,18 @@ impl<'a> Unwitnessed<'a> {
         &self.signature
     }
 
+    /// Whether the certificate that came with it is valid at this time, seconds since 1970: a log or an authority that sees the signature at another time
+    /// proves that it is none. Nothing to look at without a certificate.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub fn verify_time(&self, observed: i64) -> Result<(), certificate::Error> {
+        let Some(der) = &self.certificate else {
+            return Ok(());
+        };
+        Certificate::from_der(der)?.verify_time(observed)
+    }
+
     /// What to ask a log: the exact bytes of a request.
     ///
     /// # Errors
@@ -238,28 +255,31 @@ impl<'a> Unwitnessed<'a> {
     pub fn proposal(&self, format: Format) -> Result<Vec<u8>, Unloggable> {
         let pem = match &self.certificate {
             Some(der) => pem::write("CERTIFICATE", der),
-            None => self.key.to_pem(),
+            None => self.key.key().to_pem(),
         };
         let (der, kind) = match &self.certificate {
             Some(der) => (der.as_slice(), SignatoryKind::Certificate),
-            None => (self.key.spki_der(), SignatoryKind::Key),
+            None => (self.key.key().spki_der(), SignatoryKind::Key),
         };
+        let algorithm = self.key.key().algorithm();
+        let details = log::key_details(self.key);
         let pem = pem.as_str();
         let signatory = Signatory { pem, der, kind };
         match (format, &self.envelope) {
             (Format::V2, _) => {
-                let details = log::key_details(self.key);
-                let details = details.ok_or(Unloggable::Key(self.key.algorithm()))?;
-                let digest = HashAlgorithm::Sha256.digest(&self.message);
+                let details = details.ok_or(Unloggable::Digest(algorithm))?;
+                let digest = self.key.hash().digest(&self.message);
                 let signature = &self.signature;
                 Ok(proposal::hashedrekord_v2(
                     &digest, signature, signatory, details,
                 ))
             }
+            (Format::V1(_), None) if details.is_none() => Err(Unloggable::Digest(algorithm)),
             (Format::V1(_), None) => {
-                let digest = Digest::of(&self.message);
+                let hash = self.key.hash();
                 Ok(proposal::hashedrekord_v1(
-                    &digest,
+                    &hash.to_string(),
+                    &hash.digest(&self.message),
                     &self.signature,
                     signatory,
                 ))
@@ -338,7 +358,7 @@ impl<'a> Unwitnessed<'a> {
     pub fn judge(&self, trust: &Trust, entry: &LogEntry) -> Result<Logged, AnswerError> {
         let signer = match &self.certificate {
             Some(der) => Signer::Certificate(der),
-            None => Signer::Key(self.key),
+            None => Signer::Key(self.key.key()),
         };
         let claim = Claim {
             signature: &self.signature,

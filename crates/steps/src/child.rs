@@ -1,7 +1,7 @@
 //! Runs programs of the outside (buildah, git): no shell, every line they print on our stderr as it comes, signals passed on, the last
 //! lines kept to explain a failure.
 //!
-//! The only module of the project that starts processes.
+//! The only module of the programs that starts processes, but for the plugins that hold keys (`tekseal-custody`).
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

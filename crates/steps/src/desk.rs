@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, policy, provenance,
-    resign, sign, transparency, tree, upload, verify, wait,
+    Failure, attest, buildah_push, explain, git_clone, image_index, keygen, keys, policy,
+    provenance, resign, sign, transparency, tree, upload, verify, wait,
 };
 
 /// Build, prove, sign, publish and verify container images on Tekton.
@@ -44,6 +44,8 @@ enum Tool {
     Policy(policy::Args),
     /// Make a key pair
     Keygen(keygen::Args),
+    /// List what signs where, print public keys, and keep sets of them
+    Keys(Box<keys::Args>),
     /// Draw what hangs on an image
     Tree(tree::Args),
     /// Search a transparency log, show entries of it, and verify that it has them
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Tool::Resign(args) => crate::run("tekseal-resign", || resign::run(&args)),
         Tool::Policy(args) => crate::run("tekseal-policy", || policy::run(&args)),
         Tool::Keygen(args) => crate::run("tekseal-keygen", || keygen::run(&args)),
+        Tool::Keys(args) => crate::run("tekseal-keys", || keys::run(&args)),
         Tool::Tree(args) => crate::run_async("tekseal-tree", tree::run(&args)),
         Tool::Log(args) => crate::run("tekseal-log", || transparency::run(&args)),
         Tool::Explain(args) => crate::run("tekseal-explain", || explain::run(&args)),

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::str::FromStr as _;
 
 use anyhow::anyhow;
 use serde::de::DeserializeOwned;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tekseal_core::{
     Digest, DigestRef, ImageRef, Payload, PayloadKind, Statement, Subject, TaggedImage,
 };
+use tekseal_signing::{HashAlgorithm, PublicKey, VerifyingKey};
 
 use crate::Failure;
 use crate::files::{self, Mode};
@@ -98,6 +100,15 @@ pub struct SignedEntry {
     pub keyid: String,
     /// The public key, PEM.
     pub public_key: String,
+    /// The hash that the signatures are over, where it is not SHA-256: a key that is held elsewhere may have another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_algorithm: Option<String>,
+    /// The certificate of the key, PEM, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+    /// The certificates above it, PEM, one after the other.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub chain: String,
 }
 
 /// What became of one signed payload, of `stored.json`.
@@ -264,6 +275,22 @@ impl PayloadEntry {
 }
 
 impl SignedEntry {
+    /// What its signatures are to be verified with.
+    pub(crate) fn verifying(&self) -> Result<VerifyingKey, Failure> {
+        let of_index = |failure: Failure| failure.context(format!("public key in {SIGNED}"));
+        let key = PublicKey::from_pem(self.public_key.as_bytes());
+        let key = key.map_err(|e| of_index(Failure::misuse(e)))?;
+        let hash = self
+            .digest_algorithm
+            .as_deref()
+            .map(HashAlgorithm::from_str);
+        let hash = hash
+            .transpose()
+            .map_err(|e| of_index(Failure::misuse(e)))?
+            .unwrap_or_default();
+        Ok(VerifyingKey::new(key, hash))
+    }
+
     /// Reads the signature or envelope file.
     pub fn signature_bytes(&self, folder: &Path) -> Result<Vec<u8>, Failure> {
         let name = match self.payload.kind {

@@ -1,27 +1,30 @@
-//! Keys and passwords from the command line, the environment, a terminal or a Secret of a cluster.
+//! Keys and passwords from the command line, the environment, a terminal, a Secret of a cluster, a URL, GitLab, or a service that holds keys.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_cluster::{SecretData, secrets};
-use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, signer};
+use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, public_key, signer};
 
 use crate::Failure;
 use crate::cluster_args::{self, ClusterArgs};
 use crate::files;
+use crate::gitlab::{self, Gitlab};
+use crate::key_url;
 use crate::kms;
 use crate::log;
+use crate::registry_args::given;
 
 /// Key files are a few kilobytes at most.
-const MAX_KEY: u64 = 64 * 1024;
+pub(crate) const MAX_KEY: u64 = 64 * 1024;
 
 /// The private key to sign with.
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
-    /// Private key: a file (cosign.key, PKCS#8 or SEC1 PEM), env://NAME, or k8s://NAMESPACE/SECRET with cosign.key and cosign.password
+    /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
-    key: String,
+    key: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
 }
@@ -35,21 +38,30 @@ pub struct PasswordArgs {
 }
 
 impl SigningKeyArgs {
-    /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it.
-    pub fn open(&self, cluster: &ClusterArgs) -> Result<Signer, Failure> {
-        if let KeyRef::Kms(key) = KeyRef::parse(&self.key).map_err(Failure::misuse)? {
-            return crate::block_on(kms::open(&key));
+    /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it. Where it is elsewhere, these
+    /// authorities are trusted beside the system's.
+    pub fn open(&self, cluster: &ClusterArgs, ca: &[PathBuf]) -> Result<Signer, Failure> {
+        let reference = self
+            .reference()
+            .ok_or_else(|| Failure::misuse(anyhow!("--key is not given")))?;
+        let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
+        if let KeyRef::Kms(key) = &key {
+            return crate::block_on(kms::open(key, ca));
         }
         let KeyText {
             pem, mut password, ..
-        } = read_key(&self.key, cluster, Half::Private)?;
+        } = read_key(&key, cluster, ca, Half::Private)?;
         let get = || match password.take() {
             Some(password) => Ok(password),
             None => self.password.get("Password for private key: "),
         };
-        Signer::from_pem(&pem, get).map_err(|failure: Failure| {
-            failure.context(format!("opening the private key {}", self.key))
-        })
+        Signer::from_pem(&pem, get)
+            .map_err(|failure: Failure| failure.context(format!("opening the private key {key}")))
+    }
+
+    /// The reference of the key; nothing where none is given.
+    pub(crate) fn reference(&self) -> Option<&str> {
+        given(&self.key).next()
     }
 }
 
@@ -116,10 +128,12 @@ impl PasswordArgs {
     }
 }
 
-/// Which half of a pair is wanted: in a Secret they lie side by side.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Half {
+/// A half of a pair: in a Secret they lie side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// The private key.
     Private,
+    /// The public key.
     Public,
 }
 
@@ -139,58 +153,151 @@ fn read_file(path: &Path, what: &str) -> Result<Vec<u8>, Failure> {
     })
 }
 
-/// Reads a public key from a file, `env://NAME` or `k8s://NAMESPACE/SECRET`.
-pub fn public_key(reference: &str, cluster: &ClusterArgs) -> Result<PublicKey, Failure> {
-    if let KeyRef::Kms(key) = KeyRef::parse(reference).map_err(Failure::misuse)? {
-        return crate::block_on(kms::public_key(&key));
-    }
-    let key = read_key(reference, cluster, Half::Public)?;
-    PublicKey::from_pem(&key.pem)
-        .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
+/// Whether a reference leads to something outside this machine: a cluster, a URL, a service.
+pub(crate) fn is_elsewhere(reference: &str) -> bool {
+    !matches!(
+        KeyRef::parse(reference),
+        Ok(KeyRef::Path(_) | KeyRef::Env(_)) | Err(_)
+    )
 }
 
-/// Reads a public key and, where it is in a Secret, those of earlier pairs that rotation kept there: what was signed before is good too.
-pub fn public_keys(reference: &str, cluster: &ClusterArgs) -> Result<Vec<PublicKey>, Failure> {
-    if let KeyRef::Kms(_) = KeyRef::parse(reference).map_err(Failure::misuse)? {
-        return Ok(vec![public_key(reference, cluster)?]);
+/// Reads a public key by a reference of any form. Where it is elsewhere, these authorities are trusted beside the system's.
+///
+/// # Errors
+/// Exit 2 if it cannot be used or is not there, 3 where somebody does not answer.
+pub fn public_key(
+    reference: &str,
+    cluster: &ClusterArgs,
+    ca: &[PathBuf],
+) -> Result<PublicKey, Failure> {
+    let mut keys = public_keys(reference, cluster, ca)?;
+    Ok(keys.swap_remove(0))
+}
+
+/// Reads a public key and, where it is in a Secret, those of earlier pairs that rotation kept there: what was signed before is good too. There is at
+/// least one.
+///
+/// # Errors
+/// As [`public_key`].
+pub fn public_keys(
+    reference: &str,
+    cluster: &ClusterArgs,
+    ca: &[PathBuf],
+) -> Result<Vec<PublicKey>, Failure> {
+    let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
+    if let KeyRef::Kms(key) = &key {
+        return crate::block_on(kms::public_key(key, ca)).map(|key| vec![key]);
     }
-    let key = read_key(reference, cluster, Half::Public)?;
-    std::iter::once(&key.pem)
-        .chain(&key.former)
+    let text = read_key(&key, cluster, ca, Half::Public)?;
+    std::iter::once(&text.pem)
+        .chain(&text.former)
         .map(|pem| PublicKey::from_pem(pem))
         .collect::<Result<_, _>>()
-        .map_err(|e| Failure::misuse(e).context(format!("reading the public key {reference}")))
+        .map_err(|e| Failure::misuse(e).context(reading(&key, Half::Public)))
 }
 
-fn read_key(reference: &str, cluster: &ClusterArgs, half: Half) -> Result<KeyText, Failure> {
-    let bytes = match KeyRef::parse(reference).map_err(Failure::misuse)? {
-        KeyRef::Path(path) => read_file(&path, "key")?,
-        KeyRef::Env(name) => std::env::var_os(&name)
-            .map(std::ffi::OsString::into_encoded_bytes)
-            .ok_or_else(|| {
-                Failure::misuse(anyhow!("the environment variable {name} is not set"))
-                    .context("reading the key")
-            })?,
-        KeyRef::Secret { namespace, name } => {
-            let secret = crate::block_on(async {
-                let cluster = cluster.connect().await?;
-                cluster_args::read_secret(&cluster, &namespace, &name).await
-            });
-            return of_secret(
-                secret.map_err(|f| f.context(format!("reading the key {reference}")))?,
-                half,
-                reference,
-            );
+/// The public key of a reference, which may also be of the private half in a file or a variable: that is opened then. Which it was is told too.
+///
+/// # Errors
+/// As [`public_key`], and where the private half cannot be opened.
+pub(crate) fn either(
+    reference: &str,
+    cluster: &ClusterArgs,
+    ca: &[PathBuf],
+    password: &PasswordArgs,
+) -> Result<(PublicKey, Half), Failure> {
+    let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
+    if !matches!(key, KeyRef::Path(_) | KeyRef::Env(_)) {
+        return Ok((public_key(reference, cluster, ca)?, Half::Public));
+    }
+    let text = read_key(&key, cluster, ca, Half::Public)?;
+    match PublicKey::from_pem(&text.pem) {
+        Ok(key) => Ok((key, Half::Public)),
+        Err(public_key::Error::PrivateKey(_)) => {
+            let get = || password.get("Password for private key: ");
+            let signer = Signer::from_pem(&text.pem, get).map_err(|failure: Failure| {
+                failure.context(format!("opening the private key {key}"))
+            })?;
+            Ok((signer.public_key().clone(), Half::Private))
         }
-        KeyRef::Url(_) | KeyRef::Gitlab(_) | KeyRef::Kms(_) => {
-            return Err(Failure::misuse(anyhow!(
-                "the key {reference} cannot be read as a text"
-            )));
-        }
+        Err(error) => Err(Failure::misuse(error).context(reading(&key, Half::Public))),
+    }
+}
+
+/// What is being done when a key cannot be had.
+fn reading(key: &KeyRef, half: Half) -> String {
+    let what = match half {
+        Half::Private => "private",
+        Half::Public => "public",
     };
+    format!(
+        "reading the {what} key {}",
+        key_url::shown(&key.to_string())
+    )
+}
+
+fn read_key(
+    key: &KeyRef,
+    cluster: &ClusterArgs,
+    ca: &[PathBuf],
+    half: Half,
+) -> Result<KeyText, Failure> {
+    let bytes =
+        match key {
+            KeyRef::Path(path) => read_file(path, "key")?,
+            KeyRef::Env(name) => std::env::var_os(name)
+                .map(std::ffi::OsString::into_encoded_bytes)
+                .ok_or_else(|| {
+                    Failure::misuse(anyhow!("the environment variable {name} is not set"))
+                        .context("reading the key")
+                })?,
+            KeyRef::Secret { namespace, name } => {
+                let secret = crate::block_on(async {
+                    let cluster = cluster.connect().await?;
+                    cluster_args::read_secret(&cluster, namespace, name).await
+                });
+                let secret = secret.map_err(|f| f.context(reading(key, half)))?;
+                return of_secret(secret, half, &key.to_string());
+            }
+            KeyRef::Url(url) => match half {
+                Half::Public => crate::block_on(key_url::read(url, MAX_KEY, ca))
+                    .map_err(|f| f.context(reading(key, half)))?,
+                Half::Private => {
+                    return Err(Failure::misuse(anyhow!("a private key is not read from a URL"))
+                    .context(reading(key, half))
+                    .hint("what a server hands out is no secret; only public keys are read so"));
+                }
+            },
+            KeyRef::Gitlab(place) => {
+                return crate::block_on(of_gitlab(place, ca, half))
+                    .map_err(|f| f.context(reading(key, half)));
+            }
+            KeyRef::Kms(_) => {
+                return Err(Failure::misuse(anyhow!(
+                    "the key {key} stays where it is, and has no text"
+                )));
+            }
+        };
     Ok(KeyText {
         pem: Zeroizing::new(bytes),
         password: None,
+        former: Vec::new(),
+    })
+}
+
+/// The half of the pair in variables of GitLab.
+async fn of_gitlab(place: &str, ca: &[PathBuf], half: Half) -> Result<KeyText, Failure> {
+    let gitlab = Gitlab::open(place, ca).await?;
+    let (pem, password) = match half {
+        Half::Public => (gitlab.variable(gitlab::PUBLIC_KEY).await?, None),
+        Half::Private => {
+            let pem = gitlab.variable(gitlab::PRIVATE_KEY).await?;
+            (pem, Some(gitlab.variable(gitlab::PASSWORD).await?))
+        }
+    };
+    Ok(KeyText {
+        pem,
+        password,
         former: Vec::new(),
     })
 }

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use tekseal_attest::witness::Trace;
-use tekseal_attest::{Item, Place, StoreFailure, Stored};
+use tekseal_attest::{Item, Place, StoreFailure, Stored, Witnesses};
 use tekseal_core::bundle::{Bundle, Content};
 use tekseal_core::plan::NO_NAME_IN_BUNDLE;
-use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed};
-use tekseal_signing::{PublicKey, same_signer};
+use tekseal_core::{Envelope, Layout, Payload, PayloadKind, Signed, certificates};
+use tekseal_signing::{Certificate, VerifyingKey, pem, same_signer};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::handover::{self, LoggedEntry, SignedEntry, StoredEntry};
 use crate::key_args;
+use crate::keyless_args::TimeArgs;
 use crate::layout_args::LayoutArgs;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs, given};
@@ -32,7 +34,7 @@ pub struct Args {
     /// Folder with signed.json and the files that it names
     #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
     folder: PathBuf,
-    /// Public key that must have signed the folder: a file, env://NAME or k8s://NAMESPACE/SECRET; without it any key of signed.json will do
+    /// Public key that must have signed the folder: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET; without it any key of signed.json will do
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
@@ -42,6 +44,8 @@ pub struct Args {
     config: Option<String>,
     #[command(flatten)]
     witness: WitnessArgs,
+    #[command(flatten)]
+    time: TimeArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -60,14 +64,14 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             handover::SIGNED
         )));
     };
-    let key = PublicKey::from_pem(first.public_key.as_bytes())
-        .map_err(|e| Failure::misuse(e).context(format!("public key in {}", handover::SIGNED)))?;
+    let author = Author::of(first)?;
+    let key = author.key.clone();
     if let Some(reference) = given(&args.key).next()
-        && key_args::public_key(reference, &args.cluster)? != key
+        && key_args::public_key(reference, &args.cluster, &args.registry.ca())? != *key.key()
     {
         return Err(Failure::no(anyhow!(
             "the folder is signed by {}, not by --key",
-            key.fingerprint()
+            key.key().fingerprint()
         )));
     }
     let config = given(&args.config).next().map(Path::new);
@@ -75,10 +79,11 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let witnesses = args
         .witness
         .witnesses(layout, config, LogWish::Unknown, &args.registry)?;
+    author.check_time(witnesses.as_ref(), args.time)?;
     let (mut items, mut of_item) = (Vec::new(), Vec::new());
     let mut without_form = Vec::new();
     for entry in &entries {
-        let forms = load(args, entry, &key, layout)?;
+        let forms = load(args, entry, &author, layout)?;
         if forms.is_empty() {
             without_form.push(entry);
         }
@@ -120,17 +125,99 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     write_results(&stored, |item| &kinds[item], results)
 }
 
+/// Who signed the folder, as its index says.
+struct Author {
+    key: VerifyingKey,
+    certificate: Option<Certificate>,
+    /// The certificates above it, PEM.
+    chain: String,
+}
+
+impl Author {
+    /// The one of this entry.
+    fn of(entry: &SignedEntry) -> Result<Self, Failure> {
+        let context = |what: &str| format!("{what} in {}", handover::SIGNED);
+        let key = entry.verifying()?;
+        let certificate = entry.certificate.as_deref();
+        let certificate = certificate.map(|pem| Certificate::from_pem(pem.as_bytes()));
+        let certificate = certificate
+            .transpose()
+            .map_err(|e| Failure::misuse(e).context(context("certificate")))?;
+        if certificate
+            .as_ref()
+            .is_some_and(|one| one.public_key() != key.key())
+        {
+            return Err(
+                Failure::no(anyhow!("{} is of another key", context("the certificate")))
+                    .hint("a file was changed after signing: run tekseal-sign again"),
+            );
+        }
+        let chain = match &*entry.chain {
+            "" => Vec::new(),
+            pem => certificates::of_pem(pem)
+                .map_err(|e| Failure::misuse(e).context(context("certificates")))?,
+        };
+        // As it is written, whatever else stands there.
+        let chain = chain.iter().map(|der| pem::write("CERTIFICATE", der));
+        Ok(Self {
+            key,
+            certificate,
+            chain: chain.collect(),
+        })
+    }
+
+    /// Whether this entry says that it is by the same.
+    fn has_signed(&self, entry: &SignedEntry) -> bool {
+        entry.verifying().is_ok_and(|key| key == self.key)
+            && entry.certificate == self.certificate.as_ref().map(Certificate::pem)
+            && entry.chain == self.chain
+    }
+
+    fn with_certificate(&self, layer: Signed) -> Signed {
+        match &self.certificate {
+            Some(certificate) => layer.with_certificate(&certificate.pem(), &self.chain),
+            None => layer,
+        }
+    }
+
+    /// That a certificate, if there is one, has not ended, and that somebody says when it signed.
+    fn check_time(&self, witnesses: Option<&Witnesses>, time: TimeArgs) -> Result<(), Failure> {
+        let Some(certificate) = &self.certificate else {
+            return Ok(());
+        };
+        let now = Timestamp::now().as_second();
+        if now > certificate.not_after() {
+            return Err(Failure::no(anyhow!(
+                "the certificate with which the folder was signed ended at {}, and it is {}: what is logged or timestamped now proves nothing",
+                moment(certificate.not_after()),
+                moment(now),
+            ))
+            .hint("run tekseal-sign again, and store at once; tekseal-attest does both in one process"));
+        }
+        log::info(
+            "signed with a certificate",
+            &[
+                ("identity", &certificate.identities().join(", ")),
+                ("issuer", &certificate.oidc_issuer().unwrap_or_default()),
+                ("until", &moment(certificate.not_after())),
+            ],
+        );
+        time.check(witnesses)
+    }
+}
+
 /// Reads one signed payload back, in the forms of the layout, and checks that it is what `tekseal-sign` made: a changed file is never stored. A
 /// name has no form as a bundle.
 fn load(
     args: &Args,
     entry: &SignedEntry,
-    key: &PublicKey,
+    author: &Author,
     layout: Layout,
 ) -> Result<Vec<Item>, Failure> {
-    if entry.public_key.as_bytes() != key.to_pem().as_bytes() {
+    let key = &author.key;
+    if !author.has_signed(entry) {
         return Err(Failure::misuse(anyhow!(
-            "{} names more than one key",
+            "{} names more than one key, or more than one certificate",
             handover::SIGNED
         )));
     }
@@ -138,13 +225,13 @@ fn load(
     let mut forms = Vec::with_capacity(2);
     if layout.has_tags() {
         let bytes = entry.signature_bytes(&args.folder)?;
-        forms.push(layer_of(&payload, bytes));
+        forms.push(layer_of(&payload, bytes).map(|layer| author.with_certificate(layer)));
     }
     if layout.has_bundles()
         && let Some(statement) = payload.as_statement()
     {
         let bytes = entry.bundle_bytes(&args.folder)?;
-        forms.push(bundle_of(&payload, &statement, bytes, key));
+        forms.push(bundle_of(&payload, &statement, bytes, author));
     }
     let mut items = Vec::with_capacity(forms.len());
     for form in forms {
@@ -189,7 +276,7 @@ fn bundle_of(
     payload: &Payload,
     statement: &[u8],
     bytes: Vec<u8>,
-    key: &PublicKey,
+    author: &Author,
 ) -> Option<Signed> {
     let Content::Envelope(envelope) = Bundle::parse(&bytes).ok()?.content else {
         return None;
@@ -197,7 +284,13 @@ fn bundle_of(
     if envelope.unverified_payload().ok()? != statement {
         return None;
     }
-    let exact = Signed::bundle_of_key(&envelope, key.spki_der(), payload.predicate_type());
+    let predicate_type = payload.predicate_type();
+    let exact = match &author.certificate {
+        Some(certificate) => {
+            Signed::bundle_of_certificate(&envelope, certificate.der(), predicate_type)
+        }
+        None => Signed::bundle_of_key(&envelope, author.key.key().spki_der(), predicate_type),
+    };
     (exact.layer() == bytes).then_some(exact)
 }
 

@@ -18,6 +18,7 @@ use tekseal_remote::{LogVersion, Rekor, TimestampAuthority};
 use tekseal_signing::Trust;
 use tekseal_signing::witness::EnvelopeEntry;
 
+use crate::keyless_args::Around;
 use crate::registry_args::{RegistryArgs, given, told_to_wait};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::{Failure, files, log, source_args};
@@ -49,10 +50,10 @@ pub struct WitnessArgs {
         value_delimiter = ','
     )]
     timestamp_url: Vec<String>,
-    /// Signing configuration of Sigstore (signing_config.v0.2.json), whose logs and timestamp authorities are used where no flag names one
+    /// Signing configuration of Sigstore (signing_config.v0.2.json), whose logs, timestamp authorities and Fulcio are used where no flag names one
     #[arg(long, env = "TEKSEAL_SIGNING_CONFIG", value_name = "FILE")]
     signing_config: Option<String>,
-    /// Trusted root of Sigstore (trusted_root.json), by which answers of logs and timestamp authorities are verified before anything is stored;
+    /// Trusted root of Sigstore (trusted_root.json), by which answers of logs, timestamp authorities and Fulcio are verified before anything is stored;
     /// without it a log v1 is believed by the key that it tells itself
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
@@ -128,6 +129,25 @@ impl WitnessArgs {
         let authorities = authorities.map(|url| TimestampAuthority::new(url, &options));
         let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
         self.open(opened, authorities, trust).map(Some)
+    }
+
+    /// What there is to ask for certificates with, and to judge them by.
+    ///
+    /// # Errors
+    /// Exit 2 for files that cannot be read.
+    pub(crate) fn around<'a>(
+        &self,
+        config: Option<&'a Path>,
+        registry: &RegistryArgs,
+    ) -> Result<Around<'a>, Failure> {
+        let signing = given(&self.signing_config).next().map(read_signing_config);
+        Ok(Around {
+            config,
+            signing: signing.transpose()?,
+            trust: self.trust(config)?.map(Arc::new),
+            ca: registry.ca(),
+            timeout: Some(Duration::from_secs(self.witness_timeout)),
+        })
     }
 
     fn open(
@@ -319,7 +339,11 @@ fn transparency(config: Option<&Path>) -> Result<Transparency, Failure> {
     }
 }
 
-fn read_signing_config(path: &str) -> Result<SigningConfig, Failure> {
+/// The signing configuration in a file.
+///
+/// # Errors
+/// Exit 2 if it cannot be read.
+pub(crate) fn read_signing_config(path: &str) -> Result<SigningConfig, Failure> {
     let bytes = files::read(Path::new(path), MOST_BYTES, "signing configuration")?;
     SigningConfig::parse(&bytes).map_err(|e| {
         Failure::misuse(e)

@@ -7,6 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
+//!   Vault: what holds keys for others; SoftHsm: a token that holds keys
 //!   GoogleKms, AzureVault: what clouds' key management services say, as they document it
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
@@ -28,8 +29,10 @@ mod proxy;
 mod registry;
 mod run;
 mod sigstore;
+mod softhsm;
 mod tls;
 mod tuf;
+mod vault;
 
 pub use clock::{Clock, dynamic_program};
 pub use clouds::{AzureVault, GoogleKms, KeyKind, TestKey};
@@ -46,9 +49,14 @@ pub use process::Daemon;
 pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
-pub use sigstore::{Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore, TimestampAuthority};
+pub use sigstore::{
+    Certifier, Certifying, Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore,
+    TimestampAuthority, service_account_claims, unsigned_token,
+};
+pub use softhsm::SoftHsm;
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
+pub use vault::{JwtKey, Vault, audited_requests};
 
 /// The outcome of work that waits for nothing, such as signing with a key that is here.
 ///

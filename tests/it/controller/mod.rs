@@ -12,6 +12,7 @@ mod recording;
 mod registries;
 mod replicas;
 mod rules;
+mod services;
 mod settling;
 mod stand;
 

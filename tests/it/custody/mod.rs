@@ -2,3 +2,5 @@
 
 mod azure;
 mod gcp;
+mod plugin;
+mod vault;

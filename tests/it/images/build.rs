@@ -10,13 +10,15 @@ use tempfile::TempDir;
 
 use super::root;
 
-/// Says where it was called with what, and that it made one program; a second one lies beside that, of an earlier commit.
+/// Says where it was called with what, and that it made one program of each kind; another one lies beside them, of an earlier commit.
 const CARGO: &str = r#"#!/bin/sh
 here=$(dirname "$0")
-env > "$here/variables"
+name=tekseal-sign
+case "$*" in *"--package tekseal-pkcs11"*) name=sigstore-kms-pkcs11 ;; esac
+env > "$here/variables-$name"
 echo '{"reason":"compiler-artifact","target":{"name":"serde"},"filenames":["/libserde.rlib"],"executable":null,"fresh":true}'
 [ -z "$FAILS" ] || exit 101
-echo '{"reason":"compiler-artifact","target":{"name":"tekseal-sign"},"executable":"'"$here"'/made/tekseal-sign","fresh":true}'
+echo '{"reason":"compiler-artifact","target":{"name":"'$name'"},"executable":"'"$here/made/$name"'","fresh":true}'
 echo '{"reason":"build-finished","success":true}'
 "#;
 const RUSTC: &str = "#!/bin/sh\necho 'host: x86_64-unknown-linux-gnu'\n";
@@ -34,6 +36,7 @@ impl Yard {
         yard.executable("tools/cargo", CARGO);
         yard.executable("tools/rustc", RUSTC);
         yard.executable("tools/made/tekseal-sign", "of now");
+        yard.executable("tools/made/sigstore-kms-pkcs11", "of now");
         yard.executable("tools/made/tekseal-old", "of then");
         yard.executable("source/out/bin/tekseal-old", "of then");
         let script = fs::read_to_string(root().join("build")).expect("it is there");
@@ -68,9 +71,15 @@ impl Yard {
         Run::new(self.path("source/build")).env("PATH", format!("{}:{path}", tools.display()))
     }
 
-    /// The environment of cargo.
+    /// The environment of cargo when it made static programs.
     fn variables(&self) -> BTreeMap<String, String> {
-        let text = fs::read_to_string(self.path("tools/variables")).expect("cargo was called");
+        self.variables_of("tekseal-sign")
+    }
+
+    /// The environment of cargo when it made this program.
+    fn variables_of(&self, program: &str) -> BTreeMap<String, String> {
+        let file = self.path(&format!("tools/variables-{program}"));
+        let text = fs::read_to_string(file).expect("cargo was called");
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         pairs
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -80,9 +89,11 @@ impl Yard {
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("it is there");
-    entries
+    let mut names: Vec<_> = entries
         .map(|entry| entry.expect("a file").file_name().display().to_string())
-        .collect()
+        .collect();
+    names.sort();
+    names
 }
 
 #[test]
@@ -92,7 +103,7 @@ fn only_what_cargo_made_is_in_the_folder_of_programs() {
     yard.build().env("FAILS", "1").fails_with(101);
     assert_eq!(names(&bin), ["tekseal-old"]);
     yard.build().ok();
-    assert_eq!(names(&bin), ["tekseal-sign"]);
+    assert_eq!(names(&bin), ["sigstore-kms-pkcs11", "tekseal-sign"]);
     let program = fs::read_to_string(bin.join("tekseal-sign")).expect("it was made");
     assert_eq!(program, "of now");
 }
@@ -132,8 +143,11 @@ fn no_variable_of_the_caller_changes_what_is_built() {
     for name in left {
         assert_eq!(variables[name], "nonsense", "{name}");
     }
-    let flags = &variables["CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS"];
-    assert!(flags.contains("+crt-static"), "{flags}");
+    let flags = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS";
+    assert!(variables[flags].contains("+crt-static"), "{variables:?}");
+    // This one loads a library.
+    let plugin = yard.variables_of("sigstore-kms-pkcs11");
+    assert_eq!(plugin[flags], "-C target-feature=-crt-static");
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub(super) fn attesting(shop: &Workshop, signery: &Signery, layout: &str) -> Run
 }
 
 /// The flags of a case, with the services of `signery`.
-fn with_services(run: Run, signery: &Signery, case: Case) -> Run {
+pub(super) fn with_services(run: Run, signery: &Signery, case: Case) -> Run {
     let run = match case.log {
         Log::None => run,
         Log::RekorV1 => run

@@ -80,6 +80,11 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "its last resort is a file, which would go with the Pod",
     ),
     (
+        "tekseal-keygen",
+        "--import",
+        "whoever has the private key as a file makes the Secret from there",
+    ),
+    (
         "tekseal-wait",
         "--offline",
         "a Pod begins with an empty cache",
@@ -184,6 +189,11 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "tekseal-attest",
         "--tag-identity",
         "the Task attest does runs, in three steps",
+    ),
+    (
+        "",
+        "--insecure-keyless-without-time",
+        "what a Task stores is to be verified",
     ),
     (
         "tekseal-upload",

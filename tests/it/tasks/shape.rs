@@ -165,8 +165,6 @@ fn every_parameter_is_used_and_every_text_has_a_default_or_is_required_for_a_rea
         "IMAGE_DIGEST",
         "IMAGE_URL",
         "KEY_VOLUME",
-        "PASSWORD_FILE",
-        "PASSWORD_SECRET",
         "PAYLOADS",
         "PREDICATE",
         "PUBLIC_KEY",

@@ -292,7 +292,7 @@ fn keys_of_other_kinds_verify_with_the_hash_that_cosign_signs_with() {
             let wanted = match key {
                 "p384" => "try --signature-digest-algorithm sha384",
                 "p521" => "try --signature-digest-algorithm sha512",
-                _ => "signed with another key",
+                _ => "it makes Ed25519ph signatures",
             };
             assert!(hints(&said, wanted), "{said:?}");
         }

@@ -19,8 +19,8 @@ fn flags_that_mean_nothing_together_are_refused_with_a_hint() {
     let trusted = ["--trusted-root", root.as_str()];
     #[rustfmt::skip]
     let cases: &[(&[&str], &str, &str)] = &[
-        (&[], "neither a key nor an identity is given", "give --key; or --certificate-identity"),
-        (&trusted, "neither a key nor an identity is given", "give --key; or --certificate-identity"),
+        (&[], "neither a key nor an identity is given", "give --key or --keys; or --certificate-identity"),
+        (&trusted, "neither a key nor an identity is given", "give --key or --keys; or --certificate-identity"),
         (&[name, IDENTITY], "--certificate-identity is given without --certificate-oidc-issuer", "give the issuer too"),
         (&[names, "chains"], "--certificate-identity is given without --certificate-oidc-issuer", "give the issuer too"),
         (&[issuer, ISSUER], "--certificate-oidc-issuer is given without --certificate-identity", "say whose signature it must be"),

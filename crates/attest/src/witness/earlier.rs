@@ -7,7 +7,7 @@ use tekseal_core::{Bundle, DigestRef, Signed, Subject};
 use tekseal_remote::Registry;
 use tekseal_remote::store::Layers;
 use tekseal_signing::witness::Age;
-use tekseal_signing::{PublicKey, Trust, Unwitnessed, timestamp};
+use tekseal_signing::{Trust, Unwitnessed, VerifyingKey, timestamp};
 
 use super::{Cause, Entry, Trace, WitnessFailure, Witnesses};
 use crate::Item;
@@ -21,7 +21,7 @@ impl Witnesses {
         &self,
         registry: &Registry,
         items: &mut [Item],
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Vec<Trace>, Box<WitnessFailure>> {
         let mut traces: Vec<Trace> = Vec::new();
         let bundles: Vec<usize> = (0..items.len())
@@ -73,7 +73,7 @@ impl Witnesses {
         found: &Signed,
         item: &Item,
         at: usize,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Option<Trace> {
         if !found.is_bundle() {
             return None;

@@ -4,7 +4,7 @@ use tekseal_core::signed::EvidenceError;
 use tekseal_core::{Blame, Layout, PayloadKind, Subject};
 use tekseal_remote::{log, store};
 use tekseal_signing::witness::{AnswerError, Unloggable};
-use tekseal_signing::{Rejection, public_key, random, timestamp};
+use tekseal_signing::{Rejection, certificate, public_key, random, timestamp};
 
 use super::{AgainError, LARGEST_PROPOSAL};
 use crate::Item;
@@ -53,6 +53,9 @@ pub enum Cause {
     /// It is not signed by the key.
     #[error("it is not signed by the key")]
     Unsigned(#[source] Rejection),
+    /// Its certificate is not valid now: no verifier would accept what a log or an authority says of it.
+    #[error("the certificate of its key cannot be used any more")]
+    Certificate(#[source] certificate::Error),
     /// Logs of this kind take no such signature.
     #[error(transparent)]
     Unloggable(#[from] Unloggable),
@@ -135,7 +138,7 @@ impl WitnessFailure {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match &self.cause {
-            Cause::Unsigned(_) | Cause::TooLarge { .. } => Blame::Artifact,
+            Cause::Unsigned(_) | Cause::Certificate(_) | Cause::TooLarge { .. } => Blame::Artifact,
             Cause::Unloggable(_) | Cause::NoTrust(_) | Cause::Evidence(_) => Blame::Setting,
             Cause::Remote(error) => error.blame(),
             Cause::Answer { source, .. } if source.is_of_trusted_root() => Blame::Setting,
@@ -185,6 +188,10 @@ impl WitnessFailure {
             Cause::TooLarge { .. } => {
                 Some("sign it without a log, or with one of the second version, which is sent a digest".to_owned())
             }
+            Cause::Certificate(_) => Some(
+                "a certificate lives for minutes, and a log or a timestamp authority must see what it signed before it ends: sign again, and store at once"
+                    .to_owned(),
+            ),
             Cause::Unsigned(_)
             | Cause::Unloggable(_)
             | Cause::Answer { .. }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tekseal_remote::log::{self, Added};
 use tekseal_remote::{LogVersion, Rekor};
 use tekseal_signing::witness::{Age, Bench, EnvelopeEntry, Format};
-use tekseal_signing::{PublicKey, Trust};
+use tekseal_signing::{PublicKey, Trust, VerifyingKey};
 use tokio::sync::OnceCell;
 
-use super::{Answer, Cause, Clock, Entry, LARGEST_PROPOSAL, WitnessFailure, again, read};
+use super::{
+    Answer, Cause, Clock, Entry, LARGEST_PROPOSAL, WitnessFailure, again, check_time, read,
+};
 use crate::Item;
 
 /// A log that is told of every signature.
@@ -43,7 +45,7 @@ impl Log {
     pub(super) fn proposal(
         &self,
         item: &Item,
-        key: &PublicKey,
+        key: &VerifyingKey,
     ) -> Result<Vec<u8>, Box<WitnessFailure>> {
         let proposal = read(item, key)?.proposal(self.format);
         let proposal =
@@ -89,7 +91,7 @@ impl Log {
         &self,
         items: &[Item],
         of: Vec<usize>,
-        key: &PublicKey,
+        key: &VerifyingKey,
         trust: &Trust,
         clock: Clock,
     ) -> Result<Answer, Box<WitnessFailure>> {
@@ -124,6 +126,9 @@ impl Log {
             Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
         };
         let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
+        if let Some(time) = logged.integrated_time {
+            check_time(&read(first, key)?, first, time)?;
+        }
         let vouched = |logged| Entry {
             url: url.clone(),
             logged,

@@ -6,7 +6,7 @@
 use tekseal_core::evidence::LogEntry;
 use tekseal_core::{Evidence, Signed};
 use tekseal_signing::witness::Age;
-use tekseal_signing::{PublicKey, Trust, Unwitnessed, timestamp};
+use tekseal_signing::{Trust, Unwitnessed, VerifyingKey, timestamp};
 
 use super::Witnesses;
 
@@ -16,7 +16,7 @@ pub(crate) fn stands_for(
     witnesses: Option<&Witnesses>,
     existing: &Signed,
     new: &Signed,
-    key: &PublicKey,
+    key: &VerifyingKey,
 ) -> bool {
     let Ok(wanted) = Evidence::of_annotations(new.annotations()) else {
         return false;
@@ -28,7 +28,7 @@ pub(crate) fn stands_for(
 }
 
 impl Witnesses {
-    fn vouch_as(&self, existing: &Signed, wanted: &Evidence, key: &PublicKey) -> bool {
+    fn vouch_as(&self, existing: &Signed, wanted: &Evidence, key: &VerifyingKey) -> bool {
         let Ok(stored) = Unwitnessed::read(existing, key) else {
             return false;
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tekseal_core::{Blame, DigestRef, Layout, Payload, Subject};
+use tekseal_core::{Blame, Bundle, DigestRef, Layout, Payload, Signed, Subject};
 use tekseal_remote::log::Options;
 use tekseal_signing::{Signer, random};
 use tokio::time::timeout;
@@ -52,7 +52,7 @@ fn asked(witnesses: &Witnesses, layout: Layout) -> (Vec<Vec<usize>>, Vec<usize>)
     ];
     let items = tekseal_harness::at_once(crate::sign(&signer, &payloads, layout)).expect("sound");
     let all: Vec<usize> = (0..items.len()).collect();
-    let questions = witnesses.questions(&items, &all, signer.public_key());
+    let questions = witnesses.questions(&items, &all, signer.verifying());
     let (mut logs, mut stamps) = (Vec::new(), Vec::new());
     for question in questions.expect("small") {
         match question {
@@ -163,8 +163,8 @@ fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
     ];
     let items =
         tekseal_harness::at_once(crate::sign(&signer, &payloads, Layout::Both)).expect("sound");
-    let key = signer.public_key();
-    let refused = |versions: &[LogVersion], key: &PublicKey| {
+    let key = signer.verifying();
+    let refused = |versions: &[LogVersion], key: &VerifyingKey| {
         let questions = witnesses(versions, 0).questions(&items, &[0, 1, 2, 3], key);
         questions.err().map(|failure| (failure.blame(), failure))
     };
@@ -179,7 +179,60 @@ fn what_is_too_large_or_of_another_key_is_told_before_anything_is_sent() {
     // A digest is small.
     assert!(refused(&[LogVersion::V2], key).is_none());
     let other = self::signer();
-    let (blame, failure) = refused(&[LogVersion::V2], other.public_key()).expect("another key");
+    let (blame, failure) = refused(&[LogVersion::V2], other.verifying()).expect("another key");
     assert!(matches!(failure.cause, Cause::Unsigned(_)), "{failure}");
     assert_eq!(blame, Blame::Artifact);
+}
+
+#[test]
+fn what_was_signed_with_a_certificate_that_has_ended_is_shown_to_nobody() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/cosign-samples/keyless-v3-bundle-rekor1/blobs"
+    );
+    let mut files = std::fs::read_dir(folder).expect("the samples of cosign");
+    let (bytes, evidence) = files
+        .find_map(|file| {
+            let bytes = std::fs::read(file.ok()?.path()).ok()?;
+            let evidence = Bundle::parse(&bytes).ok()?.evidence;
+            Some((bytes, evidence))
+        })
+        .expect("there is a bundle");
+    let der = evidence.certificate.expect("it is keyless");
+    let certificate = tekseal_signing::Certificate::from_der(&der).expect("Fulcio's");
+    let item = Item {
+        signed: Signed::bundle_of_bytes(bytes, "urn:t"),
+        kind: statement(b"{}", Vec::new()).kind().clone(),
+        subjects: vec![Subject::of_image(&image())],
+        repository: None,
+    };
+    let failure = witnesses(&[LogVersion::V1], 0)
+        .questions(&[item], &[0], certificate.public_key())
+        .err()
+        .expect("it ended long ago");
+    assert!(
+        matches!(
+            failure.cause,
+            Cause::Certificate(certificate::Error::Expired { .. })
+        ),
+        "{failure:?}"
+    );
+    assert_eq!(failure.blame(), Blame::Artifact);
+    assert!(
+        failure
+            .hint()
+            .is_some_and(|hint| hint.contains("sign again"))
+    );
+}
+
+#[test]
+fn logs_of_the_second_version_tell_no_time() {
+    for (versions, authorities, tell) in [
+        (&[LogVersion::V2][..], 0, false),
+        (&[LogVersion::V2], 1, true),
+        (&[LogVersion::V1], 0, true),
+        (&[], 1, true),
+    ] {
+        assert_eq!(witnesses(versions, authorities).tell_time(), tell);
+    }
 }

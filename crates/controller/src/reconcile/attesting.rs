@@ -34,8 +34,12 @@ impl Attempt<'_> {
         let payloads: Vec<_> = prepared.pieces.iter().map(|piece| &piece.payload).collect();
         let mut signed = Vec::with_capacity(prepared.pieces.len());
         for piece in &prepared.pieces {
-            let forms = means.signer.sign_for(&piece.payload, piece.layout()).await;
-            signed.push(forms.map_err(|error| Trouble::of_signing(&error))?);
+            let signer = means.signer(piece.signer);
+            let forms = signer.sign_for(&piece.payload, piece.layout()).await;
+            signed.push(forms.map_err(|error| {
+                self.context.keys.doubt(&error);
+                Trouble::of_signing(&error)
+            })?);
         }
         for _ in &signed {
             self.context.metrics.signed(self.run.kind);
@@ -156,7 +160,7 @@ impl Attempt<'_> {
             prepared,
             signed,
             repository,
-            key: means.signer.public_key(),
+            key: &|kind| means.signer(kind).verifying(),
             witnesses: means.live.witnesses(prepared.asks_for_log),
         };
         storing.store().await.map_err(|failure| {

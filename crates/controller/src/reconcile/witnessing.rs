@@ -24,25 +24,30 @@ impl Attempt<'_> {
         signed: &mut [Vec<Signed>],
         means: &Means,
     ) -> Result<Option<String>, Trouble> {
-        let mut items = Vec::new();
-        let mut places = Vec::new();
-        for (at, piece) in prepared.pieces.iter().enumerate() {
-            if piece.in_registry.is_none() && piece.annotation.is_none() {
+        let mut traces = Vec::new();
+        for (kind, signer) in &means.signers {
+            let mut items = Vec::new();
+            let mut places = Vec::new();
+            for (at, piece) in prepared.pieces.iter().enumerate() {
+                let is_kept = piece.in_registry.is_some() || piece.annotation.is_some();
+                if piece.signer != *kind || !is_kept {
+                    continue;
+                }
+                for (form, signed) in signed[at].iter().enumerate() {
+                    items.push(Item::new(signed.clone(), &piece.payload));
+                    places.push((at, form));
+                }
+            }
+            if items.is_empty() {
                 continue;
             }
-            for (form, signed) in signed[at].iter().enumerate() {
-                items.push(Item::new(signed.clone(), &piece.payload));
-                places.push((at, form));
+            let key = signer.verifying();
+            let witnessed = witnesses.witness_all(registry, items, key).await;
+            let (items, of_signer) = witnessed.map_err(|failure| Trouble::of_witness(&failure))?;
+            for ((at, form), item) in places.into_iter().zip(items) {
+                signed[at][form] = item.signed;
             }
-        }
-        if items.is_empty() {
-            return Ok(None);
-        }
-        let key = means.signer.public_key();
-        let witnessed = witnesses.witness_all(registry, items, key).await;
-        let (items, traces) = witnessed.map_err(|failure| Trouble::of_witness(&failure))?;
-        for ((at, form), item) in places.into_iter().zip(items) {
-            signed[at][form] = item.signed;
+            traces.extend(of_signer);
         }
         for entry in traces.iter().flat_map(|trace| &trace.entries) {
             tracing::info!(

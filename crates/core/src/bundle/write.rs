@@ -41,6 +41,16 @@ impl Bundle {
         }
     }
 
+    /// The bundle of an envelope that the key of a certificate has signed, with nothing but the envelope's first signature; `certificate` is DER. The
+    /// certificates above it are not in it, as version 0.3 wants: a trusted root has them.
+    #[must_use]
+    pub fn of_certificate(envelope: &Envelope, certificate: &[u8]) -> Self {
+        let mut bundle = Self::of_key(envelope, &[]);
+        bundle.key_hint = None;
+        bundle.evidence.certificate = Some(certificate.to_vec());
+        bundle
+    }
+
     /// The exact bytes of the bundle in version 0.3, whatever it was read from. Of a chain only the certificate is kept, as that version wants.
     ///
     /// # Errors
@@ -276,6 +286,15 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(&bytes), wanted);
         let back = Bundle::parse(&bytes).expect("just written");
         assert_eq!(back.key_hint, Some(hint));
+    }
+
+    #[test]
+    fn a_bundle_of_a_certificate_has_it_in_the_place_of_the_hint() {
+        let envelope = Envelope::new(IN_TOTO_PAYLOAD_TYPE, b"{}", "SHA256:x", b"sig");
+        let bytes = Bundle::of_certificate(&envelope, b"DER").to_bytes();
+        let wanted = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"certificate":{"rawBytes":"REVS"}},"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"c2ln"}]}}"#;
+        let bytes = bytes.expect("no log entry");
+        assert_eq!(String::from_utf8_lossy(&bytes), wanted);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::*;
 use crate::trust::Trust;
 
 mod chains;
+mod issued;
 mod reading;
 mod scts;
 

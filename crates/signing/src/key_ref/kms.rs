@@ -70,6 +70,32 @@ pub struct PluginKey {
     pub reference: String,
 }
 
+impl PluginKey {
+    /// What stands behind the scheme: all that the program is told.
+    #[must_use]
+    pub fn resource(&self) -> &str {
+        let rest = self.reference.strip_prefix(&self.scheme);
+        let rest = rest.and_then(|rest| rest.strip_prefix(':'));
+        let rest = rest.unwrap_or(&self.reference);
+        rest.strip_prefix("//").unwrap_or(rest)
+    }
+
+    /// What in the reference is nobody else's business: a PIN (RFC 7512, `pin-value`), and what stands before an `@`.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&str> {
+        let rest = self.resource();
+        let pins = rest
+            .match_indices("pin-value=")
+            .map(|(at, name)| &rest[at + name.len()..]);
+        let pins = pins.map(|value| value.split(['&', ';']).next().unwrap_or_default());
+        let authority = rest.split('/').next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        pins.chain(user)
+            .filter(|secret| !secret.is_empty())
+            .collect()
+    }
+}
+
 impl AwsKey {
     /// The region that an ARN names.
     #[must_use]
@@ -254,8 +280,15 @@ impl fmt::Display for VaultKey {
 }
 
 impl fmt::Display for PluginKey {
+    /// Without secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reference)
+        let text = self
+            .secrets()
+            .into_iter()
+            .fold(self.reference.clone(), |text, secret| {
+                text.replace(secret, "(not shown)")
+            });
+        f.write_str(&text)
     }
 }
 
@@ -369,6 +402,40 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_plugin_is_told_what_stands_behind_the_scheme_and_people_no_secrets() {
+        for (text, resource, said) in [
+            (
+                "pkcs11:token=t;object=k",
+                "token=t;object=k",
+                "pkcs11:token=t;object=k",
+            ),
+            (
+                "pkcs11://token=t;object=k",
+                "token=t;object=k",
+                "pkcs11://token=t;object=k",
+            ),
+            (
+                "pkcs11:token=t;id=%01?pin-value=1234&module-path=/m.so",
+                "token=t;id=%01?pin-value=1234&module-path=/m.so",
+                "pkcs11:token=t;id=%01?pin-value=(not shown)&module-path=/m.so",
+            ),
+            (
+                "hsm://user:word@host/key",
+                "user:word@host/key",
+                "hsm://(not shown)@host/key",
+            ),
+            ("hsm:///a:b", "/a:b", "hsm:///a:b"),
+        ] {
+            let Some(KmsRef::Plugin(key)) = parse(text) else {
+                panic!("{text} is one");
+            };
+            assert_eq!(key.resource(), resource);
+            assert_eq!(key.to_string(), said);
+        }
+        assert_eq!(parse("pkcs11:"), None);
     }
 
     #[test]

@@ -12,9 +12,10 @@ use tekseal_core::digest::hex;
 use crate::log::document::{Document, Place};
 use crate::log::{Claim, Enveloped, Error, Signer};
 use crate::pem;
-use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
+use crate::public_key::{HashAlgorithm, KeyAlgorithm};
 use crate::rejection::shortened;
 use crate::verifier::MOST_SIGNATURES;
+use crate::verifying_key::VerifyingKey;
 
 /// Bodies hold hashes, signatures and certificates, never what was signed.
 pub(super) const LARGEST: usize = 1024 * 1024;
@@ -226,11 +227,16 @@ const KEY_DETAILS: &[(&str, KeyAlgorithm, HashAlgorithm)] = {
     ]
 };
 
-/// What a key that signs over SHA-256 is called; nothing for one that cannot be in a log of Rekor v2.
-pub(crate) fn key_details(key: &PublicKey) -> Option<&'static str> {
-    let found = KEY_DETAILS.iter().find(|(_, algorithm, hash)| {
-        *algorithm == key.algorithm() && *hash == HashAlgorithm::Sha256
-    });
+/// What a key with signatures over this hash is called; nothing for one of which logs that are sent digests take nothing. The larger curves with SHA-256
+/// have names, but no log takes them unless it was told to, and cosign looks for entries with their own hashes.
+pub(crate) fn key_details(key: &VerifyingKey) -> Option<&'static str> {
+    use KeyAlgorithm::{P384, P521};
+    let (algorithm, hash) = (key.key().algorithm(), key.hash());
+    if matches!((algorithm, hash), (P384 | P521, HashAlgorithm::Sha256)) {
+        return None;
+    }
+    let mut names = KEY_DETAILS.iter();
+    let found = names.find(|(_, of, over)| *of == algorithm && *over == hash);
     found.map(|(name, ..)| *name)
 }
 
@@ -319,6 +325,7 @@ fn same_payload(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::public_key::PublicKey;
 
     #[test]
     fn each_key_has_its_own_names() {
@@ -346,12 +353,14 @@ mod tests {
             [("PKIX_RSA_PKCS1V15_2048_SHA256", Sha256)]
         );
         assert_eq!(of_key(include_bytes!("../testdata/ed.pub")), []);
-        let details = |pem: &[u8]| key_details(&PublicKey::from_pem(pem).expect("a key"));
-        assert_eq!(
-            details(include_bytes!("../testdata/p384.pub")),
-            Some("PKIX_ECDSA_P384_SHA_256")
-        );
-        assert_eq!(details(include_bytes!("../testdata/ed.pub")), None);
+        let details = |pem: &[u8], hash| {
+            let key = PublicKey::from_pem(pem).expect("a key");
+            key_details(&VerifyingKey::new(key, hash))
+        };
+        let p384 = include_bytes!("../testdata/p384.pub");
+        assert_eq!(details(p384, Sha256), None, "no log takes it");
+        assert_eq!(details(p384, Sha384), Some("PKIX_ECDSA_P384_SHA_384"));
+        assert_eq!(details(include_bytes!("../testdata/ed.pub"), Sha256), None);
         assert_eq!(names(Signer::Certificate(b"")).len(), KEY_DETAILS.len());
     }
 }

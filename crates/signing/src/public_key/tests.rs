@@ -30,13 +30,6 @@ fn keys_of_the_supported_kinds_are_read_and_written_as_they_were() {
 }
 
 #[test]
-fn a_p256_key_made_from_its_point_is_the_same_key() {
-    let read = key(A);
-    let point: [u8; 65] = read.key.clone().try_into().expect("65 bytes");
-    assert_eq!(PublicKey::of_p256_point(&point), read);
-}
-
-#[test]
 fn fingerprints_are_those_that_openssh_prints() {
     assert_eq!(
         key(A).fingerprint(),
@@ -79,13 +72,8 @@ fn other_curves_private_keys_and_other_blocks_are_refused_by_name() {
 
 #[test]
 fn compressed_points_and_small_rsa_keys_are_refused() {
-    let compressed = [
-        &[0x30, 0x39][..],
-        &P256_SPKI_HEAD[2..23],
-        &[3, 0x22, 0, 2],
-        &[7; 32],
-    ]
-    .concat();
+    let p256 = der::Algorithm::P256.identifier().expect("it has one");
+    let compressed = [&[0x30, 0x39][..], &p256, &[3, 0x22, 0, 2], &[7; 32]].concat();
     assert_eq!(
         PublicKey::from_spki(&compressed),
         Err(Error::CompressedPoint)
@@ -157,6 +145,99 @@ fn combinations_that_do_not_exist_are_named() {
         "sha224".parse::<HashAlgorithm>(),
         Err(UnsupportedHash("sha224".to_owned()))
     );
+}
+
+#[test]
+fn kinds_of_keys_have_plain_names() {
+    for (name, algorithm) in [
+        ("p256", KeyAlgorithm::P256),
+        ("p384", KeyAlgorithm::P384),
+        ("p521", KeyAlgorithm::P521),
+        ("ed25519", KeyAlgorithm::Ed25519),
+        ("rsa-3072", KeyAlgorithm::Rsa(3072)),
+    ] {
+        assert_eq!(name.parse(), Ok(algorithm));
+    }
+    for other in ["", "P256", "rsa", "rsa-1024", "secp256k1"] {
+        let refused = other.parse::<KeyAlgorithm>();
+        assert_eq!(refused, Err(UnknownAlgorithm(other.to_owned())));
+    }
+}
+
+#[test]
+fn digests_are_verified_as_their_messages_are() {
+    for line in include_str!("../testdata/signatures.txt").lines() {
+        let [name, hash, signature] = line.split(' ').collect::<Vec<_>>()[..] else {
+            panic!("three words: {line}")
+        };
+        let key = match name {
+            "p384" => key(P384),
+            "p521" => key(P521),
+            "rsa" => key(RSA),
+            _ => key(ED),
+        };
+        let hash: HashAlgorithm = hash.parse().expect("a supported hash");
+        let signature = STANDARD.decode(signature).expect("base64");
+        let verify = |message: &[u8], signature: &[u8]| {
+            key.verify_digest(hash, &hash.digest(message), signature)
+        };
+        let found = verify(b"a message", &signature);
+        match key.algorithm() {
+            KeyAlgorithm::Rsa(_) | KeyAlgorithm::Ed25519 => {
+                assert!(
+                    matches!(found, Err(VerifyError::Unsupported { .. })),
+                    "{line}"
+                );
+            }
+            KeyAlgorithm::P256 | KeyAlgorithm::P384 | KeyAlgorithm::P521 => {
+                assert_eq!(found, Ok(()), "{line}");
+                let other = verify(b"a massage", &signature);
+                assert_eq!(other, Err(VerifyError::Invalid));
+                // No other spelling of a signature is taken, and none is read beyond its end.
+                for changed in [[&signature[..], &[0]].concat(), signature[1..].to_vec()] {
+                    assert_eq!(verify(b"a message", &changed), Err(VerifyError::Invalid));
+                }
+            }
+        }
+    }
+}
+
+/// Signatures that forgers try: numbers of zero, of the order and beyond, negative, and in other spellings than DER.
+#[test]
+fn forged_ecdsa_signatures_are_refused() {
+    let integer = |content: &[u8]| der::encode(der::tag::INTEGER, content);
+    let pair = |r: &[u8], s: &[u8]| {
+        let both = [integer(r), integer(s)].concat();
+        der::encode(der::tag::SEQUENCE, &both)
+    };
+    for (pem, width) in [(A, 32), (P384, 48), (P521, 66)] {
+        let key = key(pem);
+        let large = [&[0x7f][..], &vec![0xff; width - 1]].concat();
+        let larger = vec![0x7f; width + 1];
+        let one: &[u8] = &[1];
+        for (r, s) in [
+            (&[0][..], &[0][..]),
+            (&[0], one),
+            (one, &[0]),
+            (one, one),
+            (&[0xff], one),
+            (&large, &large),
+            (&larger, one),
+            (&[0, 1], one),
+            (&[], one),
+        ] {
+            let signature = pair(r, s);
+            for hash in HashAlgorithm::ALL {
+                let digest = hash.digest(b"a message");
+                let refused = key.verify_digest(hash, &digest, &signature);
+                assert_eq!(refused, Err(VerifyError::Invalid), "{r:x?} {s:x?}");
+                if key.supports(hash).is_ok() {
+                    let refused = key.verify(hash, b"a message", &signature);
+                    assert_eq!(refused, Err(VerifyError::Invalid), "{r:x?} {s:x?}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tekseal_core::time::Time;
 
 use super::canonical::{self, NotAnInteger};
 use super::{Error, Role};
+use crate::der::Algorithm;
 use crate::public_key::{HashAlgorithm, KeyAlgorithm, PublicKey};
 
 /// The most signatures that are looked at.
@@ -199,21 +200,15 @@ impl KeyRead {
             PublicKey::from_pem(text.as_bytes()).ok()?
         } else {
             let bytes = hex(text, 130)?;
-            match wanted {
-                KeyAlgorithm::Ed25519 => {
-                    PublicKey::from_spki(&[ED25519_SPKI_HEAD, &bytes].concat()).ok()?
-                }
-                _ => PublicKey::of_p256_point(bytes.as_slice().try_into().ok()?),
-            }
+            let algorithm = match wanted {
+                KeyAlgorithm::Ed25519 => Algorithm::Ed25519,
+                _ => Algorithm::P256,
+            };
+            PublicKey::of(algorithm, &bytes).ok()?
         };
         (key.algorithm() == wanted).then_some(key)
     }
 }
-
-/// Everything of an Ed25519 SubjectPublicKeyInfo (RFC 8410) before the key.
-const ED25519_SPKI_HEAD: &[u8] = &[
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
 
 /// The bytes of at most `longest` hexadecimal digits.
 pub(super) fn hex(text: &str, longest: usize) -> Option<Vec<u8>> {

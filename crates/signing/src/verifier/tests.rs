@@ -28,6 +28,11 @@ fn key(pem: &[u8]) -> PublicKey {
     PublicKey::from_pem(pem).expect("a good key")
 }
 
+/// With signatures over SHA-256.
+fn same_signer(existing: &Signed, new: &Signed, key: &PublicKey) -> bool {
+    super::same_signer(existing, new, &VerifyingKey::over_sha256(key.clone()))
+}
+
 fn verifier(keys: &[&[u8]]) -> Verifier {
     Verifier::new(
         keys.iter().map(|pem| key(pem)).collect(),

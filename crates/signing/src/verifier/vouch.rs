@@ -13,16 +13,20 @@ use tekseal_core::{Evidence, evidence};
 use super::Verifier;
 use crate::certificate::Certificate;
 use crate::identity::IdentityRule;
+use crate::key_set::KeySet;
 use crate::log::{self, Claim, Enveloped, Logged};
 use crate::public_key::PublicKey;
 use crate::rejection::Rejection;
 use crate::timestamp::{self, Timestamp};
 use crate::trust::Trust;
 
+/// The most bytes that are hashed to find the key of a signature: what one key takes with all signatures of the largest layer, and a little.
+const MOST_BYTES_TRIED: u64 = 16 << 30;
+
 /// Whose signatures are accepted.
 pub(super) enum Who {
-    /// Those of one of these keys.
-    Keys(Vec<PublicKey>),
+    /// Those of one of these keys, while it was in use.
+    Keys(KeySet),
     /// Those with a certificate for which this holds.
     Identity(IdentityRule),
 }
@@ -36,7 +40,7 @@ pub struct Needs {
     pub timestamp: bool,
     /// With a certificate: the promise of a trusted log of certificates.
     pub certificate_log: bool,
-    /// The time now, seconds since 1970: what a certificate is judged by where nothing else says when it signed.
+    /// The time now, seconds since 1970: what a certificate, and a key of a set, is judged by where nothing else says when it signed.
     pub now: i64,
 }
 
@@ -51,6 +55,21 @@ pub struct Voucher {
     pub logged: Vec<Logged>,
     /// The times of trusted authorities.
     pub timestamps: Vec<Timestamp>,
+}
+
+impl Voucher {
+    /// When logs and authorities say that they had the signature, seconds since 1970.
+    fn times(&self) -> impl Iterator<Item = i64> {
+        let logged = self.logged.iter();
+        let logged = logged.filter_map(|entry| entry.integrated_time);
+        logged.chain(self.timestamps.iter().map(|stamp| stamp.time))
+    }
+
+    /// When the signature was made at the latest, as far as that is proven; seconds since 1970.
+    #[must_use]
+    pub fn earliest(&self) -> Option<i64> {
+        self.times().min()
+    }
 }
 
 /// Whom a certificate names.
@@ -83,14 +102,47 @@ impl Verifier {
         }
     }
 
-    fn vouch_by_key(&self, keys: &[PublicKey], spoken: &Spoken<'_>) -> Result<Voucher, Rejection> {
-        let (key, signature) = keys
-            .iter()
-            .find_map(|key| Some((key, self.valid_signature(key, spoken)?)))
-            .ok_or_else(|| Rejection::NoKeyMatches {
+    fn vouch_by_key(&self, keys: &KeySet, spoken: &Spoken<'_>) -> Result<Voucher, Rejection> {
+        let mut distinct: Vec<&PublicKey> = Vec::new();
+        for entry in keys.keys() {
+            if !distinct.contains(&&entry.key) {
+                distinct.push(&entry.key);
+            }
+        }
+        // Each try hashes the whole message.
+        let tries = distinct.len() * spoken.signatures.len();
+        if tries.saturating_mul(spoken.message.len()) as u64 > MOST_BYTES_TRIED {
+            return Err(Rejection::TooMuchToTry {
+                keys: distinct.len(),
                 signatures: spoken.signatures.len(),
-                tried: keys.iter().map(PublicKey::fingerprint).collect(),
-            })?;
+                bytes: spoken.message.len(),
+            });
+        }
+        let mut out_of_use = None;
+        for &key in &distinct {
+            let Some(signature) = self.valid_signature(key, spoken) else {
+                continue;
+            };
+            let voucher = self.vouch_by_signature(key, signature, spoken)?;
+            match keys.check(key, voucher.earliest(), self.needs.now) {
+                Ok(()) => return Ok(voucher),
+                // Another key may have signed too, as when keys are changed.
+                Err(rejection) => out_of_use = out_of_use.or(Some(rejection)),
+            }
+        }
+        Err(out_of_use.unwrap_or_else(|| Rejection::NoKeyMatches {
+            signatures: spoken.signatures.len(),
+            tried: distinct.into_iter().map(PublicKey::fingerprint).collect(),
+        }))
+    }
+
+    /// Verifies what came with a signature that is one of this key.
+    fn vouch_by_signature(
+        &self,
+        key: &PublicKey,
+        signature: &[u8],
+        spoken: &Spoken<'_>,
+    ) -> Result<Voucher, Rejection> {
         let mut voucher = Voucher {
             key: key.clone(),
             identity: None,
@@ -152,12 +204,7 @@ impl Verifier {
         };
         let signer = log::Signer::Certificate(der);
         self.witness(trust, spoken, signature, signer, &evidence, &mut voucher)?;
-        let logged = voucher
-            .logged
-            .iter()
-            .filter_map(|entry| entry.integrated_time);
-        let stamped = voucher.timestamps.iter().map(|stamp| stamp.time);
-        let mut times: Vec<_> = logged.chain(stamped).collect();
+        let mut times: Vec<_> = voucher.times().collect();
         if times.is_empty() {
             times.push(self.needs.now);
         }

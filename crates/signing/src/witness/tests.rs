@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::PublicKey;
 use crate::log::samples::{key_a, trusted_root};
 use crate::timestamp;
 
@@ -16,6 +17,10 @@ const ELSEWHERE: &str = "http://log.example";
 
 fn trust() -> Trust {
     Trust::new(&trusted_root()).expect("a good file")
+}
+
+fn over_sha256() -> VerifyingKey {
+    VerifyingKey::over_sha256(key_a())
 }
 
 /// The bundle in this folder of the samples, and its evidence.
@@ -79,7 +84,7 @@ fn uuid(entry: &LogEntry) -> String {
 
 #[test]
 fn an_answer_of_rekor_v1_is_judged() {
-    let (key, trust) = (key_a(), trust());
+    let (key, trust) = (over_sha256(), trust());
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
@@ -136,7 +141,7 @@ fn an_answer_of_rekor_v1_is_judged() {
 
 #[test]
 fn an_answer_of_rekor_v2_is_judged() {
-    let (key, trust) = (key_a(), trust());
+    let (key, trust) = (over_sha256(), trust());
     let (signed, evidence) = bundle(LOGGED_V2);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let answer = evidence.entries[0].to_bundle_json().expect("of a kind");
@@ -166,7 +171,7 @@ fn an_answer_of_rekor_v2_is_judged() {
 
 #[test]
 fn an_entry_of_another_kind_than_asked_for_is_refused() {
-    let (key, trust) = (key_a(), trust());
+    let (key, trust) = (over_sha256(), trust());
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
@@ -185,7 +190,7 @@ fn an_entry_of_another_kind_than_asked_for_is_refused() {
 fn a_log_is_believed_by_its_key_alone() {
     let root = trusted_root();
     let rekor1 = PublicKey::from_spki(&root.logs[0].public_key).expect("a key");
-    let key = key_a();
+    let key = over_sha256();
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
@@ -194,13 +199,13 @@ fn a_log_is_believed_by_its_key_alone() {
         |trust: &Trust| asked.judge_entry(DSSE, &bench(trust, entry), Age::New, answer.as_bytes());
     let judged = judge(&Trust::of_log(rekor1));
     assert!(judged.is_ok(), "{judged:?}");
-    let judged = judge(&Trust::of_log(key.clone())).expect_err("another key");
+    let judged = judge(&Trust::of_log(key_a())).expect_err("another key");
     assert!(matches!(judged, AnswerError::UnknownLog { .. }));
 }
 
 #[test]
 fn a_timestamp_that_answers_another_request_is_refused() {
-    let (key, trust) = (key_a(), trust());
+    let (key, trust) = (over_sha256(), trust());
     let (signed, evidence) = bundle(LOGGED_V2);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let response = &evidence.timestamps[0];
@@ -218,7 +223,7 @@ fn a_timestamp_that_answers_another_request_is_refused() {
 
 #[test]
 fn a_log_that_is_out_of_use_vouches_for_its_past_and_for_nothing_new() {
-    let key = key_a();
+    let key = over_sha256();
     for (folder, format) in [(LOGGED_V1, DSSE), (LOGGED_V2, Format::V2)] {
         let (signed, evidence) = bundle(folder);
         let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
@@ -253,7 +258,7 @@ fn a_log_that_is_out_of_use_vouches_for_its_past_and_for_nothing_new() {
 
 #[test]
 fn a_log_has_taken_in_now_what_it_says_is_new() {
-    let (key, trust) = (key_a(), trust());
+    let (key, trust) = (over_sha256(), trust());
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
@@ -284,7 +289,7 @@ fn a_log_has_taken_in_now_what_it_says_is_new() {
 
 #[test]
 fn another_log_than_the_one_that_was_asked_is_refused_where_that_is_known() {
-    let key = key_a();
+    let key = over_sha256();
     let (signed, evidence) = bundle(LOGGED_V1);
     let asked = Unwitnessed::read(&signed, &key).expect("cosign signed it");
     let entry = &evidence.entries[0];
@@ -316,7 +321,7 @@ fn another_log_than_the_one_that_was_asked_is_refused_where_that_is_known() {
 fn what_the_key_did_not_sign_is_not_shown_to_anybody() {
     let (signed, _) = bundle(LOGGED_V1);
     let pem = include_bytes!("../testdata/p384.pub");
-    let other = PublicKey::from_pem(pem).expect("a key");
+    let other = VerifyingKey::over_sha256(PublicKey::from_pem(pem).expect("a key"));
     let refused = Unwitnessed::read(&signed, &other).err();
     assert!(matches!(refused, Some(Rejection::NoKeyMatches { .. })));
 }

@@ -12,6 +12,7 @@
 mod predicate;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use tekseal_attest::{Stored, Witnesses};
@@ -21,7 +22,7 @@ use tekseal_signing::Signer;
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
-use crate::key_args::SigningKeyArgs;
+use crate::keyless_args::{SignerArgs, TimeArgs};
 use crate::layout_args::LayoutArgs;
 use crate::log;
 use crate::recursive::RecursiveArgs;
@@ -50,7 +51,9 @@ pub struct Args {
     #[command(flatten)]
     context: ContextArgs,
     #[command(flatten)]
-    key: SigningKeyArgs,
+    signer: SignerArgs,
+    #[command(flatten)]
+    time: TimeArgs,
     #[command(flatten)]
     layout: LayoutArgs,
     #[command(flatten)]
@@ -97,7 +100,9 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
             .hint("the configuration turns everything off; tekseal-explain says which key of it"));
     }
     let registry = args.registry.open(Access::PullPush)?;
-    let signer = args.key.open(&args.cluster)?;
+    let around = args.witness.around(config, &args.registry)?;
+    let opened = args.signer.open(&args.cluster, around)?;
+    opened.check_time(witnesses.as_ref(), args.time)?;
     crate::block_on(async {
         let recursive = args.recursive.recursive;
         let mut payloads = recursive.expand(&registry, payloads).await?;
@@ -107,6 +112,7 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
             payloads.retain(|payload| payload.name().is_none());
         }
         let witnesses = witnesses.as_ref();
+        let signer = opened.signer().await?;
         sign_and_store(&registry, signer, &payloads, layout, witnesses).await
     })
 }
@@ -114,7 +120,7 @@ fn attest_run(args: &Args, run: &Path) -> Result<Attested, Failure> {
 /// Signs what is in memory, has it witnessed, and stores it beside every image that it speaks of. What was stored is said.
 async fn sign_and_store(
     registry: &Registry,
-    signer: Signer,
+    signer: Arc<Signer>,
     payloads: &[Payload],
     layout: Layout,
     witnesses: Option<&Witnesses>,
@@ -122,10 +128,13 @@ async fn sign_and_store(
     let items = tekseal_attest::sign(&signer, payloads, layout)
         .await
         .map_err(|e| Failure::from(e).context("signing"))?;
-    let key = signer.public_key().clone();
+    let key = signer.verifying().clone();
     log::info(
         "signed",
-        &[("payloads", &payloads.len()), ("key", &key.fingerprint())],
+        &[
+            ("payloads", &payloads.len()),
+            ("key", &key.key().fingerprint()),
+        ],
     );
     drop(signer);
     let kinds: Vec<PayloadKind> = items.iter().map(|item| item.kind.clone()).collect();

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
@@ -108,13 +109,18 @@ pub(super) fn run(args: &Args) -> Result<Attested, Failure> {
             .hint("name the images that the predicate is about: registry/repository@sha256:…"));
     }
     let registry = args.registry.open(Access::PullPush)?;
-    let signer = args.key.open(&args.cluster)?;
+    let around = args.witness.around(None, &args.registry)?;
+    let opened = args.signer.open(&args.cluster, around)?;
+    opened.check_time(witnesses.as_ref(), args.time)?;
     let spooled = read(file, given.source.as_deref(), name, &kind, &now)?;
-    if let (Spooled::InFile(predicate), Some(_)) = (&spooled, &witnesses) {
+    if let Spooled::InFile(predicate) = &spooled
+        && (witnesses.is_some() || opened.is_keyless())
+    {
         return Err(too_large_to_log(predicate.length()));
     }
     crate::block_on(async {
         let found = find(&registry, args.recursive.recursive, images).await?;
+        let signer = opened.signer().await?;
         attest(
             &registry, signer, name, &kind, found, spooled, layout, witnesses,
         )
@@ -147,12 +153,12 @@ async fn find(
     Ok(found)
 }
 
-/// A log v1 is sent the whole envelope, and what does not fit into memory is never sent as a whole.
+/// A log v1 is sent the whole envelope, and what does not fit into memory is never sent as a whole. A certificate is of no use without a time.
 fn too_large_to_log(bytes: u64) -> Failure {
     Failure::misuse(anyhow!(
         "a predicate of {bytes} bytes is too large for a transparency log or a timestamp: at most 8 MiB are told to one"
     ))
-    .hint("attest it without --tlog, --timestamp-url and --signing-config, or attest a smaller document that has its digest")
+    .hint("attest it with a key and without --tlog, --timestamp-url and --signing-config, or attest a smaller document that has its digest")
 }
 
 /// Signs and stores what was read, of each image.
@@ -162,7 +168,7 @@ fn too_large_to_log(bytes: u64) -> Failure {
 )]
 async fn attest(
     registry: &Registry,
-    signer: Signer,
+    signer: Arc<Signer>,
     name: &str,
     kind: &PredicateType,
     found: Vec<DigestRef>,
@@ -304,6 +310,7 @@ async fn sign_large(
     let failed = |error| match error {
         large::Error::Io(error) => no_room(&error),
         large::Error::Sign(error) => Failure::from(error).context("signing"),
+        error @ large::Error::Certified => Failure::misuse(error),
     };
     let statement = LargeStatement::sign(signer, length, &open)
         .await

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use tekseal_attest::settings;
-use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
+use tekseal_cluster::{Cluster, ConfigSource};
 use tekseal_core::config::Config;
 
 use super::cluster::{Event, Unread};
@@ -84,9 +84,8 @@ pub(super) async fn find(
     let (config, trouble) = match read {
         Some(Some(map)) => match config_of_map(&map) {
             Ok(config) => {
-                let is_key = |key: &str| key.parse::<SecretRef>().is_ok();
                 let clock = || Timestamp::now().as_second();
-                let judged = settings::carry_out(&config, &[], clock, is_key);
+                let judged = settings::carry_out(&config, &[], clock);
                 (Some(config), judged.err().map(Trouble::BeyondController))
             }
             Err(refused) => (None, Some(Trouble::Malformed(exit::chain(&refused)))),

@@ -66,7 +66,7 @@ impl Keys<'_> {
 }
 
 /// A reference or URL of the configuration, unless somebody put a secret in its place.
-pub(super) fn shown(value: &str) -> String {
+pub(crate) fn shown(value: &str) -> String {
     match credential::looks_like("", value) {
         Some(what) => format!("(not shown: it looks like {what})"),
         None => value.to_owned(),

@@ -27,6 +27,7 @@ use tekseal_core::run::{self, Absence, AbsentChild, CompletedRun, Run, RunKind};
 use tekseal_core::{Digest, PayloadKind, Repository, marks};
 use tekseal_signing::PublicKey;
 
+pub(crate) use keys::shown;
 pub(crate) use next::attempts;
 
 use crate::Failure;
@@ -69,7 +70,7 @@ pub struct Args {
         conflicts_with = "config"
     )]
     config_from: Option<ConfigSource>,
-    /// Public key of the controller, with which the record on the run is verified: a file, env://NAME, or k8s://NAMESPACE/SECRET
+    /// Public key of the controller, with which the record on the run is verified: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     /// How to print
@@ -189,7 +190,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let wanted = Wanted::parse(&args.run)?;
     let keys = given(&args.key).next();
     let keys = keys
-        .map(|reference| key_args::public_keys(reference, &args.cluster))
+        .map(|reference| key_args::public_keys(reference, &args.cluster, &[]))
         .transpose()?;
     let mut texts = Vec::new();
     for (source, documents, config, facts) in args.read(wanted)? {

@@ -1,29 +1,39 @@
-//! `tekseal-keygen`: a key pair in cosign's format, in two files or in a Secret of a cluster.
+//! `tekseal-keygen`: a key pair in cosign's format, in two files or in a Secret of a cluster; or a key that a service holds.
 
+mod held;
 mod secret;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use tekseal_signing::{PublicKey, Signer, Zeroizing, random};
+use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing, random, signer};
 
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
-use crate::key_args::PasswordArgs;
+use crate::key_args::{MAX_KEY, PasswordArgs};
 use crate::log;
 use crate::registry_args::given;
 use crate::results::ResultsArgs;
 
-/// Make a key pair: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub.
+/// Make a key pair, or import one: PREFIX.key (encrypted, mode 0600) and PREFIX.pub, or a Secret and PREFIX.pub, or with --kms a key of a service and PREFIX.pub.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Secret for the pair, k8s://NAMESPACE/SECRET: cosign.key, cosign.password and cosign.pub, as cosign writes them; without it files
     #[arg(env = "TEKSEAL_SECRET", value_name = "SECRET")]
     secret: Option<String>,
-    /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1
+    /// Make the key where it stays, with a service or a plugin, in the place of a pair: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin; of a Secret that is named too nothing is made
+    #[arg(long, env = "TEKSEAL_KMS", value_name = "REF")]
+    kms: Option<String>,
+    /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1; with --kms make a new version of the key, and keep the public key of the earlier one in a file
     #[arg(long)]
     rotate: bool,
+    /// Kind of the key: p256 (the default), p384, p521 or ed25519; RSA keys are made by openssl and imported
+    #[arg(long, env = "TEKSEAL_ALGORITHM", value_name = "ALGORITHM")]
+    algorithm: Option<String>,
+    /// Take this private key instead of a new one: an unencrypted PKCS#8, SEC1 or PKCS#1 PEM file of any kind, RSA-2048, RSA-3072 and RSA-4096 too
+    #[arg(long, env = "TEKSEAL_IMPORT", value_name = "FILE")]
+    import: Option<String>,
     /// Prefix of the files
     #[arg(
         long,
@@ -52,9 +62,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn make(args: &Args) -> Result<PublicKey, Failure> {
+    if let Some(reference) = given(&args.kms).next() {
+        return held::run(args, reference);
+    }
     match given(&args.secret).next() {
         Some(reference) => secret::run(args, reference),
-        None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret"))
+        None if args.rotate => Err(Failure::misuse(anyhow!("--rotate needs a Secret, or --kms"))
             .hint("files are not rotated: make a new pair and keep the old public key, old signatures need it")),
         None => to_files(args),
     }
@@ -69,7 +82,7 @@ fn to_files(args: &Args) -> Result<PublicKey, Failure> {
             return Err(exists(path));
         }
     }
-    let Pair { signer, pem, .. } = Pair::make(&args.password)?;
+    let Pair { signer, pem, .. } = Pair::make(args)?;
     write_new(&key_path, pem.as_bytes(), Mode::Secret)?;
     if let Err(failure) = write_new(
         &public_path,
@@ -90,7 +103,7 @@ fn to_files(args: &Args) -> Result<PublicKey, Failure> {
     Ok(signer.public_key().clone())
 }
 
-/// A new key, with the password that it is encrypted with.
+/// A new or imported key, with the password that it is encrypted with.
 struct Pair {
     signer: Signer,
     pem: String,
@@ -98,10 +111,17 @@ struct Pair {
 }
 
 impl Pair {
-    fn make(password: &PasswordArgs) -> Result<Self, Failure> {
-        let password = password.get_new()?;
-        let signer = Signer::generate(&mut random::system)
-            .map_err(|e| Failure::outside(e).context("making a key"))?;
+    fn make(args: &Args) -> Result<Self, Failure> {
+        let signer = match (given(&args.import).next(), given(&args.algorithm).next()) {
+            (Some(_), Some(_)) => {
+                return Err(Failure::misuse(anyhow!(
+                    "--import and --algorithm exclude one another: an imported key is of some kind already"
+                )));
+            }
+            (Some(file), None) => import(Path::new(file))?,
+            (None, algorithm) => generate(algorithm)?,
+        };
+        let password = args.password.get_new()?;
         let pem = signer
             .to_encrypted_pem(&password, &mut random::system)
             .map_err(|e| Failure::outside(e).context("encrypting the key"))?;
@@ -111,6 +131,35 @@ impl Pair {
             password,
         })
     }
+}
+
+/// A new key of this kind.
+fn generate(algorithm: Option<&str>) -> Result<Signer, Failure> {
+    let algorithm = algorithm.map_or(Ok(KeyAlgorithm::P256), str::parse);
+    let algorithm = algorithm.map_err(|e| Failure::misuse(e).context("--algorithm"))?;
+    Signer::generate_of(algorithm, &mut random::system).map_err(|error| match (error, algorithm) {
+        (error @ signer::Error::NotMade(_), KeyAlgorithm::Rsa(bits)) => Failure::misuse(error)
+            .hint(format!(
+                "make one with: openssl genrsa -out KEY.pem {bits}, and give --import KEY.pem"
+            )),
+        (error, _) => Failure::outside(error).context("making a key"),
+    })
+}
+
+/// The key in a file, if cosign would import it.
+fn import(path: &Path) -> Result<Signer, Failure> {
+    let pem = Zeroizing::new(files::read(path, MAX_KEY, "key")?);
+    let never = || {
+        Err(Failure::misuse(anyhow!("it is encrypted already"))
+            .hint("a cosign.key is used as it is: there is nothing to import"))
+    };
+    let signer = Signer::from_pem(&pem, never).and_then(|signer| {
+        signer.check_usual()?;
+        Ok(signer)
+    });
+    signer.map_err(|failure: Failure| {
+        failure.context(format!("importing the private key {}", path.display()))
+    })
 }
 
 fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {

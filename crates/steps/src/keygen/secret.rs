@@ -52,7 +52,7 @@ fn make(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicKey
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
-    let pair = Pair::make(&args.password)?;
+    let pair = Pair::make(args)?;
     let public = pair.public();
     let content = SecretData::opaque(pair.into_data());
     crate::block_on(async {
@@ -93,7 +93,7 @@ fn rotate(args: &Args, secret: &SecretRef, public_path: &Path) -> Result<PublicK
     check_replaceable(public_path, &former)?;
     let is_replaced = public_path.symlink_metadata().is_ok();
     let rescue = rescue_path(public_path, secret)?;
-    let pair = Pair::make(&args.password)?;
+    let pair = Pair::make(args)?;
     let public = pair.public();
     let new = old.with(rotated(&old, &former, pair.into_data()));
     if old.get("x509.pem").is_some() {
@@ -185,8 +185,8 @@ fn rotated(old: &SecretData, former: &PublicKey, mut data: Data) -> Data {
     data
 }
 
-/// A file is replaced only where it has the public key that is kept in the Secret.
-fn check_replaceable(path: &Path, former: &PublicKey) -> Result<(), Failure> {
+/// A file is replaced only where it has the public key that is kept.
+pub(super) fn check_replaceable(path: &Path, former: &PublicKey) -> Result<(), Failure> {
     if path.symlink_metadata().is_err() {
         return Ok(());
     }

@@ -72,11 +72,16 @@ impl LogArgs {
             }
         };
         let options = Options {
-            ca: given(&self.rekor_ca).map(PathBuf::from).collect(),
+            ca: self.ca(),
             timeout: Duration::from_secs(self.log_timeout),
             notice: told_to_wait,
             ..Options::default()
         };
         Ok(Rekor::new(url, version, &options)?)
+    }
+
+    /// Certificate authorities beside the system's.
+    pub(super) fn ca(&self) -> Vec<PathBuf> {
+        given(&self.rekor_ca).map(PathBuf::from).collect()
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Args {
     /// Digest of what must have been signed, sha256:…, sha384:…, sha512:…, or its digits
     #[arg(long, env = "TEKSEAL_SHA", value_name = "DIGEST")]
     sha: Option<String>,
-    /// Public key that must have signed: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub
+    /// Public key that must have signed: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     /// File with the keys of the logs that are trusted, Sigstore's trusted_root.json
@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         .map(|path| files::read(Path::new(path), MOST_FILE_BYTES, "file"))
         .transpose()?;
     let key = given(&args.key).next();
-    let key = key.map(|reference| key_args::public_key(reference, &args.cluster));
+    let key = key.map(|reference| key_args::public_key(reference, &args.cluster, &args.log.ca()));
     let key = key.transpose()?;
     let log = args.log.open()?;
     let mut found = crate::block_on(Found::ask(&log, &asked))?;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
+use jiff::Timestamp;
 use tekseal_core::cosign;
-use tekseal_signing::{HashAlgorithm, IdentityRule, KeyAlgorithm, PublicKey, Verifier};
+use tekseal_signing::{HashAlgorithm, IdentityRule, KeyAlgorithm, Verifier};
 
 use super::demands::{Demands, NONE_IS_VALID};
 use super::report::Checked;
 use super::trust_args::{TrustArgs, Trusted};
+use super::verifying_keys::VerifyingKeys;
 use crate::registry_args::{RegistryArgs, given};
 use crate::{Failure, log};
 
@@ -77,20 +79,20 @@ impl DemandArgs {
         }
     }
 
-    /// What is asked of images with this key, which alone vouches for them.
-    pub(crate) fn of_key(&self, key: PublicKey) -> Result<Demands, Failure> {
+    /// What is asked of images with these keys, which alone vouch for them.
+    pub(crate) fn of_keys(&self, keys: VerifyingKeys) -> Result<Demands, Failure> {
         let (identity, trusted) = (None, None);
-        self.how.of(self.types()?, Some(key), identity, trusted)
+        self.how.of(self.types()?, Some(keys), identity, trusted)
     }
 
-    /// What is asked of images with this key, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
+    /// What is asked of images with these keys, or of those whom `trust` names. A mirror of trusted roots is reached as `network` says.
     pub(crate) fn of_trust(
         &self,
-        key: Option<PublicKey>,
+        keys: Option<VerifyingKeys>,
         trust: &TrustArgs,
         network: &RegistryArgs,
     ) -> Result<Demands, Failure> {
-        self.how.of_trust(self.types()?, key, trust, network)
+        self.how.of_trust(self.types()?, keys, trust, network)
     }
 
     fn types(&self) -> Result<Vec<String>, Failure> {
@@ -128,23 +130,23 @@ pub(crate) fn predicate_types(names: &[String]) -> Result<Vec<String>, Failure> 
 }
 
 impl HowArgs {
-    /// What is asked of images with this key, or of those whom `trust` names: signed, and attested with each of these predicate types.
+    /// What is asked of images with these keys, or of those whom `trust` names: signed, and attested with each of these predicate types.
     pub(crate) fn of_trust(
         &self,
         types: Vec<String>,
-        key: Option<PublicKey>,
+        keys: Option<VerifyingKeys>,
         trust: &TrustArgs,
         network: &RegistryArgs,
     ) -> Result<Demands, Failure> {
         let identity = trust.identity()?;
         let trusted = trust.trusted(self.insecure_ignore_tlog, network)?;
-        self.of(types, key, identity, trusted)
+        self.of(types, keys, identity, trusted)
     }
 
     fn of(
         &self,
         types: Vec<String>,
-        key: Option<PublicKey>,
+        keys: Option<VerifyingKeys>,
         identity: Option<IdentityRule>,
         trusted: Option<Trusted>,
     ) -> Result<Demands, Failure> {
@@ -163,16 +165,27 @@ impl HowArgs {
                 "-a asks for an annotation of the signature and --only attestation forbids it"
             )));
         }
-        let why_none_is_valid = match (key.as_ref().map(PublicKey::algorithm), hash) {
-            (Some(KeyAlgorithm::P384), HashAlgorithm::Sha256) => {
+        let has = |algorithm| keys.as_ref().is_some_and(|keys| keys.has(algorithm));
+        let why_none_is_valid = match (&keys, hash) {
+            (_, HashAlgorithm::Sha256) if has(KeyAlgorithm::P384) => {
                 "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384"
             }
-            (Some(KeyAlgorithm::P521), HashAlgorithm::Sha256) => {
+            (_, HashAlgorithm::Sha256) if has(KeyAlgorithm::P521) => {
                 "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
             }
+            (_, HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
+                if has(KeyAlgorithm::P384) || has(KeyAlgorithm::P521) =>
+            {
+                "tekseal and Tekton Chains sign with SHA-256 where they have the key: try without --signature-digest-algorithm"
+            }
+            _ if has(KeyAlgorithm::Ed25519) => {
+                "signed with another key, or by cosign sign: where the key is Ed25519 it makes Ed25519ph signatures, which its own verify does not accept either"
+            }
+            (Some(VerifyingKeys::Set(_)), _) if trusted.is_none() => NONE_OF_SET_WITHOUT_PROOF,
+            (Some(VerifyingKeys::Set(_)), _) => NONE_OF_SET,
             _ => NONE_IS_VALID,
         };
-        let (verifier, checked) = verifier(key, identity, hash, trusted)?;
+        let (verifier, checked) = verifier(keys, identity, hash, trusted)?;
         Ok(Demands {
             why_none_is_valid,
             verifier: Arc::new(verifier),
@@ -209,9 +222,14 @@ impl HowArgs {
     }
 }
 
+/// What people can do when there are signatures and none is good by a key set.
+const NONE_OF_SET: &str = "signed with a key that the set does not have or whose time is over, changed afterwards, or lacking what was asked for; tekseal-keys list shows which key that may be";
+/// The same where nobody is trusted to say when something was signed.
+const NONE_OF_SET_WITHOUT_PROOF: &str = "signed with a key that the set does not have or whose time is over, changed afterwards, or lacking what was asked for; with --trusted-root the entry of a log or a timestamp proves that a key signed while it was in use";
+
 /// Who verifies, and what the verdict rests on.
 fn verifier(
-    key: Option<PublicKey>,
+    keys: Option<VerifyingKeys>,
     identity: Option<IdentityRule>,
     hash: HashAlgorithm,
     trusted: Option<Trusted>,
@@ -224,16 +242,17 @@ fn verifier(
         timestamp: needs.timestamp,
         certificate_log: needs.certificate_log && identity.is_some(),
     };
-    let verifier = match (key, identity, trusted) {
+    let verifier = match (keys, identity, trusted) {
         (None, None, _) => {
             return Err(Failure::misuse(anyhow!(
                     "neither a key nor an identity is given to verify with"
                 ))
-                .hint("give --key; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
+                .hint("give --key or --keys; or --certificate-identity, --certificate-oidc-issuer and --trusted-root for what was signed without one"));
         }
-        (Some(_), Some(_), _) => {
+        (Some(keys), Some(_), _) => {
             return Err(Failure::misuse(anyhow!(
-                "--key and --certificate-identity are both given"
+                "{} and --certificate-identity are both given",
+                keys.flag()
             ))
             .hint(
                 "a signature is either of a key or of a certificate: verify twice to accept both",
@@ -249,8 +268,14 @@ fn verifier(
         (None, Some(rule), Some(trusted)) => {
             Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
         }
-        (Some(key), None, trusted) => {
-            let verifier = Verifier::new(vec![key], hash).map_err(Failure::misuse)?;
+        (Some(keys), None, trusted) => {
+            let verifier = match keys {
+                VerifyingKeys::One(key) => Verifier::new(vec![key], hash),
+                VerifyingKeys::Set(set) => {
+                    Verifier::of_key_set(set, hash, Timestamp::now().as_second())
+                }
+            };
+            let verifier = verifier.map_err(Failure::misuse)?;
             match trusted {
                 Some(trusted) => verifier.trusting(trusted.trust, trusted.needs),
                 None => verifier,

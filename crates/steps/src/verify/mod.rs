@@ -11,6 +11,7 @@ pub(crate) mod layouts;
 mod report;
 mod trust_args;
 mod verdicts;
+mod verifying_keys;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -39,6 +40,8 @@ pub use demand_args::{DemandArgs, HowArgs, Only};
 pub(crate) use demands::{Demands, Examined, Judging};
 pub(crate) use report::{AttestationReport, Found, Report, SignatureReport, print};
 pub use trust_args::{IdentityArgs, TrustArgs};
+pub use verifying_keys::VerifyingKeyArgs;
+pub(crate) use verifying_keys::VerifyingKeys;
 
 use verdicts::Verdicts;
 
@@ -51,9 +54,8 @@ pub struct Args {
     /// Images, best by digest: REPOSITORY@sha256:…, or oci:PATH[:TAG|@DIGEST] for one in an OCI layout; all of them must pass, else nothing is printed
     #[arg(env = "IMAGE", value_name = "IMAGE", required = true, num_args = 1..)]
     images: Vec<String>,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
-    key: Option<String>,
+    #[command(flatten)]
+    keys: VerifyingKeyArgs,
     #[command(flatten)]
     demands: DemandArgs,
     #[command(flatten)]
@@ -98,7 +100,7 @@ pub enum Output {
 
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let key = args.trust.public_key(&args.key, &args.cluster)?;
+    let keys = args.keys.read(&args.trust, &args.cluster, &args.registry)?;
     let layouts = layouts::parse(&args.images, args.local_image)?;
     let bundles = args.read_bundles()?;
     let is_recursive = args.recursive.recursive != Recursive::Itself;
@@ -127,7 +129,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Some(_) => Ok(Vec::new()),
     };
     let images = images?;
-    let demands = args.demands.of_trust(key, &args.trust, &args.registry)?;
+    let demands = args.demands.of_trust(keys, &args.trust, &args.registry)?;
     let mut results = args.results.open()?;
     let verdicts = if let Some(layouts) = &layouts {
         crate::block_on(layouts::judge(layouts, &demands, args.timeout))?

@@ -299,6 +299,11 @@ impl AttestationReport {
         &self.found
     }
 
+    /// What kind of predicate it has.
+    pub(crate) fn predicate_type(&self) -> &str {
+        &self.predicate_type
+    }
+
     /// Its Statement, unless rules judged it in its place.
     pub(crate) fn statement(&self) -> Option<&RawValue> {
         self.statement.as_deref()

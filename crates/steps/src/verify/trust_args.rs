@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_signing::{IdentityRule, Matcher, Needs, PublicKey, Trust};
+use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
 
-use crate::cluster_args::ClusterArgs;
 use crate::registry_args::{RegistryArgs, given};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::tuf::{Reach, TufArgs};
-use crate::{Failure, key_args};
+use crate::{Failure, key_args, key_url};
 
 /// Who must have signed, where that is not a key.
 #[derive(Debug, clap::Args)]
@@ -121,29 +120,14 @@ impl TrustArgs {
         self.offline
     }
 
-    /// The public key that is given, if one is.
-    ///
-    /// # Errors
-    /// Exit 2 for one that cannot be used, or that lies in a cluster where nothing may be connected to.
-    pub(crate) fn public_key(
-        &self,
-        reference: &Option<String>,
-        cluster: &ClusterArgs,
-    ) -> Result<Option<PublicKey>, Failure> {
-        let Some(reference) = given(reference).next() else {
-            return Ok(None);
-        };
-        self.may_ask_cluster(reference)?;
-        key_args::public_key(reference, cluster).map(Some)
-    }
-
-    /// Refuses a key that lies in a cluster where nothing may be connected to.
-    fn may_ask_cluster(&self, key: &str) -> Result<(), Failure> {
-        if self.offline && key.starts_with("k8s://") {
+    /// Refuses a key that is elsewhere where nothing may be connected to.
+    pub(super) fn may_be_asked_for(&self, reference: &str) -> Result<(), Failure> {
+        if self.offline && key_args::is_elsewhere(reference) {
+            let shown = key_url::shown(reference);
             return Err(Failure::misuse(anyhow!(
-                "--offline is given, and the key {key} lies in a cluster"
+                "--offline is given, and {shown} is not on this machine"
             ))
-            .hint("give the public key as a file"));
+            .hint("give it as a file"));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ use crate::log;
 use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
-use crate::verify::{self, DemandArgs, Demands, Output, Report, TrustArgs};
+use crate::verify::{self, DemandArgs, Demands, Output, Report, TrustArgs, VerifyingKeyArgs};
 
 pub use own::OwnArgs;
 
@@ -65,9 +65,8 @@ pub struct Args {
         default_value = "10m"
     )]
     timeout: String,
-    /// Public key with which the images are verified: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
-    key: Option<String>,
+    #[command(flatten)]
+    keys: VerifyingKeyArgs,
     /// Believe the mark on the run, or what lies beside the image, whoever put it there
     #[arg(long, env = "TEKSEAL_INSECURE_SKIP_VERIFY", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     insecure_skip_verify: bool,
@@ -218,7 +217,7 @@ impl Args {
     /// What is asked of images. A key is wanted unless it was said that none is.
     fn check(&self) -> Result<Check, Failure> {
         let registry = self.registry.open(Access::Pull)?;
-        let is_somebody = given(&self.key).next().is_some() || self.trust.identity()?.is_some();
+        let is_somebody = self.keys.are_given() || self.trust.identity()?.is_some();
         let of_task_runs = match (is_somebody, self.insecure_skip_verify) {
             (true, true) => {
                 return Err(Failure::misuse(anyhow!(
@@ -239,8 +238,8 @@ impl Args {
                 None
             }
             (true, false) => {
-                let key = self.trust.public_key(&self.key, &self.cluster)?;
-                Some(self.demands.of_trust(key, &self.trust, &self.registry)?)
+                let keys = self.keys.read(&self.trust, &self.cluster, &self.registry)?;
+                Some(self.demands.of_trust(keys, &self.trust, &self.registry)?)
             }
         };
         let of_pipeline_runs = of_task_runs.clone().map(Demands::of_pipeline_runs);

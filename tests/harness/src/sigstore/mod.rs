@@ -1,6 +1,7 @@
 //! A Sigstore on loopback: services that stand behind signatures, as real processes, and the files that tell clients of them.
 //!
 //! ```text
+//!   tekseal ──▶ Certifier          speaks Fulcio's protocol, and certifies what a test wants
 //!   cosign ──▶ RekorV2             a transparency log in files
 //!          ──▶ TimestampAuthority  says when
 //!          ──▶ Sigstore            what needs a database:
@@ -12,6 +13,7 @@
 //!
 //! All are on 127.0.0.1 at free ports, and speak plain http.
 
+mod certifier;
 mod database;
 mod fulcio;
 mod issuer;
@@ -19,7 +21,7 @@ mod key;
 mod peers;
 mod rekor_v1;
 mod rekor_v2;
-mod service;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 mod timestamp;
@@ -33,6 +35,7 @@ use self::database::Database;
 use self::trillian::Trillian;
 use crate::process::Folder;
 
+pub use self::certifier::{Certifier, Certifying, service_account_claims, unsigned_token};
 pub use self::fulcio::Fulcio;
 pub use self::issuer::Issuer;
 pub use self::rekor_v1::RekorV1;

@@ -23,7 +23,7 @@ const TAKEN: &str = "address already in use";
 /// # Panics
 ///
 /// When it does not.
-pub(super) fn start<const PORTS: usize>(
+pub(crate) fn start<const PORTS: usize>(
     program: &Path,
     flags: impl Fn([u16; PORTS]) -> Vec<String>,
     env: &[(&str, &OsStr)],

@@ -7,6 +7,7 @@ use tekseal_core::{PayloadKind, TrustedRoot};
 use tekseal_harness::fixtures;
 use tekseal_remote::log::Options;
 use tekseal_remote::{LogVersion, Rekor, TimestampAuthority};
+use tekseal_signing::PublicKey;
 use tekseal_signing::witness::EnvelopeEntry;
 
 use super::*;
@@ -55,6 +56,7 @@ fn another(root: &mut TrustedRoot) {
 /// Whether a bundle with the entry and so many times the timestamp is taken for what they would give.
 async fn is_taken(witnesses: &Witnesses, times: usize) -> bool {
     let key = PublicKey::from_pem(&keys("a.pub")).expect("a key");
+    let key = VerifyingKey::over_sha256(key);
     let mut bundle = sample();
     let evidence = std::mem::take(&mut bundle.evidence);
     let bare = bundle.to_bytes().expect("it has no entry");

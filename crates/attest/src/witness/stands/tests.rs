@@ -11,6 +11,7 @@ use tekseal_remote::log::Options;
 use tekseal_remote::registry::Manifest;
 use tekseal_remote::store::manifest::ImageManifest;
 use tekseal_remote::{LogVersion, Rekor, TimestampAuthority};
+use tekseal_signing::PublicKey;
 use tekseal_signing::witness::EnvelopeEntry;
 
 use super::*;
@@ -23,9 +24,10 @@ fn later() -> i64 {
     1_900_000_000
 }
 
-fn key(name: &str) -> PublicKey {
+fn key(name: &str) -> VerifyingKey {
     let pem = fs::read(fixtures().join("cosign-samples/keys").join(name));
-    PublicKey::from_pem(&pem.expect("a sample")).expect("a key")
+    let key = PublicKey::from_pem(&pem.expect("a sample")).expect("a key");
+    VerifyingKey::over_sha256(key)
 }
 
 /// The layer of this sample that has this annotation.

@@ -1,5 +1,7 @@
 //! Who signed, and when, by certificates, logs and timestamps: the samples that cosign 2 and 3 wrote with a local Sigstore.
 
+mod key_sets;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

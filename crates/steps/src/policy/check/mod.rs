@@ -24,7 +24,9 @@ use self::progress::Progress;
 use super::rule_args::RuleArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::registry_args::{Access, RegistryArgs, given};
-use crate::verify::{self, Demands, HowArgs, Judging, Only, Output, TrustArgs, within};
+use crate::verify::{
+    self, Demands, HowArgs, Judging, Only, Output, TrustArgs, VerifyingKeyArgs, within,
+};
 use crate::{Failure, exit};
 
 /// Check images against rules on their signatures and provenance.
@@ -45,9 +47,8 @@ pub struct Args {
         value_parser = clap::value_parser!(u16).range(1..=64)
     )]
     concurrency: u16,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
-    key: Option<String>,
+    #[command(flatten)]
+    keys: VerifyingKeyArgs,
     #[command(flatten)]
     rules: RuleArgs,
     #[command(flatten)]
@@ -110,10 +111,10 @@ impl Args {
     }
 
     fn demands(&self, rules: &Arc<Rules>) -> Result<Demands, Failure> {
-        let key = self.trust.public_key(&self.key, &self.cluster)?;
+        let keys = self.keys.read(&self.trust, &self.cluster, &self.registry)?;
         let demands = self
             .how
-            .of_trust(Vec::new(), key, &self.trust, &self.registry)?;
+            .of_trust(Vec::new(), keys, &self.trust, &self.registry)?;
         Ok(demands.judging(Judging {
             rules: Arc::clone(rules),
             now: Timestamp::now().as_second(),

@@ -37,7 +37,7 @@ pub struct Args {
         value_delimiter = ','
     )]
     images: Vec<String>,
-    /// Public key: a file, env://NAME, or k8s://NAMESPACE/SECRET with cosign.pub; else --certificate-identity says who must have signed
+    /// Public key: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --certificate-identity says who must have signed
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]
@@ -319,7 +319,7 @@ impl Args {
 
     fn signer(&self) -> Result<Option<Signer>, Failure> {
         if let Some(reference) = given(&self.key).next() {
-            return key_args::public_key(reference, &self.cluster)
+            return key_args::public_key(reference, &self.cluster, &self.registry.ca())
                 .map(Signer::Key)
                 .map(Some);
         }

@@ -13,7 +13,7 @@ use super::policy::Layout;
 use crate::Failure;
 use crate::log;
 use crate::registry_args::{Access, RegistryArgs};
-use crate::verify::{self, AttestationReport, DemandArgs, Only, Report, within};
+use crate::verify::{self, AttestationReport, DemandArgs, Only, Report, VerifyingKeys, within};
 
 /// How long an image may take, in seconds.
 const MOST_SECONDS: u64 = 300;
@@ -109,7 +109,7 @@ pub(super) fn look(
 ) -> Result<(Shown, Good), Failure> {
     let image = verify::parse_image(image)?;
     let only = draft.is_none().then_some(Only::Signature);
-    let demands = DemandArgs::usual(only).of_key(key.clone())?;
+    let demands = DemandArgs::usual(only).of_keys(VerifyingKeys::One(key.clone()))?;
     let registry = registry.open(Access::Pull)?;
     let (image, report) = crate::block_on(within(MOST_SECONDS, async {
         let image = verify::resolve(&registry, image).await?;

@@ -1,0 +1,73 @@
+//! `tekseal-keys public`: the public key of any reference, as `cosign public-key` prints it.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+use tekseal_signing::PublicKey;
+
+use super::print;
+use crate::Failure;
+use crate::cluster_args::ClusterArgs;
+use crate::key_args::{self, PasswordArgs};
+use crate::registry_args::given;
+use crate::verify::Output;
+
+/// Print the public key of a reference.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Key: a file (public or private), env://NAME, k8s://NAMESPACE/SECRET, gitlab://PROJECT, https://…, or one of a service, such as hashivault://NAME
+    #[arg(env = "TEKSEAL_KEY", value_name = "REF")]
+    key: String,
+    #[command(flatten)]
+    password: PasswordArgs,
+    #[command(flatten)]
+    ca: CaArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    /// How to print
+    #[arg(
+        long,
+        short = 'o',
+        env = "TEKSEAL_OUTPUT",
+        value_enum,
+        default_value = "text",
+        value_name = "FORM"
+    )]
+    output: Output,
+}
+
+/// Certificate authorities of whoever has keys.
+#[derive(Debug, clap::Args)]
+pub(super) struct CaArgs {
+    /// Certificate authorities beside the system's, for keys that are elsewhere: a PEM file or a folder of them; may be repeated
+    #[arg(
+        long = "ca",
+        env = "TEKSEAL_CA",
+        value_name = "PATH",
+        value_delimiter = ':'
+    )]
+    ca: Vec<String>,
+}
+
+impl CaArgs {
+    pub(super) fn all(&self) -> Vec<PathBuf> {
+        given(&self.ca).map(PathBuf::from).collect()
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let (key, _) = key_args::either(&args.key, &args.cluster, &args.ca.all(), &args.password)?;
+    match args.output {
+        Output::Text => print(&key.to_pem()),
+        Output::Json => print(&format!("{:#}\n", described(&key))),
+    }
+}
+
+fn described(key: &PublicKey) -> serde_json::Value {
+    json!({
+        "id": key.fingerprint(),
+        "sha256": key.spki_digest().hex(),
+        "algorithm": key.algorithm().to_string(),
+        "pem": key.to_pem(),
+    })
+}

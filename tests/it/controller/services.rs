@@ -1,0 +1,177 @@
+//! Keys that a service holds: here a plugin of cosign's protocol, whose keys are files with which openssl signs.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tekseal_harness::{Run, Running};
+
+use super::stand::{PATIENCE, SIGNED, Stand, annotation, is_signed_once, layers};
+
+/// Everything signed with the key of a service, in the registry.
+const KMS: &[(&str, &str)] = &[
+    ("artifacts.taskrun.format", "slsa/v1"),
+    ("artifacts.taskrun.storage", "oci"),
+    ("artifacts.taskrun.signer", "kms"),
+    ("artifacts.oci.signer", "kms"),
+];
+
+/// The PATH with the plugin `openssl` before all else.
+fn path() -> OsString {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/custody/tests/plugins");
+    let mut path = plugins.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
+}
+
+fn start(stand: &Stand) -> Running {
+    stand.command().env("PATH", path()).start()
+}
+
+/// A new key of the service, under this name.
+fn make_key(stand: &Stand, name: &str) -> PathBuf {
+    let key = stand.path(name);
+    Run::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "EC",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-out",
+        ])
+        .arg(&key)
+        .ok();
+    key
+}
+
+fn reference(key: &Path) -> String {
+    format!("openssl://{}", key.display())
+}
+
+/// The public half, in a file beside it.
+fn public(key: &Path) -> PathBuf {
+    let public = key.with_extension("pub");
+    Run::new("openssl")
+        .args(["pkey", "-pubout", "-in"])
+        .arg(key)
+        .arg("-out")
+        .arg(&public)
+        .ok();
+    public
+}
+
+fn configure(stand: &Stand, pairs: &[(&str, &str)], key: &Path) {
+    let key = reference(key);
+    stand.configure(&[pairs, &[("signers.kms.kmsref", &key)]].concat());
+}
+
+fn verify(stand: &Stand, key: &Path) -> Run {
+    Run::tool("tekseal-verify")
+        .arg("--key")
+        .arg(key)
+        .arg(stand.image())
+}
+
+/// Waits for an Event about the configuration, and gives its note.
+#[track_caller]
+fn wait_told(stand: &Stand, reason: &str) -> String {
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", stand.system);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let list = stand.api.get(&path).expect("Events can be listed");
+        let events = list["items"].as_array().cloned().unwrap_or_default();
+        if let Some(found) = events.iter().find(|event| event["reason"] == reason) {
+            return found["note"].as_str().unwrap_or_default().to_owned();
+        }
+        assert!(Instant::now() < deadline, "no {reason} among {events:#?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn runs_are_signed_with_the_key_of_a_service() {
+    let Some(stand) = Stand::new() else { return };
+    let key = make_key(&stand, "service.key");
+    fs::remove_file(stand.keys().join("x509.pem")).expect("it is there");
+    configure(&stand, KMS, &key);
+    let _controller = start(&stand);
+    let run = stand.completed("app", stand.image_results());
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    verify(&stand, &public(&key))
+        .args(["--type", "slsaprovenance02"])
+        .ok();
+    // Records are signed with it too: what was signed is not looked at again.
+    let again = stand.completed("again", stand.image_results());
+    stand.wait_marked(&again);
+    assert_eq!(layers(&stand.registry, "team/app", &stand.digest, "sig"), 1);
+    stand.nothing_is_called_forged();
+}
+
+#[test]
+fn each_type_of_artifact_has_the_key_of_its_signer() {
+    let Some(stand) = Stand::new() else { return };
+    let key = make_key(&stand, "service.key");
+    let mixed = [&KMS[..3], &[("artifacts.oci.signer", "x509")]].concat();
+    configure(&stand, &mixed, &key);
+    let _controller = start(&stand);
+    let run = stand.completed("app", stand.image_results());
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    // The image signature is the mounted key's, the provenance the service's.
+    verify(&stand, &stand.public_key()).ok();
+    verify(&stand, &stand.public_key())
+        .args(["--type", "slsaprovenance02"])
+        .fails_with(1);
+    verify(&stand, &public(&key))
+        .args(["--only", "attestation", "--type", "slsaprovenance02"])
+        .ok();
+}
+
+#[test]
+fn a_key_that_was_rotated_is_used_without_a_restart_and_told() {
+    let Some(stand) = Stand::new() else { return };
+    let key = make_key(&stand, "service.key");
+    configure(&stand, KMS, &key);
+    let _controller = start(&stand);
+    let run = stand.completed("before", stand.image_results());
+    let before = stand.wait_marked(&run);
+    let old = fs::read(public(&key)).expect("just written");
+    // The service has another key now, whose public half the controller has not asked for.
+    let next = make_key(&stand, "next.key");
+    fs::rename(&next, &key).expect("the folder is ours");
+    let run = stand.completed("after", stand.image_results());
+    let run = stand.wait_marked(&run);
+    assert_eq!(annotation(&run, SIGNED), Some("true"));
+    assert_ne!(fs::read(public(&key)).expect("just written"), old);
+    verify(&stand, &public(&key)).ok();
+    let told = wait_told(&stand, "KeyChanged");
+    assert!(
+        told.contains("signs from now on, before it was SHA256:"),
+        "{told}"
+    );
+    // What the old key recorded is believed all the same.
+    let uid = |run: &Value| run["metadata"]["uid"].clone();
+    assert_ne!(uid(&before), uid(&run));
+    stand.nothing_is_called_forged();
+}
+
+#[test]
+fn a_service_that_refuses_is_waited_for_and_nothing_is_published() {
+    let Some(stand) = Stand::new() else { return };
+    let key = stand.path("service.key");
+    fs::remove_file(stand.keys().join("x509.pem")).expect("it is there");
+    configure(&stand, KMS, &key);
+    let _controller = start(&stand);
+    let run = stand.completed("app", stand.image_results());
+    let told = stand.wait_event(&run, "SigningBlocked");
+    assert!(told.contains("there is no key at"), "{told}");
+    assert_eq!(layers(&stand.registry, "team/app", &stand.digest, "sig"), 0);
+    make_key(&stand, "service.key");
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}

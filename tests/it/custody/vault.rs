@@ -1,0 +1,207 @@
+//! With a real Vault: the programs and both versions of cosign sign with the same keys, and verify what the other signed.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tekseal_harness::{Cosign, Layout, Run, Vault, cosign, fixtures};
+
+use crate::workshop::Workshop;
+
+/// What Vault calls the keys, and whether cosign verifies with the reference what was signed with it elsewhere. cosign has Ed25519 keys of a service sign a
+/// digest in place of the message, and so can verify neither its own signatures with the public key, nor ours with the reference.
+const KINDS: [(&str, bool); 5] = [
+    ("ecdsa-p256", true),
+    ("ecdsa-p384", true),
+    ("ecdsa-p521", true),
+    ("rsa-3072", true),
+    ("ed25519", false),
+];
+const NEVER: &str = "http://127.0.0.1:1";
+
+/// A key in Vault, with a token that may sign with it, verify with it and read it.
+struct Key {
+    vault: &'static Vault,
+    reference: String,
+    token: String,
+}
+
+impl Key {
+    /// A new one of the Vault of all tests; `None`, with the reason printed, where that is missing.
+    fn make(name: &str, kind: &str) -> Option<Self> {
+        let vault = Vault::shared()?;
+        vault.make_key(name, kind);
+        let rules = format!(
+            r#"path "transit/keys/{name}" {{ capabilities = ["read"] }}
+               path "transit/sign/{name}/*" {{ capabilities = ["update"] }}
+               path "transit/verify/{name}/*" {{ capabilities = ["update"] }}"#
+        );
+        let policy = format!("it-{name}");
+        vault.set(
+            &format!("sys/policies/acl/{policy}"),
+            &json!({"policy": rules}),
+        );
+        Some(Self {
+            vault,
+            reference: format!("hashivault://{name}"),
+            token: vault.token(&[&policy], "1h"),
+        })
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(&self.reference)
+    }
+
+    /// The same command, which can get into Vault.
+    fn entering(&self, run: Run) -> Run {
+        run.env("VAULT_ADDR", self.vault.url())
+            .env("VAULT_TOKEN", &self.token)
+    }
+
+    fn cosign(&self, version: &str) -> Option<Cosign> {
+        let cosign = cosign(version)?;
+        Some(
+            cosign
+                .env("VAULT_ADDR", self.vault.url())
+                .env("VAULT_TOKEN", &self.token),
+        )
+    }
+
+    /// The public key, as cosign reads it out of Vault.
+    fn public(&self, cosign: &Cosign, shop: &Workshop) -> PathBuf {
+        let said = cosign
+            .run("public-key")
+            .arg("--key")
+            .arg(&self.reference)
+            .ok();
+        shop.file("vault.pub", said.stdout)
+    }
+
+    fn attest(&self, shop: &Workshop) -> Run {
+        self.entering(shop.attest_command(&shop.run(), self.path()))
+    }
+}
+
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn cosign_verifies_what_ours_signed_with_a_key_of_each_kind() {
+    for (kind, by_reference) in KINDS {
+        let Some(key) = Key::make(&format!("ours-{kind}"), kind) else {
+            return;
+        };
+        let shop = Workshop::new();
+        key.attest(&shop).ok();
+        for version in ["2.6.5", "3.1.3"] {
+            let Some(cosign) = key.cosign(version) else {
+                return;
+            };
+            let public = key.public(&cosign, &shop);
+            cosign.verify(&public, &shop.image, &[]).ok();
+            cosign
+                .verify_attestation(&public, "slsaprovenance", &shop.image, &[])
+                .ok();
+            let said = cosign.verify(key.path(), &shop.image, &[]);
+            assert_eq!(
+                said.code() == Some(0),
+                by_reference,
+                "{kind} {version}: {}",
+                said.stderr
+            );
+            // Ours reads the public key out of Vault, too.
+            key.entering(shop.verify(key.path())).ok();
+            shop.verify(&public).ok();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn cosign_verifies_the_bundles_that_ours_signed() {
+    let Some(key) = Key::make("bundles", "ecdsa-p256") else {
+        return;
+    };
+    let shop = Workshop::new();
+    key.attest(&shop).args(["--layout", "bundle"]).ok();
+    let Some(cosign) = key.cosign("3.1.3") else {
+        return;
+    };
+    let public = key.public(&cosign, &shop);
+    for key in [key.path(), &public] {
+        cosign.verify(key, &shop.image, &[]).ok();
+        cosign
+            .verify_attestation(key, "slsaprovenance", &shop.image, &[])
+            .ok();
+    }
+}
+
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn ours_verifies_what_cosign_signed_with_the_same_key() {
+    let predicate = fixtures().join("cosign-samples/inputs/predicate-slsa1.json");
+    for (version, layout) in [
+        ("2.6.5", Layout::Tags),
+        ("3.1.3", Layout::Tags),
+        ("3.1.3", Layout::Bundles),
+    ] {
+        for (kind, _) in KINDS.into_iter().filter(|(kind, _)| *kind != "ed25519") {
+            let name = format!("cosign-{version}-{layout:?}-{kind}");
+            let Some(key) = Key::make(&name, kind) else {
+                return;
+            };
+            let Some(cosign) = key.cosign(version) else {
+                return;
+            };
+            let shop = Workshop::new();
+            cosign.sign(key.path(), "", &shop.image, layout).ok();
+            cosign
+                .attest(
+                    key.path(),
+                    "",
+                    "slsaprovenance1",
+                    &predicate,
+                    &shop.image,
+                    layout,
+                )
+                .ok();
+            key.entering(shop.verify(key.path())).ok();
+            let other = Key::make(&format!("other-{name}"), kind).expect("there is a Vault");
+            other.entering(shop.verify(other.path())).fails_with(1);
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn a_key_that_cannot_be_used_leaves_nothing_beside_the_image() {
+    let Some(key) = Key::make("unusable", "ecdsa-p256") else {
+        return;
+    };
+    let shop = Workshop::new();
+    let refused = |run: Run, status: i32, wanted: &str| {
+        let said = run.fails_with(status).stderr;
+        assert!(said.contains(wanted), "{said}");
+        assert!(!said.contains(&key.token), "{said}");
+        assert!(shop.layers("sig").is_empty() && shop.layers("att").is_empty());
+    };
+    let attest = |name: &str| key.entering(shop.attest_command(&shop.run(), Path::new(name)));
+    refused(attest("hashivault://others"), 2, "permission denied");
+    refused(
+        attest("hashivault://unusable").env("VAULT_TOKEN", "hvs.wrong"),
+        2,
+        "permission denied",
+    );
+    refused(
+        attest("hashivault://unusable").env("VAULT_ADDR", NEVER),
+        3,
+        "cannot read hashivault://unusable",
+    );
+    refused(
+        attest("hashivault://unusable").env("VAULT_ADDR", ""),
+        2,
+        "set VAULT_ADDR, BAO_ADDR or signers.kms.auth.address",
+    );
+    refused(
+        attest("hashivault://unusable").env("VAULT_TOKEN", ""),
+        2,
+        "no credentials for Vault",
+    );
+}
