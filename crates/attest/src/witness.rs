@@ -24,7 +24,7 @@ use tekseal_remote::{LogVersion, Registry, Rekor, TimestampAuthority};
 use tekseal_signing::log::Logged;
 use tekseal_signing::timestamp::Timestamp;
 use tekseal_signing::witness::{EnvelopeEntry, Unwitnessed};
-use tekseal_signing::{PublicKey, Trust, VerifyingKey, certificate, random};
+use tekseal_signing::{Trust, VerifyingKey, certificate, random};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 

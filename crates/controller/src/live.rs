@@ -124,6 +124,7 @@ pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Conte
             spire_audience: kms.spire.audience.clone(),
         },
         plugin_timeout: Some(TIMEOUT),
+        plugin_notice: Some(|program, text| tracing::info!(program, text, "the plugin says")),
     })
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn of_keys(plan: &Plan, programs: &Programs) -> Result<(), Failure> {
 
     // A Secret is read on a runtime, and a thread has one at most.
     let public = thread::scope(|threads| {
-        let read = || key_args::public_key(&plan.public_key, &programs.cluster());
+        let read = || key_args::public_key(&plan.public_key, &programs.cluster(), &[]);
         threads.spawn(read).join()
     });
     let public = public.unwrap_or_else(|cause| panic::resume_unwind(cause))?;

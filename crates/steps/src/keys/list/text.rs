@@ -136,7 +136,7 @@ mod tests {
   signs     Secret a/b, cosign.key, made 2026-03-01T00:00:00Z, 2 days ago
   use       signs images (x509)
   last use  2026-03-02T01:02:03Z TaskRun a/b (record)
-  trust     keys.json as \"platform\\n2026\", until 2026-12-31T23:59:59Z
+  trust     keys.json as \"platform\\u{{202e}}\\n2026\", until 2026-12-31T23:59:59Z
   WARNING   weak\u{fffd}[2J
 
 note: n
