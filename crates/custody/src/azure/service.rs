@@ -87,7 +87,8 @@ impl Service {
     pub(super) async fn get(&self, key: &AzureKey, version: Option<&str>) -> Result<Bundle, Error> {
         let path = match version {
             Some(version) => format!("keys/{}/{version}", key.name),
-            None => format!("keys/{}", key.name),
+            // With the slash, as Microsoft's own clients ask.
+            None => format!("keys/{}/", key.name),
         };
         let action = format!("give the public key of {key}");
         self.ask(&action, &path, None).await

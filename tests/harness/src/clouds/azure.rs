@@ -285,12 +285,12 @@ impl Azure {
 
     fn vault(&mut self, request: &Request, name: &str, rest: &[&str]) -> Answer {
         if !self.tokens.contains(bearer(request)) {
-            return refusal(
-                401,
-                "Unauthorized",
-                None,
-                "AKV10000: Request is missing a Bearer or PoP token.",
-            );
+            let text = "AKV10000: Request is missing a Bearer or PoP token.";
+            let mut answer = refusal(401, "Unauthorized", None, text);
+            let authority = format!("https://login.microsoftonline.com/{TENANT}");
+            let challenge = format!(r#"Bearer authorization="{authority}", resource="{RESOURCE}""#);
+            answer.set_header("WWW-Authenticate", &challenge);
+            return answer;
         }
         if request.query() != "api-version=7.4" {
             return refusal(400, "BadParameter", None, "another api-version");
@@ -302,7 +302,7 @@ impl Azure {
             versions.iter().find(|known| known.name == version)
         };
         match (request.method.as_str(), rest) {
-            ("GET", []) if count > 0 => self.bundle(name, &self.keys[name][count - 1]),
+            ("GET", [] | [""]) if count > 0 => self.bundle(name, &self.keys[name][count - 1]),
             ("GET", [version]) => match find(version) {
                 Some(found) => self.bundle(name, found),
                 None => not_found(name),

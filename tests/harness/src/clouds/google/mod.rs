@@ -132,7 +132,7 @@ impl GoogleKms {
     pub fn external_file(&self, is_by_url: bool, is_impersonated: bool) -> PathBuf {
         let here = format!("http://{}", self.address());
         let subject = self.folder.path().join("subject");
-        fs::write(&subject, format!("{SUBJECT}\n")).expect("the folder is ours");
+        fs::write(&subject, SUBJECT).expect("the folder is ours");
         let source = match is_by_url {
             true => json!({
                 "url": format!("{here}/subject"),

@@ -102,7 +102,8 @@ impl Google {
             && form["subject_token"] == SUBJECT;
         match (is_good, form["scope"].as_str()) {
             (true, SCOPE) => self.grant(SCOPE),
-            (true, WIDE_SCOPE) => self.grant(WIDE_SCOPE),
+            // Google's clients do not agree which one they ask for here.
+            (true, WIDE_SCOPE | "https://www.googleapis.com/auth/iam") => self.grant(WIDE_SCOPE),
             _ => json_answer(
                 400,
                 &json!({"error": "invalid_grant", "error_description": "The given credential is rejected."}),
@@ -111,7 +112,12 @@ impl Google {
     }
 
     pub(super) fn impersonate(&mut self, request: &Request) -> Answer {
-        let asked: Value = serde_json::from_slice(&request.body).expect("it is JSON");
+        let mut asked: Value = serde_json::from_slice(&request.body).expect("it is JSON");
+        // Some clients say that they have nobody between.
+        if asked["delegates"].as_array().is_none_or(Vec::is_empty) {
+            let fields = asked.as_object_mut().expect("it has fields");
+            fields.remove("delegates");
+        }
         let is_known = self.tokens.get(bearer(request)) == Some(&WIDE_SCOPE);
         if !is_known || !request.path().contains(EMAIL) {
             return refusal(
