@@ -27,6 +27,7 @@ mod kms;
 pub mod layout_args;
 mod lists;
 pub mod log;
+mod not_empty;
 mod parameters;
 pub mod policy;
 mod pretty;

@@ -53,7 +53,7 @@ pub struct ContextArgs {
     /// Attest a PipelineRun even if children are absent, with those that are there
     #[arg(long, env = "TEKSEAL_ALLOW_MISSING_CHILDREN", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_missing_children: Option<String>,
-    /// Format of provenance, a comma list; overrides the configuration (in-toto and slsa/v1 are SLSA v0.2, slsa/v2alpha3 and slsa/v2alpha4 SLSA v1)
+    /// Format of provenance, a comma list; overrides the configuration, also one that turns provenance off by the signer none or an empty storage (in-toto and slsa/v1 are SLSA v0.2, slsa/v2alpha3 and slsa/v2alpha4 SLSA v1)
     #[arg(long = "format", env = "TEKSEAL_FORMAT", value_name = "FORMAT")]
     formats: Vec<String>,
     /// Data of Tekton Chains' chains-config map: a JSON file or a mounted folder; Chains' defaults hold

@@ -56,6 +56,21 @@ struct Repository<'a> {
     url: &'a str,
 }
 
+/// A root that is believed because somebody gave it, and its bytes.
+///
+/// # Errors
+/// Exit 2 if it cannot be read, or is not signed by its own keys.
+pub(crate) fn first_root(path: &str) -> Result<(Vec<u8>, Root), Failure> {
+    let bytes = files::read(
+        Path::new(path),
+        MOST_ROOT_BYTES,
+        "root of the TUF repository",
+    )?;
+    let root = Root::first(&bytes)
+        .map_err(|e| Failure::misuse(e).context(format!("reading the TUF root {path}")))?;
+    Ok((bytes, root))
+}
+
 impl TufArgs {
     /// The URL of the mirror, if there is one.
     pub(crate) fn mirror(&self) -> Option<&str> {
@@ -79,13 +94,7 @@ impl TufArgs {
             }
             (None, None) => return Ok(None),
         };
-        let bytes = files::read(
-            Path::new(root),
-            MOST_ROOT_BYTES,
-            "root of the TUF repository",
-        )?;
-        let first = Root::first(&bytes)
-            .map_err(|e| Failure::misuse(e).context(format!("reading the TUF root {root}")))?;
+        let (_, first) = first_root(root)?;
         // Mirrors that are named differently remember apart.
         let digest = Digest::of(url.trim_end_matches('/').as_bytes());
         let folder = self.cache()?.join(digest.hex());

@@ -9,12 +9,14 @@
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
 //!   Vault: what holds keys for others; SoftHsm: a token that holds keys
 //!   GoogleKms, AzureVault: what clouds' key management services say, as they document it
+//!   Aws: an imitation of its key management, where there is no real one; Moto: one by others
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
 //! ```
 //!
 //! Nothing here uses the project's own crates, so that a fault of theirs cannot hide behind the same fault here. Failures panic: this is
 //! code for tests, and a panic with the whole story is the best answer there.
 
+mod aws;
 mod clock;
 mod clouds;
 mod cluster;
@@ -34,6 +36,7 @@ mod tls;
 mod tuf;
 mod vault;
 
+pub use aws::{AWS_REGION, Aws, Moto};
 pub use clock::{Clock, dynamic_program};
 pub use clouds::{AzureVault, GoogleKms, KeyKind, TestKey};
 pub use cluster::{

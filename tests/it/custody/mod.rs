@@ -1,5 +1,6 @@
 //! Keys that others hold: what ours signs with them cosign verifies, and the other way round.
 
+mod aws;
 mod azure;
 mod gcp;
 mod plugin;

@@ -7,14 +7,24 @@ use tekseal_harness::{Cosign, Layout, Run, Vault, cosign, fixtures};
 
 use crate::workshop::Workshop;
 
-/// What Vault calls the keys, and whether cosign verifies with the reference what was signed with it elsewhere. cosign has Ed25519 keys of a service sign a
-/// digest in place of the message, and so can verify neither its own signatures with the public key, nor ours with the reference.
+/// What Vault calls the keys, and whether cosign verifies ours with the reference, for which it asks Vault. For RSA it does not say which padding its own
+/// signatures have, and Vault takes it for another one; of an Ed25519 key it wants the signature of a digest, which nobody else does. With the public key it
+/// verifies all of them.
 const KINDS: [(&str, bool); 5] = [
     ("ecdsa-p256", true),
     ("ecdsa-p384", true),
     ("ecdsa-p521", true),
-    ("rsa-3072", true),
+    ("rsa-3072", false),
     ("ed25519", false),
+];
+/// What the versions of cosign sign with so that its own public key verifies it. Version 3 gives a digest of another size to keys of the larger curves, and
+/// stops there.
+const SIGNING: [(&str, &[&str]); 2] = [
+    (
+        "2.6.5",
+        &["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "rsa-3072"],
+    ),
+    ("3.1.3", &["ecdsa-p256", "rsa-3072"]),
 ];
 const NEVER: &str = "http://127.0.0.1:1";
 
@@ -45,6 +55,10 @@ impl Key {
             reference: format!("hashivault://{name}"),
             token: vault.token(&[&policy], "1h"),
         })
+    }
+
+    fn name(&self) -> &str {
+        self.reference.trim_start_matches("hashivault://")
     }
 
     fn path(&self) -> &Path {
@@ -116,33 +130,39 @@ fn cosign_verifies_what_ours_signed_with_a_key_of_each_kind() {
 #[test]
 #[ignore = "needs Vault: ./test --sigstore"]
 fn cosign_verifies_the_bundles_that_ours_signed() {
-    let Some(key) = Key::make("bundles", "ecdsa-p256") else {
-        return;
-    };
-    let shop = Workshop::new();
-    key.attest(&shop).args(["--layout", "bundle"]).ok();
-    let Some(cosign) = key.cosign("3.1.3") else {
-        return;
-    };
-    let public = key.public(&cosign, &shop);
-    for key in [key.path(), &public] {
-        cosign.verify(key, &shop.image, &[]).ok();
-        cosign
-            .verify_attestation(key, "slsaprovenance", &shop.image, &[])
-            .ok();
+    for (kind, by_reference) in KINDS {
+        let Some(key) = Key::make(&format!("bundle-{kind}"), kind) else {
+            return;
+        };
+        let shop = Workshop::new();
+        key.attest(&shop).args(["--layout", "bundle"]).ok();
+        let Some(cosign) = key.cosign("3.1.3") else {
+            return;
+        };
+        let public = key.public(&cosign, &shop);
+        let known = [Some(public.as_path()), by_reference.then(|| key.path())];
+        for key in known.into_iter().flatten() {
+            cosign.verify(key, &shop.image, &[]).ok();
+            cosign
+                .verify_attestation(key, "slsaprovenance", &shop.image, &[])
+                .ok();
+        }
+        key.entering(shop.verify(key.path())).ok();
     }
 }
 
 #[test]
 #[ignore = "needs Vault: ./test --sigstore"]
 fn ours_verifies_what_cosign_signed_with_the_same_key() {
-    let predicate = fixtures().join("cosign-samples/inputs/predicate-slsa1.json");
-    for (version, layout) in [
-        ("2.6.5", Layout::Tags),
-        ("3.1.3", Layout::Tags),
-        ("3.1.3", Layout::Bundles),
-    ] {
-        for (kind, _) in KINDS.into_iter().filter(|(kind, _)| *kind != "ed25519") {
+    for (version, kinds) in SIGNING {
+        let layouts = match version.starts_with('2') {
+            true => vec![Layout::Tags],
+            false => vec![Layout::Tags, Layout::Bundles],
+        };
+        for (layout, kind) in layouts
+            .iter()
+            .flat_map(|layout| kinds.iter().map(move |kind| (*layout, *kind)))
+        {
             let name = format!("cosign-{version}-{layout:?}-{kind}");
             let Some(key) = Key::make(&name, kind) else {
                 return;
@@ -150,23 +170,30 @@ fn ours_verifies_what_cosign_signed_with_the_same_key() {
             let Some(cosign) = key.cosign(version) else {
                 return;
             };
-            let shop = Workshop::new();
-            cosign.sign(key.path(), "", &shop.image, layout).ok();
-            cosign
-                .attest(
-                    key.path(),
-                    "",
-                    "slsaprovenance1",
-                    &predicate,
-                    &shop.image,
-                    layout,
-                )
-                .ok();
-            key.entering(shop.verify(key.path())).ok();
-            let other = Key::make(&format!("other-{name}"), kind).expect("there is a Vault");
-            other.entering(shop.verify(other.path())).fails_with(1);
+            signed_by_cosign(&key, &cosign, layout);
         }
     }
+}
+
+fn signed_by_cosign(key: &Key, cosign: &Cosign, layout: Layout) {
+    let predicate = fixtures().join("cosign-samples/inputs/predicate-slsa1.json");
+    let shop = Workshop::new();
+    cosign.sign(key.path(), "", &shop.image, layout).ok();
+    let attested = cosign.attest(
+        key.path(),
+        "",
+        "slsaprovenance1",
+        &predicate,
+        &shop.image,
+        layout,
+    );
+    attested.ok();
+    key.entering(shop.verify(key.path())).ok();
+    shop.verify(&key.public(cosign, &shop)).ok();
+    let Some(other) = Key::make(&format!("other-than-{}", key.name()), "ecdsa-p256") else {
+        return;
+    };
+    other.entering(shop.verify(other.path())).fails_with(1);
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use tekseal_harness::{Kyverno, Run, Verdict};
 
-use super::roles::{Gallery, Role, public_key};
+use super::gallery::{Gallery, public_key};
+use super::rendered::{Kind, Peers, Rendered};
+use super::roles::Role;
+use super::table::{NOT_SATISFIED, V1};
 
 /// The guide's policy with the indentation that its printed form lost.
 const INDENTED: &str = r#"# Kyverno policy — block any image without a valid Chains signature
@@ -118,6 +121,28 @@ fn the_guides_policy_accepts_nothing() {
             Verdict::Refused(reason) if reason.contains("no certificate found on signature") => {}
             other => panic!("{role:?}: {other:?}"),
         }
+    }
+}
+
+/// The path of v0.2 is nowhere in v1: what the guide demands of the provenance that it names.
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn the_path_of_the_other_version_is_never_satisfied() {
+    let Some(peers) = Peers::find() else {
+        return;
+    };
+    let gallery = Gallery::shared();
+    let policy = Rendered::make(Kind::Kyverno, V1, &gallery.pattern());
+    let image = gallery.image(Role::AttV1);
+    assert_eq!(policy.judge(&peers, image), Verdict::Accepted);
+    let file = policy.file();
+    let text = fs::read_to_string(&file).expect("it was rendered");
+    let other = text.replace("runDetails.builder.id", "builder.id");
+    assert_ne!(text, other);
+    fs::write(&file, other).expect("the folder is ours");
+    match peers.kyverno.judge(&file, image) {
+        Verdict::Refused(reason) if reason.contains(NOT_SATISFIED) => {}
+        verdict => panic!("{verdict:?}"),
     }
 }
 

@@ -1,20 +1,18 @@
-//! Policies that demand the entry of a log, by its key or by a trusted root, and those that believe certificates.
+//! Policies that demand the entry of a log, by its key, by a trusted root, or by a mirror of trusted roots.
 
 use std::fs;
 
 use tekseal_harness::Services;
 
-use super::rendered::{Kind, Rendered};
-use super::roles::Gallery;
-use super::roles::Role::{self, *};
+use super::gallery::Gallery;
+use super::keyless::{Mirrored, NOT_IN_BUNDLE};
+use super::rendered::Kind;
+use super::roles::Role::*;
 use super::table::{
-    ANY_V1, NO_SIGNATURE, OTHER_TYPE, Row, SIGNATURE, V1, V1_OF_SOURCE, V02, by_digest, hold,
-    hold_rendered,
+    ANY_V1, BUNDLE_ANY_V1, BUNDLE_SIGNATURE, OTHER_TYPE, Row, SIGNATURE, V1, V02, hold,
 };
-use crate::sigstore::artifacts::IDENTITY;
 
-const NOT_BY_CERTIFICATE: &str = "keyless validation failed for authority";
-const NOT_LOGGED: &str = "signature not found in transparency log";
+pub(super) const NOT_LOGGED: &str = "signature not found in transparency log";
 
 /// With `--rekor-url` and `--rekor-key`; refused are images without an entry.
 const LOGGED: &[Row] = &[
@@ -63,35 +61,21 @@ const LOGGED_BY_ROOT: &[Row] = &[
     },
 ];
 
-/// Signed by whom a certificate names; refused is what a key signed.
-const KEYLESS: &[Row] = &[
+/// With a mirror whose trusted root has the log.
+const LOGGED_BY_MIRROR: &[Row] = &[
     Row {
-        kind: Kind::Kyverno,
-        flags: SIGNATURE,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, "empty key"), (Unsigned, NO_SIGNATURE)],
+        kind: Kind::KyvernoImageValidating,
+        flags: BUNDLE_SIGNATURE,
+        accepts: &[BundleLogged],
+        refuses: &[(BundleV1, NOT_IN_BUNDLE), (TlogV1, "is not signed")],
     },
     Row {
-        kind: Kind::Kyverno,
-        flags: V1_OF_SOURCE,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, "empty key"), (Unsigned, NO_SIGNATURE)],
-    },
-    Row {
-        kind: Kind::PolicyController,
-        flags: ANY_V1,
-        accepts: &[Keyless],
-        refuses: &[(TlogV1, NOT_BY_CERTIFICATE), (Unsigned, NOT_BY_CERTIFICATE)],
+        kind: Kind::KyvernoImageValidating,
+        flags: BUNDLE_ANY_V1,
+        accepts: &[BundleLogged],
+        refuses: &[(BundleV1, NOT_IN_BUNDLE), (TlogV1, "is not signed")],
     },
 ];
-
-/// An image of either gallery.
-fn of_either(logged: &Gallery, role: Role) -> String {
-    match role {
-        TlogV02 | TlogV1 | Keyless => logged.image(role).to_owned(),
-        _ => by_digest(role),
-    }
-}
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
@@ -102,12 +86,12 @@ fn entries_of_a_log_are_demanded() {
     let rekor = &sigstore.rekor;
     let (url, key) = (rekor.url(), rekor.public_key().display().to_string());
     let more = ["--rekor-url", url.as_str(), "--rekor-key", key.as_str()];
-    hold(LOGGED, &more, |role| of_either(logged, role));
+    hold(LOGGED, &more, |role| logged.or_shared(role));
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
-fn a_trusted_root_says_whose_entries_and_certificates_count() {
+fn a_trusted_root_says_whose_entries_count() {
     let Some((logged, sigstore)) = Gallery::logged() else {
         return;
     };
@@ -119,19 +103,17 @@ fn a_trusted_root_says_whose_entries_and_certificates_count() {
     fs::write(&root, services.trusted_root().to_string()).expect("the folder is ours");
     let root = root.to_str().expect("temporary folders are UTF-8");
     let more = ["--trusted-root", root];
-    let images = |role| of_either(logged, role);
-    hold(LOGGED_BY_ROOT, &more, images);
+    hold(LOGGED_BY_ROOT, &more, |role| logged.or_shared(role));
+}
 
-    let issuer = sigstore.issuer.cluster();
-    let signer = [
-        "--certificate-identity",
-        IDENTITY,
-        "--certificate-oidc-issuer",
-        issuer.as_str(),
-        "--trusted-root",
-        root,
-    ];
-    let pattern = Gallery::shared().pattern();
-    let render = |row: &Row| Rendered::by(row.kind, &signer, row.flags, &pattern);
-    hold_rendered(KEYLESS, render, images);
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn a_mirror_says_whose_entries_count() {
+    let Some((logged, sigstore)) = Gallery::logged() else {
+        return;
+    };
+    let mirror = Mirrored::of(sigstore);
+    hold(LOGGED_BY_MIRROR, &mirror.flags(), |role| {
+        logged.or_shared(role)
+    });
 }

@@ -10,11 +10,18 @@
 //! A refusal because something was not reached, and a policy that loaded no rule, fail: `tekseal_harness::Verdict` sees to it.
 
 mod aged;
+mod audit;
+mod certified;
 mod cosign;
+mod filled;
+mod gallery;
 mod guide;
+mod keyless;
 mod logged;
 mod no_verdict;
+mod predicates;
 mod rendered;
 mod roles;
+mod succeeded;
 mod table;
 mod written;

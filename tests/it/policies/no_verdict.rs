@@ -5,8 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tekseal_harness::{Verdict, lasting_port};
 
+use super::gallery::Gallery;
+use super::keyless::Mirrored;
 use super::rendered::{Kind, Peers, Rendered};
-use super::roles::{Gallery, Role};
+use super::roles::Role;
+use super::table::BUNDLE_SIGNATURE;
 
 const KINDS: [Kind; 5] = [
     Kind::Kyverno,
@@ -48,6 +51,25 @@ fn a_registry_that_is_down() {
         let said = fails(|| policy.judge(&peers, &image));
         assert!(said.contains("connection refused"), "{kind:?}: {said}");
     }
+}
+
+/// An ImageValidatingPolicy says then that nobody has signed.
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn a_mirror_of_trusted_roots_that_is_down() {
+    let (Some((logged, sigstore)), Some(peers)) = (Gallery::logged(), Peers::find()) else {
+        return;
+    };
+    let mirror = Mirrored::of(sigstore);
+    let kind = Kind::KyvernoImageValidating;
+    let flags = mirror.flags();
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let flags = [BUNDLE_SIGNATURE, &flags].concat();
+    let policy = Rendered::make(kind, &flags, &Gallery::shared().pattern());
+    let image = logged.image(Role::BundleLogged);
+    drop(mirror);
+    let said = fails(|| policy.judge(&peers, image));
+    assert!(said.contains("is no verdict"), "{said}");
 }
 
 #[test]

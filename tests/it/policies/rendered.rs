@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tekseal_harness::{Cosign, Kyverno, Opa, PolicyJson, PolicyTester, Run, Verdict, cosign};
 use tempfile::TempDir;
 
-use super::roles::public_key;
+use super::gallery::public_key;
 
 /// What our program renders, by what it is called there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +47,8 @@ impl Kind {
 /// The programs that enforce.
 pub(super) struct Peers {
     pub(super) kyverno: Kyverno,
-    tester: PolicyTester,
-    policy_json: PolicyJson,
+    pub(super) tester: PolicyTester,
+    pub(super) policy_json: PolicyJson,
     pub(super) opa: Opa,
     cosigns: [Cosign; 2],
 }
@@ -72,6 +72,8 @@ pub(super) struct Rendered {
     folder: TempDir,
     /// The types of provenance that the flags speak of, as cosign calls them.
     types: &'static [&'static str],
+    /// What `tekseal-verify` is told, whose output rego judges.
+    asked: Vec<String>,
 }
 
 impl Rendered {
@@ -85,7 +87,14 @@ impl Rendered {
 
     /// The same with other flags for who must have signed.
     #[track_caller]
-    pub(super) fn by(kind: Kind, signer: &[&str], flags: &[&str], images: &str) -> Self {
+    pub(super) fn by<S: AsRef<str>>(
+        kind: Kind,
+        signer: &[S],
+        flags: &[&str],
+        images: &str,
+    ) -> Self {
+        let signer: Vec<_> = signer.iter().map(AsRef::as_ref).collect();
+        let signer = &signer[..];
         let folder = tempfile::tempdir().expect("a temporary folder");
         let render = |kind: &str, flags: &[&str]| {
             let run = Run::tool("tekseal-policy").args(["render", kind]);
@@ -125,11 +134,18 @@ impl Rendered {
             kind,
             folder,
             types,
+            asked: signer.iter().map(|&flag| flag.to_owned()).collect(),
         }
     }
 
+    /// The same, where `tekseal-verify` is told otherwise who must have signed: less strictly, so that rego is what decides.
+    pub(super) fn asking(mut self, asked: &[String]) -> Self {
+        self.asked = asked.to_owned();
+        self
+    }
+
     /// The policy itself. A file's ending is what Kyverno knows policies by.
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         let ending = match self.kind {
             Kind::Kyverno
             | Kind::KyvernoImageValidating
@@ -192,8 +208,7 @@ impl Rendered {
     #[track_caller]
     fn judged_by_opa(&self, peers: &Peers, image: &str) -> Verdict {
         let mut run = Run::tool("tekseal-verify")
-            .arg("--key")
-            .arg(public_key())
+            .args(&self.asked)
             .args(["--output", "json"])
             .env("TEKSEAL_RETRY_FOR", "1");
         for kind in self.types {
@@ -214,20 +229,34 @@ impl Rendered {
         assert_eq!(policy["apiVersion"], "config.openshift.io/v1");
         assert_eq!(policy["kind"], "ClusterImagePolicy");
         let spec = &policy["spec"];
-        let root = &spec["policy"]["rootOfTrust"];
-        assert_eq!(root["policyType"], "PublicKey");
         let mut rule = json!({
             "type": "sigstoreSigned",
-            // base64 of PEM there, and bytes in JSON are base64 here.
-            "keyData": decoded(&root["publicKey"]["keyData"]),
             "signedIdentity": {"type": match spec["policy"]["signedIdentity"]["matchPolicy"].as_str() {
                 Some("MatchRepository") => "matchRepository",
                 Some("MatchRepoDigestOrExact") | None => "matchRepoDigestOrExact",
                 other => panic!("not expected here: {other:?}"),
             }},
         });
-        if !root["publicKey"]["rekorKeyData"].is_null() {
-            rule["rekorPublicKeyData"] = decoded(&root["publicKey"]["rekorKeyData"]);
+        // Bytes are base64 of PEM there, and in this JSON too.
+        let root = &spec["policy"]["rootOfTrust"];
+        match root["policyType"].as_str() {
+            Some("PublicKey") => {
+                let key = &root["publicKey"];
+                rule["keyData"] = pem(&key["keyData"], "PUBLIC KEY");
+                if !key["rekorKeyData"].is_null() {
+                    rule["rekorPublicKeyData"] = pem(&key["rekorKeyData"], "PUBLIC KEY");
+                }
+            }
+            Some("FulcioCAWithRekor") => {
+                let keyless = &root["fulcioCAWithRekor"];
+                rule["rekorPublicKeyData"] = pem(&keyless["rekorKeyData"], "PUBLIC KEY");
+                rule["fulcio"] = json!({
+                    "caData": pem(&keyless["fulcioCAData"], "CERTIFICATE"),
+                    "oidcIssuer": keyless["fulcioSubject"]["oidcIssuer"],
+                    "subjectEmail": keyless["fulcioSubject"]["signedEmail"],
+                });
+            }
+            other => panic!("not expected here: {other:?}"),
         }
         let scopes = spec["scopes"].as_array().expect("scopes are a list");
         let scopes = scopes.iter().map(|scope| scope.as_str().expect("text"));
@@ -254,10 +283,10 @@ impl Rendered {
     }
 }
 
-/// A key of an OpenShift policy, held to be PEM in base64.
-fn decoded(value: &Value) -> Value {
-    let text = value.as_str().expect("a key is text");
-    let pem = STANDARD.decode(text).expect("a key is base64");
-    assert!(pem.starts_with(b"-----BEGIN PUBLIC KEY-----"));
+/// A key or a certificate of an OpenShift policy, held to be PEM in base64.
+fn pem(value: &Value, label: &str) -> Value {
+    let text = value.as_str().expect("it is text");
+    let decoded = STANDARD.decode(text).expect("it is base64");
+    assert!(decoded.starts_with(format!("-----BEGIN {label}-----").as_bytes()));
     text.into()
 }

@@ -1,15 +1,4 @@
-//! Images, each in its role: what our signer, our generator of provenance and our uploader leave beside it.
-
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-
-use serde_json::{Value, json};
-use tekseal_harness::{Image, Layout, Registry, Run, Sigstore, cosign};
-
-use crate::sigstore::artifacts::{self, Artifact, Log, Recipe, Signery, Timestamp};
-use crate::workshop::{plain_key, run_document};
+//! Roles of images: what our signer, our generator of provenance and our uploader, or cosign, leave beside each.
 
 /// The builder that policies want.
 pub(super) const BUILDER: &str = "https://tekton.dev/chains/v2";
@@ -19,9 +8,8 @@ const FOREIGN_BUILDER: &str = "https://builder.example.org/v1";
 pub(super) const SOURCE: &str = "https://git.example.com/team/app";
 /// Another.
 const FOREIGN_SOURCE: &str = "https://git.example.com/fork/app";
-/// The version of cosign that signs with a certificate.
-const CERTIFYING: &str = "2.6.5";
-const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+/// The commit that was built.
+pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What Chains and we call SLSA v0.2 and v1.
 const V02: &str = "in-toto";
@@ -72,18 +60,45 @@ pub(super) enum Role {
     MaterialsObject,
     /// A material is no object.
     MaterialsMixed,
+    /// There is no builder.
+    NoBuilder,
+    /// All tasks of the run succeeded.
+    Succeeded,
+    OneFailed,
+    /// The run has no task.
+    NoTasks,
+    /// The same three with provenance v1.
+    SucceededV1,
+    OneFailedV1,
+    NoTasksV1,
+    /// v0.2 in bundles that refer to the image.
+    BundleSucceeded,
+    BundleOneFailed,
     /// Under tags and as bundles.
     EveryLayoutV1,
     /// With the entries of a log.
     TlogV02,
     TlogV1,
-    /// Signature and provenance v1 under tags, by cosign with a certificate.
+    /// The same in bundles.
+    BundleLogged,
+    /// Signature, provenance v0.2 and v1 under tags, by cosign with a certificate for the builder that policies want.
     Keyless,
+    /// For another ServiceAccount of the same cluster.
+    KeylessStranger,
+    /// For somebody with an e-mail address, by another issuer.
+    KeylessPerson,
+    /// For the builder, and no log has an entry.
+    KeylessUnlogged,
+    /// The same in bundles that refer to the image.
+    BundleKeyless,
+    BundleKeylessStranger,
+    BundleKeylessPerson,
+    BundleKeylessUnlogged,
 }
 
 impl Role {
     /// What needs no log.
-    const QUICK: [Self; 26] = [
+    pub(super) const QUICK: &'static [Self] = &[
         Self::Unsigned,
         Self::Signed,
         Self::SignedTagIdentity,
@@ -109,11 +124,23 @@ impl Role {
         Self::BuilderIsVariable,
         Self::MaterialsObject,
         Self::MaterialsMixed,
+        Self::NoBuilder,
+        Self::Succeeded,
+        Self::OneFailed,
+        Self::NoTasks,
+        Self::SucceededV1,
+        Self::OneFailedV1,
+        Self::NoTasksV1,
+        Self::BundleSucceeded,
+        Self::BundleOneFailed,
         Self::EveryLayoutV1,
     ];
 
-    /// What is done for it, one after the other.
-    fn deeds(self) -> Vec<Deed> {
+    /// What our programs make with a log.
+    pub(super) const LOGGED: &'static [Self] = &[Self::TlogV02, Self::TlogV1, Self::BundleLogged];
+
+    /// What our programs do for it, one after the other.
+    pub(super) fn deeds(self) -> Vec<Deed> {
         let good = Deed {
             what: What::Both,
             format: V1,
@@ -138,7 +165,16 @@ impl Role {
         let other = Signer::Other;
         let evil = FOREIGN_BUILDER;
         match self {
-            Self::Unsigned | Self::Tampered | Self::Keyless => vec![],
+            Self::Unsigned
+            | Self::Tampered
+            | Self::Keyless
+            | Self::KeylessStranger
+            | Self::KeylessPerson
+            | Self::KeylessUnlogged
+            | Self::BundleKeyless
+            | Self::BundleKeylessStranger
+            | Self::BundleKeylessPerson
+            | Self::BundleKeylessUnlogged => vec![],
             Self::Signed | Self::AttReplayed => vec![signature],
             Self::SignedTagIdentity => vec![Deed {
                 what: What::SignatureWithTag,
@@ -208,13 +244,23 @@ impl Role {
             Self::Written
             | Self::BuilderIsVariable
             | Self::MaterialsObject
-            | Self::MaterialsMixed => vec![
+            | Self::MaterialsMixed
+            | Self::NoBuilder
+            | Self::Succeeded
+            | Self::OneFailed
+            | Self::NoTasks
+            | Self::SucceededV1
+            | Self::OneFailedV1
+            | Self::NoTasksV1 => vec![
                 signature,
                 Deed {
                     what: What::Written(self),
                     ..good
                 },
             ],
+            Self::BundleSucceeded | Self::BundleOneFailed => [What::Signature, What::Written(self)]
+                .map(|what| Deed { what, ..bundle })
+                .into(),
             Self::EveryLayoutV1 => vec![Deed {
                 layout: "both",
                 ..good
@@ -227,11 +273,15 @@ impl Role {
                 is_logged: true,
                 ..good
             }],
+            Self::BundleLogged => vec![Deed {
+                is_logged: true,
+                ..bundle
+            }],
         }
     }
 
     /// Whose tag is copied to this image, and which.
-    fn copies(self) -> Option<(Self, &'static str)> {
+    pub(super) fn copies(self) -> Option<(Self, &'static str)> {
         match self {
             Self::Tampered => Some((Self::Signed, "sig")),
             Self::AttReplayed => Some((Self::AttV1, "att")),
@@ -240,14 +290,20 @@ impl Role {
     }
 
     /// Where it lies: what is copied from another image is there too.
-    fn repository(self) -> String {
+    pub(super) fn repository(self) -> String {
         let named = self.copies().map_or(self, |(from, _)| from);
-        format!("policies/{}", format!("{named:?}").to_lowercase())
+        format!("policies/{}", named.tag())
+    }
+
+    /// Its tag.
+    pub(super) fn tag(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
 }
 
+/// What one run of our programs makes.
 #[derive(Clone, Copy)]
-enum What {
+pub(super) enum What {
     Signature,
     SignatureWithTag,
     Attestation,
@@ -256,209 +312,21 @@ enum What {
     Written(Role),
 }
 
-/// Provenance v0.2 of a role that has it written by hand.
-fn written(role: Role) -> Value {
-    let material = json!({"uri": format!("git+{SOURCE}.git"), "digest": {"sha1": COMMIT}});
-    let mut predicate = json!({
-        "builder": {"id": BUILDER},
-        "buildType": "tekton.dev/v1/PipelineRun",
-        "materials": [material],
-    });
-    match role {
-        Role::BuilderIsVariable => {
-            predicate["builder"]["id"] = json!("{{ buildType }}");
-            predicate["buildType"] = json!(BUILDER);
-        }
-        Role::MaterialsObject => predicate["materials"] = json!({"0": material}),
-        Role::MaterialsMixed => predicate["materials"] = json!(["text", material]),
-        _ => {}
-    }
-    predicate
-}
-
+/// With whose key.
 #[derive(Clone, Copy)]
-enum Signer {
+pub(super) enum Signer {
     Ours,
     Other,
 }
 
 /// One run of our programs.
 #[derive(Clone, Copy)]
-struct Deed {
-    what: What,
-    format: &'static str,
-    builder: &'static str,
-    source: &'static str,
-    signer: Signer,
-    layout: &'static str,
-    is_logged: bool,
-}
-
-/// The images, made once for all tests of a process.
-pub(super) struct Gallery {
-    registry: &'static Registry,
-    images: BTreeMap<Role, Image>,
-}
-
-impl Gallery {
-    /// Those that need no log.
-    pub(super) fn shared() -> &'static Self {
-        static SHARED: OnceLock<Gallery> = OnceLock::new();
-        SHARED.get_or_init(|| Self::make(&Role::QUICK, None))
-    }
-
-    /// Those with the entries of a log, and the log; `None`, with the reason printed, where the log is missing.
-    pub(super) fn logged() -> Option<(&'static Self, &'static Sigstore)> {
-        static SHARED: OnceLock<Gallery> = OnceLock::new();
-        let signery = Signery::full()?;
-        cosign(CERTIFYING)?;
-        let sigstore = signery.sigstore();
-        let gallery = SHARED.get_or_init(|| {
-            let roles = [Role::TlogV02, Role::TlogV1, Role::Keyless];
-            let gallery = Self::make(&roles, Some(sigstore));
-            let recipe = Recipe {
-                version: CERTIFYING,
-                signer: artifacts::Signer::Certificate,
-                layout: Layout::Tags,
-                log: Log::RekorV1,
-                timestamp: Timestamp::None,
-            };
-            for artifact in [Artifact::Signature, Artifact::Attestation] {
-                signery
-                    .make(artifact, recipe, gallery.image(Role::Keyless))
-                    .expect("this version was found before");
-            }
-            gallery
-        });
-        Some((gallery, sigstore))
-    }
-
-    fn make(roles: &[Role], log: Option<&Sigstore>) -> Self {
-        let registry = Registry::shared();
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let keys = Keys::make(folder.path());
-        let mut images = BTreeMap::new();
-        for role in roles {
-            let image = registry.push_image(&role.repository(), &tag(*role));
-            for deed in role.deeds() {
-                let name = format!("{}/{}:{}", registry.address(), image.repository, tag(*role));
-                keys.attest(deed, &name, &image.digest, log, folder.path());
-            }
-            if let Some((from, suffix)) = role.copies() {
-                let from: &Image = &images[&from];
-                copy(registry, from, &image, suffix);
-            }
-            images.insert(*role, image);
-        }
-        Self { registry, images }
-    }
-
-    /// The image, by digest.
-    pub(super) fn image(&self, role: Role) -> &str {
-        &self.images[&role].reference
-    }
-
-    /// The image, by tag.
-    pub(super) fn by_tag(&self, role: Role) -> String {
-        let image = &self.images[&role];
-        let address = self.registry.address();
-        format!("{address}/{}:{}", image.repository, tag(role))
-    }
-
-    /// All of them, as our programs take patterns.
-    pub(super) fn pattern(&self) -> String {
-        format!("{}/policies/*", self.registry.address())
-    }
-}
-
-/// The public key that policies trust.
-pub(super) fn public_key() -> PathBuf {
-    plain_key().1
-}
-
-fn tag(role: Role) -> String {
-    format!("{role:?}").to_lowercase()
-}
-
-/// Has `to` show what was signed of `from`.
-fn copy(registry: &Registry, from: &Image, to: &Image, suffix: &str) {
-    let beside = |image: &Image| format!("{}.{suffix}", image.digest.replace(':', "-"));
-    let found = registry.manifest(&from.repository, &beside(from));
-    let found = found.expect("it was stored");
-    registry.put_manifest(&to.repository, &beside(to), &found.media_type, &found.bytes);
-}
-
-struct Keys {
-    ours: PathBuf,
-    other: PathBuf,
-}
-
-impl Keys {
-    fn make(folder: &Path) -> Self {
-        let other = folder.join("other.pem");
-        Run::new("openssl")
-            .args(["genpkey", "-algorithm", "EC", "-pkeyopt"])
-            .args(["ec_paramgen_curve:P-256", "-out"])
-            .arg(&other)
-            .ok();
-        Self {
-            ours: plain_key().0,
-            other,
-        }
-    }
-
-    fn attest(&self, deed: Deed, name: &str, digest: &str, log: Option<&Sigstore>, folder: &Path) {
-        let document = run_document(json!([
-            {"name": "IMAGE_URL", "value": name},
-            {"name": "IMAGE_DIGEST", "value": digest},
-            {"name": "CHAINS-GIT_URL", "value": format!("{}.git", deed.source)},
-            {"name": "CHAINS-GIT_COMMIT", "value": COMMIT},
-        ]));
-        let config = match deed.what {
-            What::Signature => json!({"artifacts.taskrun.signer": "none"}),
-            What::SignatureWithTag => {
-                json!({"artifacts.taskrun.signer": "none", "tekseal.tag-identity": "true"})
-            }
-            What::Attestation => {
-                json!({"artifacts.oci.signer": "none", "artifacts.taskrun.format": deed.format})
-            }
-            What::Both | What::Written(_) => json!({"artifacts.taskrun.format": deed.format}),
-        };
-        let write = |name: &str, text: String| {
-            let path = folder.join(name);
-            fs::write(&path, text).expect("the folder is ours");
-            path
-        };
-        let key = match deed.signer {
-            Signer::Ours => &self.ours,
-            Signer::Other => &self.other,
-        };
-        let run = Run::tool("tekseal-attest").arg("--key").arg(key);
-        let run = run.args(["--layout", deed.layout]);
-        let mut run = match deed.what {
-            // By its URI a type has any members.
-            What::Written(role) => run
-                .arg("--predicate")
-                .arg(write("predicate.json", written(role).to_string()))
-                .args(["--type", "https://slsa.dev/provenance/v0.2"])
-                .arg(format!(
-                    "{}@{digest}",
-                    name.rsplit_once(':').expect("it has a tag").0
-                )),
-            _ => run
-                .arg("--run")
-                .arg(write("run.json", document.to_string()))
-                .arg("--config")
-                .arg(write("config.json", config.to_string()))
-                .args(["--builder-id", deed.builder]),
-        };
-        run = run.env("TEKSEAL_RETRY_FOR", "2");
-        if deed.is_logged {
-            let log = log.expect("only with a log");
-            run = run
-                .args(["--tlog", "v1", "--rekor-url"])
-                .arg(log.rekor.url());
-        }
-        run.ok();
-    }
+pub(super) struct Deed {
+    pub(super) what: What,
+    pub(super) format: &'static str,
+    pub(super) builder: &'static str,
+    pub(super) source: &'static str,
+    pub(super) signer: Signer,
+    pub(super) layout: &'static str,
+    pub(super) is_logged: bool,
 }

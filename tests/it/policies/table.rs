@@ -2,9 +2,10 @@
 
 use tekseal_harness::Verdict;
 
+use super::gallery::Gallery;
 use super::rendered::{Kind, Peers, Rendered};
 use super::roles::Role::{self, *};
-use super::roles::{BUILDER, Gallery, SOURCE};
+use super::roles::{BUILDER, SOURCE};
 
 /// A policy, and what must come of it.
 pub(super) struct Row {
@@ -16,6 +17,8 @@ pub(super) struct Row {
     pub(super) refuses: &'static [(Role, &'static str)],
 }
 
+/// No further flags.
+pub(super) const NOTHING: &[&str] = &[];
 pub(super) const SIGNATURE: &[&str] = &["--provenance", "none"];
 const BY_TAG: &[&str] = &["--provenance", "none", "--signed-identity", "default"];
 pub(super) const V02: &[&str] = &["--provenance", "v0.2", "--builder-id", BUILDER];
@@ -36,8 +39,8 @@ pub(super) const V1_OF_SOURCE: &[&str] = &[
     "--source-repository",
     SOURCE,
 ];
-const BUNDLE_SIGNATURE: &[&str] = &["--provenance", "none", "--layout", "bundle"];
-const BUNDLE_V1: &[&str] = &[
+pub(super) const BUNDLE_SIGNATURE: &[&str] = &["--provenance", "none", "--layout", "bundle"];
+pub(super) const BUNDLE_V1: &[&str] = &[
     "--provenance",
     "v1",
     "--builder-id",
@@ -46,7 +49,7 @@ const BUNDLE_V1: &[&str] = &[
     "bundle",
 ];
 /// A policy that looks at one statement of several.
-const BUNDLE_ANY_V1: &[&str] = &[
+pub(super) const BUNDLE_ANY_V1: &[&str] = &[
     "--provenance",
     "v1",
     "--builder-id",
@@ -58,8 +61,20 @@ const BUNDLE_ANY_V1: &[&str] = &[
     "--match",
     "any",
 ];
+pub(super) const BUNDLE_ANY_V02: &[&str] = &[
+    "--provenance",
+    "v0.2",
+    "--builder-id",
+    BUILDER,
+    "--source-repository",
+    SOURCE,
+    "--layout",
+    "bundle",
+    "--match",
+    "any",
+];
 /// policy-controller is content with one statement of several.
-const ANY_V02: &[&str] = &[
+pub(super) const ANY_V02: &[&str] = &[
     "--provenance",
     "v0.2",
     "--builder-id",
@@ -81,15 +96,16 @@ pub(super) const ANY_V1: &[&str] = &[
 // How the peers say it.
 pub(super) const NO_SIGNATURE: &str = "no signatures found";
 const WRONG_KEY: &str = "invalid signature when validating ASN.1 encoded signature";
-const OTHER_IMAGE: &str = "invalid or missing digest in claim";
+pub(super) const OTHER_IMAGE: &str = "invalid or missing digest in claim";
 // Their spelling.
 pub(super) const OTHER_TYPE: &str = "attestions not found for predicate type";
 pub(super) const NOT_SATISFIED: &str = "attestation checks failed";
 const NO_ATTESTATION: &str = "no matching attestations";
 /// Of several demands policy-controller tells one that failed, not always the same.
 const NOT_BY_KEY: &str = "key validation failed for authority";
-const NO_BUNDLE: &str = "sigstore bundle verification failed: no matching signatures found";
-const NO_SIMPLE_SIGNATURE: &str = "A signature was required, but no signature exists";
+pub(super) const NO_BUNDLE: &str =
+    "sigstore bundle verification failed: no matching signatures found";
+pub(super) const NO_SIMPLE_SIGNATURE: &str = "A signature was required, but no signature exists";
 
 const KYVERNO: &[Row] = &[
     Row {
@@ -330,44 +346,22 @@ const REGO: &[Row] = &[
     },
 ];
 
-/// With `--from` an image whose provenance is v1: what it shows is demanded.
-const FROM_V1: &[Row] = &[
-    Row {
-        kind: Kind::Kyverno,
-        flags: &[],
-        accepts: &[AttV1, BothTypes],
-        refuses: &[
-            (AttV1Evil, NOT_SATISFIED),
-            (AttForeignSource, NOT_SATISFIED),
-            (AttV02, OTHER_TYPE),
-            (Tampered, OTHER_IMAGE),
-        ],
-    },
-    Row {
-        kind: Kind::PolicyController,
-        flags: &["--match", "any"],
-        accepts: &[AttV1, BothTypes],
-        refuses: &[
-            (AttV1Evil, "policy is not compliant"),
-            (AttForeignSource, "policy is not compliant"),
-            (AttV02, "no matching attestations with type"),
-        ],
-    },
-    Row {
-        kind: Kind::RegoOpa,
-        flags: &[],
-        accepts: &[AttV1, BothTypes],
-        refuses: &[(AttV1Evil, "is false"), (AttForeignSource, "is false")],
-    },
-];
-
 /// Every verdict of these rows, with our key and more flags; all that is wrong is told at once.
 #[track_caller]
-pub(super) fn hold(rows: &[Row], more: &[&str], images: impl Fn(Role) -> String) {
+pub(super) fn hold<S: AsRef<str>>(rows: &[Row], more: &[S], images: impl Fn(Role) -> String) {
     let render = |row: &Row| {
-        let flags = [row.flags, more].concat();
+        let more = more.iter().map(AsRef::as_ref);
+        let flags: Vec<_> = row.flags.iter().copied().chain(more).collect();
         Rendered::make(row.kind, &flags, &Gallery::shared().pattern())
     };
+    hold_rendered(rows, render, images);
+}
+
+/// The same with other flags for who must have signed.
+#[track_caller]
+pub(super) fn hold_by(rows: &[Row], signer: &[String], images: impl Fn(Role) -> String) {
+    let pattern = Gallery::shared().pattern();
+    let render = |row: &Row| Rendered::by(row.kind, signer, row.flags, &pattern);
     hold_rendered(rows, render, images);
 }
 
@@ -377,9 +371,18 @@ pub(super) fn hold_rendered(
     render: impl Fn(&Row) -> Rendered,
     images: impl Fn(Role) -> String,
 ) {
-    let Some(peers) = Peers::find() else {
-        return;
-    };
+    if let Some(peers) = Peers::find() {
+        hold_with(&peers, rows, render, images);
+    }
+}
+
+#[track_caller]
+pub(super) fn hold_with(
+    peers: &Peers,
+    rows: &[Row],
+    render: impl Fn(&Row) -> Rendered,
+    images: impl Fn(Role) -> String,
+) {
     let mut wrong = Vec::new();
     for row in rows {
         assert!(
@@ -389,12 +392,12 @@ pub(super) fn hold_rendered(
         let title = format!("{} {}", row.kind.name(), row.flags.join(" "));
         let policy = render(row);
         for role in row.accepts {
-            if let Verdict::Refused(reason) = policy.judge(&peers, &images(*role)) {
+            if let Verdict::Refused(reason) = policy.judge(peers, &images(*role)) {
                 wrong.push(format!("{title}: {role:?} is refused: {reason}"));
             }
         }
         for (role, part) in row.refuses {
-            match policy.judge(&peers, &images(*role)) {
+            match policy.judge(peers, &images(*role)) {
                 Verdict::Accepted => wrong.push(format!("{title}: {role:?} is accepted")),
                 Verdict::Refused(reason) if reason.contains(part) => {
                     println!("{title}: {role:?}: {reason}");
@@ -415,39 +418,54 @@ pub(super) fn by_digest(role: Role) -> String {
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn kyverno_with_a_cluster_policy() {
-    hold(KYVERNO, &[], by_digest);
+    hold(KYVERNO, NOTHING, by_digest);
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn kyverno_with_an_image_validating_policy() {
-    hold(IMAGE_VALIDATING, &[], by_digest);
+    hold(IMAGE_VALIDATING, NOTHING, by_digest);
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn the_policy_controller_of_sigstore() {
-    hold(POLICY_CONTROLLER, &[], by_digest);
+    hold(POLICY_CONTROLLER, NOTHING, by_digest);
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn nodes_with_policy_json() {
-    hold(CONTAINERS, &[], by_digest);
-    hold(DEFAULT_IDENTITY, &[], by_digest);
+    hold(CONTAINERS, NOTHING, by_digest);
+    hold(DEFAULT_IDENTITY, NOTHING, by_digest);
+}
+
+#[test]
+#[ignore = "beside programs that enforce policies: ./test --policies"]
+fn nodes_without_registries_d_find_no_signature() {
+    let Some(peers) = Peers::find() else {
+        return;
+    };
+    let gallery = Gallery::shared();
+    let policy = Rendered::make(Kind::ContainersPolicy, SIGNATURE, &gallery.pattern());
+    let image = gallery.image(Signed);
+    assert_eq!(policy.judge(&peers, image), Verdict::Accepted);
+    let empty = tempfile::tempdir().expect("a temporary folder");
+    let verdict = peers.policy_json.judge(&policy.file(), empty.path(), image);
+    assert_eq!(verdict, Verdict::Refused(NO_SIMPLE_SIGNATURE.to_owned()));
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn rego_for_cosign_and_for_opa() {
-    hold(REGO, &[], by_digest);
+    hold(REGO, NOTHING, by_digest);
 }
 
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn images_by_tag() {
     let by_tag = |role| Gallery::shared().by_tag(role);
-    hold(DEFAULT_IDENTITY, &[], by_tag);
+    hold(DEFAULT_IDENTITY, NOTHING, by_tag);
     for (kind, flags) in [
         (Kind::Kyverno, SIGNATURE),
         (Kind::Kyverno, V1),
@@ -460,13 +478,6 @@ fn images_by_tag() {
             accepts: &[AttV1],
             refuses: &[(Unsigned, "no signature"), (Tampered, "digest")],
         };
-        hold(&[row], &[], by_tag);
+        hold(&[row], NOTHING, by_tag);
     }
-}
-
-#[test]
-#[ignore = "beside programs that enforce policies: ./test --policies"]
-fn policies_filled_from_a_good_image() {
-    let good = by_digest(AttV1);
-    hold(FROM_V1, &["--from", good.as_str()], by_digest);
 }

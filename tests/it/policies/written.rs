@@ -3,7 +3,7 @@
 use super::rendered::Kind;
 use super::roles::Role::*;
 use super::roles::{BUILDER, SOURCE};
-use super::table::{NOT_SATISFIED, Row, V02_OF_SOURCE, by_digest, hold};
+use super::table::{NOT_SATISFIED, NOTHING, Row, V02_OF_SOURCE, by_digest, hold};
 
 const ANY_V02_OF_SOURCE: &[&str] = &[
     "--provenance",
@@ -25,6 +25,7 @@ const ROWS: &[Row] = &[
             (BuilderIsVariable, NOT_SATISFIED),
             (MaterialsObject, "failed to check attestations"),
             (MaterialsMixed, NOT_SATISFIED),
+            (NoBuilder, NOT_SATISFIED),
         ],
     },
     Row {
@@ -35,6 +36,7 @@ const ROWS: &[Row] = &[
             (BuilderIsVariable, "policy is not compliant"),
             (MaterialsObject, "policy is not compliant"),
             (MaterialsMixed, "policy is not compliant"),
+            (NoBuilder, "policy is not compliant"),
         ],
     },
     Row {
@@ -45,6 +47,7 @@ const ROWS: &[Row] = &[
             (BuilderIsVariable, "is false"),
             (MaterialsObject, "is false"),
             (MaterialsMixed, "is false"),
+            (NoBuilder, "is false"),
         ],
     },
     Row {
@@ -55,6 +58,7 @@ const ROWS: &[Row] = &[
             (BuilderIsVariable, "1 validation errors occurred"),
             (MaterialsObject, "cannot unmarshal object"),
             (MaterialsMixed, "cannot unmarshal string"),
+            (NoBuilder, "1 validation errors occurred"),
         ],
     },
 ];
@@ -62,5 +66,5 @@ const ROWS: &[Row] = &[
 #[test]
 #[ignore = "beside programs that enforce policies: ./test --policies"]
 fn members_of_another_shape_satisfy_nothing() {
-    hold(ROWS, &[], by_digest);
+    hold(ROWS, NOTHING, by_digest);
 }

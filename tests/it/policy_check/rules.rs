@@ -32,21 +32,21 @@ const EVERYTHING: [&str; 15] = [
 fn an_image_that_shows_everything_passes_and_each_line_says_where() {
     let shop = attested(&[(V02, v02(BUILDER))]);
     let said = passes(&shop, &EVERYTHING);
-    let att = tag(&shop.digest, "att");
     for (rule, wanted) in [
         ("signature", "found \"by SHA256:".to_owned()),
         ("attestation", "found \"by SHA256:".to_owned()),
-        ("provenance", "found \"1 of v0.2\"  wanted \"SLSA provenance v0.2\"  where predicateType in tag ".to_owned()),
-        ("builder", format!("found {BUILDER}  wanted {BUILDER}  where predicate.builder.id in tag {att} in sha256:")),
-        ("build-type", "where predicate.buildType in tag".to_owned()),
-        ("source-repository", format!("found git+{REPOSITORY}.git  wanted {REPOSITORY}  where predicate.materials[0].uri in tag")),
-        ("source-ref", format!("found {COMMIT}  wanted {COMMIT}  where predicate.materials[0].digest.sha1 in tag")),
+        ("provenance", "found \"1 of v0.2\"  wanted \"SLSA provenance v0.2\"  where predicateType\n".to_owned()),
+        ("builder", format!("found {BUILDER}  wanted {BUILDER}  where predicate.builder.id\n")),
+        ("build-type", "where predicate.buildType\n".to_owned()),
+        ("source-repository", "found git+https://git.e.../app.git  wanted https://git.examp...acme/app  where predicate.materials[0].uri\n".to_owned()),
+        ("source-ref", format!("found {}...", &COMMIT[..17])),
         ("succeeded", "found \"1 of 1 tasks\"  wanted \"all tasks Succeeded\"  where predicate.buildConfig.tasks[*].status".to_owned()),
-        ("age", "found \"2026-03-01T10:05:00Z, ".to_owned()),
-        ("type", format!("found {V02}  wanted {V02}")),
+        ("age", "found \"2026-03-01T10:05:".to_owned()),
+        ("type", "found https://slsa.dev/...nce/v0.2  wanted https://slsa.dev/...nce/v0.2".to_owned()),
     ] {
-        let line = line(&said, rule);
+        let line = format!("{}\n", line(&said, rule));
         assert!(line.starts_with("pass  ") && line.contains(&wanted), "{wanted}\n{line}");
+        assert!(line.len() <= 140, "{} columns: {line}", line.len());
     }
     let last = said.stdout.lines().last().unwrap_or_default();
     assert_eq!(last, format!("pass  {}  10 of 10 checks", shop.image));

@@ -74,6 +74,54 @@ fn flags_that_contradict_each_other_or_say_nothing() {
             ),
             "has no log",
         ),
+        (
+            with("kyverno", &["--tuf-mirror", "https://t.example"]),
+            "--tuf-mirror needs --tuf-root",
+        ),
+        (
+            with("kyverno", &["--tuf-root", "example/rekor.pub"]),
+            "--tuf-root needs --tuf-mirror",
+        ),
+        (
+            with(
+                "kyverno",
+                &["--tuf-mirror", "https://t.example", "--tuf-root", "r"],
+            ),
+            "--tuf-mirror means nothing for kyverno",
+        ),
+        (
+            with(
+                "kyverno-image-validating",
+                &[
+                    "--tuf-mirror",
+                    "https://t.example",
+                    "--tuf-root",
+                    "README.md",
+                ],
+            ),
+            "reading the TUF root README.md",
+        ),
+        (
+            with(
+                "kyverno-image-validating",
+                &["--tuf-mirror", "ftp://t", "--tuf-root", "README.md"],
+            ),
+            "no https address",
+        ),
+        (
+            with(
+                "kyverno-image-validating",
+                &[
+                    "--tuf-mirror",
+                    "https://t.example",
+                    "--tuf-root",
+                    "README.md",
+                    "--trusted-root",
+                    "public-good",
+                ],
+            ),
+            "--tuf-mirror is given with",
+        ),
         (with("kyverno", &["--name", "Team"]), "no name of an object"),
         (
             with("kyverno", &["--name", "a\nkind: Pod"]),
@@ -297,6 +345,32 @@ fn what_a_peer_cannot_hold_is_named_with_what_to_do_instead() {
             &["--provenance", "v1", "--succeeded"],
             "--succeeded",
             "tekseal-policy check",
+        ),
+        (
+            "kyverno",
+            &[
+                "--provenance",
+                "none",
+                "--layout",
+                "bundle",
+                "--rekor-key",
+                "example/rekor.pub",
+            ],
+            "of your own for bundles",
+            "--layout tags",
+        ),
+        (
+            "kyverno-image-validating",
+            &[
+                "--provenance",
+                "none",
+                "--layout",
+                "bundle",
+                "--rekor-key",
+                "example/rekor.pub",
+            ],
+            "from a TUF repository alone",
+            "--tuf-mirror",
         ),
         (
             "kyverno-image-validating",

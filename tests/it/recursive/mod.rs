@@ -1,6 +1,8 @@
-//! `--recursive`: an index of several platforms and what it lists are signed, attested and verified, with the real cosign 2 and 3 as the other party.
+//! `--recursive`: an index of several platforms and what it lists are signed, attested, verified and held to rules, with the real cosign 2 and 3 as the
+//! other party.
 
 mod hostile;
+mod policies;
 mod signing;
 mod verifying;
 

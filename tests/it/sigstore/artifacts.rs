@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use tekseal_harness::{
-    Cosign, Image, Layout, Output, Registry, RekorV2, Run, Services, Sigstore, TimestampAuthority,
-    cosign, fixtures,
+    Cosign, Image, Issuer, Layout, Output, Registry, RekorV2, Run, Services, Sigstore,
+    TimestampAuthority, cosign, fixtures,
 };
 use tempfile::TempDir;
 
@@ -15,9 +15,9 @@ use crate::workshop::PASSWORD;
 
 /// Both versions of cosign.
 pub(crate) const VERSIONS: [&str; 2] = ["2.6.5", "3.1.3"];
-/// The ServiceAccount that certificates name, as namespace and name.
+/// The ServiceAccount of [`Who::Builder`], as namespace and name.
 pub(crate) const SERVICE_ACCOUNT: (&str, &str) = ("team", "builder");
-/// How certificates name it.
+/// How certificates name [`Who::Builder`].
 pub(crate) const IDENTITY: &str = "https://kubernetes.io/namespaces/team/serviceaccounts/builder";
 /// The type of the attestations.
 pub(crate) const PREDICATE_TYPE: &str = "slsaprovenance1";
@@ -26,8 +26,56 @@ pub(crate) const PREDICATE_TYPE: &str = "slsaprovenance1";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signer {
     Key,
-    /// A key of the moment, with a certificate by Fulcio for [`IDENTITY`].
-    Certificate,
+    /// A key of the moment, with a certificate by Fulcio.
+    Certificate(Who),
+}
+
+/// Whom a certificate names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// A ServiceAccount: [`IDENTITY`].
+    Builder,
+    /// Another ServiceAccount of the same cluster.
+    Stranger,
+    /// Somebody with an e-mail address, by the issuer for people.
+    Person,
+}
+
+impl Who {
+    /// The name in the certificate.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Builder => IDENTITY,
+            Self::Stranger => "https://kubernetes.io/namespaces/team/serviceaccounts/stranger",
+            Self::Person => "builder@example.com",
+        }
+    }
+
+    /// Who vouches for the name.
+    pub(crate) fn issuer(self, issuer: &Issuer) -> String {
+        match self {
+            Self::Builder | Self::Stranger => issuer.cluster(),
+            Self::Person => issuer.people(),
+        }
+    }
+
+    fn token(self, issuer: &Issuer) -> String {
+        match self {
+            Self::Builder => issuer.service_account_token(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1),
+            Self::Stranger => issuer.service_account_token("team", "stranger"),
+            Self::Person => issuer.email_token(self.name()),
+        }
+    }
+}
+
+impl Signer {
+    /// Whom the certificate names, where there is one.
+    fn who(self) -> Option<Who> {
+        match self {
+            Self::Key => None,
+            Self::Certificate(who) => Some(who),
+        }
+    }
 }
 
 /// Which log has an entry of it.
@@ -83,7 +131,7 @@ impl Recipe {
     /// All that a version of cosign can do in a layout, and verifies itself.
     pub(crate) fn all(version: &'static str, layout: Layout, artifact: Artifact) -> Vec<Self> {
         let mut all = Vec::new();
-        for signer in [Signer::Key, Signer::Certificate] {
+        for signer in [Signer::Key, Signer::Certificate(Who::Builder)] {
             for log in [Log::None, Log::RekorV1, Log::RekorV2] {
                 for timestamp in [Timestamp::None, Timestamp::Authority] {
                     all.push(Self {
@@ -102,7 +150,7 @@ impl Recipe {
 
     /// Whether only a whole [`Sigstore`] can do it.
     pub(crate) fn needs_sigstore(&self) -> bool {
-        self.signer == Signer::Certificate || self.log == Log::RekorV1
+        self.signer != Signer::Key || self.log == Log::RekorV1
     }
 
     fn is_possible(&self, artifact: Artifact) -> bool {
@@ -203,11 +251,24 @@ impl Signery {
     /// Attests SLSA provenance about an image; `None`, with the reason printed, where that version of cosign is missing.
     #[track_caller]
     pub(crate) fn attest_with_cosign(&self, recipe: Recipe, image: &str) -> Option<()> {
+        self.attest_type_with_cosign(recipe, PREDICATE_TYPE, "predicate-slsa1.json", image)
+    }
+
+    /// Attests a predicate of the samples about an image; `None`, with the reason printed, where that version of cosign is missing.
+    #[track_caller]
+    pub(crate) fn attest_type_with_cosign(
+        &self,
+        recipe: Recipe,
+        predicate_type: &str,
+        predicate: &str,
+        image: &str,
+    ) -> Option<()> {
         let cosign = cosign(recipe.version)?;
         let run = self.writing(&cosign, "attest", recipe);
+        let inputs = fixtures().join("cosign-samples/inputs");
         let made = run
-            .args(["--type", PREDICATE_TYPE, "--predicate"])
-            .arg(fixtures().join("cosign-samples/inputs/predicate-slsa1.json"))
+            .args(["--type", predicate_type, "--predicate"])
+            .arg(inputs.join(predicate))
             .arg(image)
             .run();
         assert_eq!(made.code(), Some(0), "{recipe}\n{made:?}");
@@ -250,10 +311,10 @@ impl Signery {
         };
         run = match recipe.signer {
             Signer::Key => run.arg("--key").arg(&self.public),
-            Signer::Certificate => run
-                .args(["--certificate-identity", IDENTITY])
+            Signer::Certificate(who) => run
+                .args(["--certificate-identity", who.name()])
                 .arg("--certificate-oidc-issuer")
-                .arg(self.sigstore().issuer.cluster()),
+                .arg(who.issuer(&self.sigstore().issuer)),
         };
         if recipe.log == Log::None {
             run = run.arg("--insecure-ignore-tlog=true");
@@ -284,12 +345,9 @@ impl Signery {
             .env("COSIGN_PASSWORD", PASSWORD);
         run = match recipe.signer {
             Signer::Key => run.arg("--key").arg(&self.key),
-            Signer::Certificate => {
-                let (namespace, name) = SERVICE_ACCOUNT;
-                let issuer = &self.sigstore().issuer;
-                run.arg("--identity-token")
-                    .arg(issuer.service_account_token(namespace, name))
-            }
+            Signer::Certificate(who) => run
+                .arg("--identity-token")
+                .arg(who.token(&self.sigstore().issuer)),
         };
         if recipe.layout == Layout::Tags {
             return self.with_flags(run, cosign, recipe);
@@ -303,7 +361,7 @@ impl Signery {
         if recipe.timestamp == Timestamp::Authority {
             used = used.with_timestamps(self.timestamps);
         }
-        if recipe.signer == Signer::Certificate {
+        if recipe.signer != Signer::Key {
             used = used.with_fulcio(&self.sigstore().fulcio);
         }
         run.arg("--new-bundle-format=true")
@@ -323,7 +381,7 @@ impl Signery {
         if recipe.timestamp == Timestamp::Authority {
             run = run.arg("--timestamp-server-url").arg(self.timestamps.url());
         }
-        if recipe.signer == Signer::Certificate {
+        if recipe.signer != Signer::Key {
             run = run.arg("--fulcio-url").arg(self.sigstore().fulcio.url());
         }
         if cosign.major() > 2 {
@@ -359,10 +417,10 @@ impl Signery {
             };
             let run = match recipe.signer {
                 Signer::Key => run.arg("--key").arg(&self.public),
-                Signer::Certificate => run
-                    .args(["--certificate-identity", IDENTITY])
+                Signer::Certificate(who) => run
+                    .args(["--certificate-identity", who.name()])
                     .arg("--certificate-oidc-issuer")
-                    .arg(self.sigstore().issuer.cluster()),
+                    .arg(who.issuer(&self.sigstore().issuer)),
             };
             run.arg("--trusted-root")
                 .arg(self.trusted_root())
@@ -399,7 +457,7 @@ impl Signery {
         );
         assert_eq!(
             found[0]["identity"].as_str(),
-            (recipe.signer == Signer::Certificate).then_some(IDENTITY),
+            recipe.signer.who().map(Who::name),
             "{recipe}"
         );
         let place = match recipe.layout {
@@ -432,7 +490,7 @@ pub(crate) fn made_and_verified(signery: &Signery, artifact: Artifact, recipes: 
         assert_eq!(
             evidence(&registry, &image, artifact, recipe.layout),
             [
-                recipe.signer == Signer::Certificate,
+                recipe.signer != Signer::Key,
                 recipe.log != Log::None,
                 recipe.timestamp == Timestamp::Authority
             ],

@@ -5,7 +5,7 @@ use serde_json::json;
 use tekseal_harness::{Layout, Proxy, Run, cosign, service_account_claims, unsigned_token};
 
 use super::artifacts::{
-    Artifact, IDENTITY, Log, Recipe, SERVICE_ACCOUNT, Signer, Signery, Timestamp, VERSIONS,
+    Artifact, IDENTITY, Log, Recipe, SERVICE_ACCOUNT, Signer, Signery, Timestamp, VERSIONS, Who,
 };
 use super::ours::{Case, nothing_is_stored, shared_authority, shared_log};
 use crate::workshop::{Workshop, run_document};
@@ -81,7 +81,7 @@ fn accepted(signery: &Signery, shop: &Workshop, case: Case) {
         };
         let recipe = Recipe {
             version,
-            signer: Signer::Certificate,
+            signer: Signer::Certificate(Who::Builder),
             layout: match case.layout {
                 "tags" => Layout::Tags,
                 _ => Layout::Bundles,
@@ -180,7 +180,7 @@ fn a_hundred_images_have_one_certificate() {
     run.args(&images).ok();
     let recipe = Recipe {
         version: VERSIONS[1],
-        signer: Signer::Certificate,
+        signer: Signer::Certificate(Who::Builder),
         layout: Layout::Tags,
         log: Log::RekorV1,
         timestamp: Timestamp::None,

@@ -114,6 +114,17 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
         "--tuf-cache",
         "the home of a Pod is as long there",
     ),
+    ("tekseal-policy", "--images", "the Task gives the list"),
+    (
+        "tekseal-policy",
+        "--offline",
+        "a Pod begins with an empty cache",
+    ),
+    (
+        "tekseal-policy",
+        "--tuf-cache",
+        "the home of a Pod is as long there",
+    ),
     ("tekseal-tree", "--output", "the placeholder is for people"),
     (
         "tekseal-tree",
@@ -213,8 +224,10 @@ struct Help {
 }
 
 impl Help {
-    fn of(program: &str) -> Self {
-        let said = Run::tool(program).arg("--help").ok().stdout;
+    fn of(step: &Step<'_>) -> Self {
+        let program = step.program();
+        let run = Run::tool(program).args(step.subcommand);
+        let said = run.arg("--help").ok().stdout;
         let mut help = Self::default();
         let mut last = None;
         for line in said.lines().map(str::trim) {
@@ -266,10 +279,8 @@ fn every_variable_and_flag_of_a_step_is_one_of_its_program() {
     let mut helps: BTreeMap<String, Help> = BTreeMap::new();
     for one in all.with_steps() {
         for step in one.steps() {
-            let program = step.program().to_owned();
-            let help = helps
-                .entry(program)
-                .or_insert_with_key(|program| Help::of(program));
+            let program = format!("{} {:?}", step.program(), step.subcommand);
+            let help = helps.entry(program).or_insert_with(|| Help::of(&step));
             let place = format!("{}: {}", one.file, step.name);
             let known = help.variables();
             for (name, _) in &step.env {
@@ -298,7 +309,7 @@ fn everything_that_a_program_can_be_told_is_a_parameter_or_it_is_said_why_not() 
         let is_copier = |step: &Step<'_>| step.args.contains(&"--install");
         for step in one.steps().iter().filter(|step| !is_copier(step)) {
             let program = step.program();
-            let help = Help::of(program);
+            let help = Help::of(step);
             let given: BTreeSet<&str> = flags(step)
                 .chain(step.env.iter().map(|(name, _)| *name))
                 .collect();
@@ -366,8 +377,10 @@ fn a_parameter_that_goes_to_a_variable_has_its_name() {
                     continue;
                 }
                 let bare = variable.strip_prefix("TEKSEAL_").unwrap_or(variable);
-                let is_alike =
-                    bare.eq_ignore_ascii_case(param) || others.contains(&(variable, param));
+                let of_policy = bare.strip_prefix("POLICY_").unwrap_or(bare);
+                let is_alike = bare.eq_ignore_ascii_case(param)
+                    || of_policy == param
+                    || others.contains(&(variable, param));
                 let of_git = bare
                     .strip_prefix("PARAM_")
                     .unwrap_or_default()

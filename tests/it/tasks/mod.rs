@@ -28,6 +28,9 @@ pub(crate) struct Step<'a> {
     pub(crate) name: &'a str,
     pub(crate) image: &'a str,
     command: Vec<&'a str>,
+    /// Of a program that has some.
+    subcommand: Option<&'a str>,
+    /// What follows.
     args: Vec<&'a str>,
     /// Variables and their values; those that Kubernetes fills in are empty.
     env: Vec<(&'a str, &'a str)>,
@@ -190,11 +193,15 @@ impl<'a> Step<'a> {
             let all = list(&template[name]).iter().chain(list(&step[name]));
             all.collect::<Vec<_>>()
         };
+        let is_word = |arg: &&str| arg.bytes().all(|c| c.is_ascii_lowercase());
+        let args = texts(&step["args"]);
+        let subcommand = args.first().copied().filter(is_word);
         Self {
             name,
             image: text(&step["image"]),
             command: texts(&step["command"]),
-            args: texts(&step["args"]),
+            args: args[usize::from(subcommand.is_some())..].to_vec(),
+            subcommand,
             env: both("env")
                 .iter()
                 .map(|one| {

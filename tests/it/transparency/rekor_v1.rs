@@ -8,7 +8,7 @@ use tekseal_harness::{Layout, Registry, Request, Run, Services, request};
 
 use super::{asking, examples, verifying};
 use crate::sigstore::artifacts::{
-    Artifact, IDENTITY, Log, Recipe, Signer, Signery, Timestamp, VERSIONS,
+    Artifact, IDENTITY, Log, Recipe, Signer, Signery, Timestamp, VERSIONS, Who,
 };
 
 const BY_KEY: Recipe = Recipe {
@@ -228,7 +228,7 @@ fn the_identity_in_a_certificate_is_shown() {
     let (registry, rekor) = (Registry::start(), &signery.sigstore().rekor);
     let image = registry.push_image("team/app", "keyless");
     let recipe = Recipe {
-        signer: Signer::Certificate,
+        signer: Signer::Certificate(Who::Builder),
         ..BY_KEY
     };
     let made = signery.make(Artifact::Signature, recipe, &image.reference);

@@ -39,6 +39,22 @@ fn flags_that_mean_nothing_together_are_refused_with_a_hint() {
 }
 
 #[test]
+fn a_demand_with_nothing_in_it_is_not_left_out() {
+    let key = file("a.pub");
+    for (empty, flag) in [
+        (&["--type="][..], "--type"),
+        (&["--type", ""], "--type"),
+        (&["--type", "slsaprovenance,"], "--type"),
+        (&["--annotations="], "--annotations"),
+        (&["-a", ""], "--annotations"),
+    ] {
+        let flags = [&["--key", key.as_str()], empty].concat();
+        let said = verify(&flags).arg(NOWHERE).fails_with(2);
+        assert!(said.stderr.contains(flag), "{said:?}");
+    }
+}
+
+#[test]
 fn patterns_that_are_none_or_mean_something_else_to_cosign_are_refused() {
     let root = root();
     let long = "a".repeat(5000);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tekseal_core::{Blame, Bundle, DigestRef, Layout, Payload, Signed, Subject};
 use tekseal_remote::log::Options;
-use tekseal_signing::{Signer, random};
+use tekseal_signing::{Signer, VerifyingKey, random};
 use tokio::time::timeout;
 
 use super::*;
@@ -200,6 +200,7 @@ fn what_was_signed_with_a_certificate_that_has_ended_is_shown_to_nobody() {
         .expect("there is a bundle");
     let der = evidence.certificate.expect("it is keyless");
     let certificate = tekseal_signing::Certificate::from_der(&der).expect("Fulcio's");
+    let key = VerifyingKey::over_sha256(certificate.public_key().clone());
     let item = Item {
         signed: Signed::bundle_of_bytes(bytes, "urn:t"),
         kind: statement(b"{}", Vec::new()).kind().clone(),
@@ -207,7 +208,7 @@ fn what_was_signed_with_a_certificate_that_has_ended_is_shown_to_nobody() {
         repository: None,
     };
     let failure = witnesses(&[LogVersion::V1], 0)
-        .questions(&[item], &[0], certificate.public_key())
+        .questions(&[item], &[0], &key)
         .err()
         .expect("it ended long ago");
     assert!(

@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(read.key_hint, None);
             for signed in &both {
                 // What a log is told is the certificate, and it is good for ten minutes.
-                let read = Unwitnessed::read(signed, signer.public_key()).expect("its own");
+                let read = Unwitnessed::read(signed, signer.verifying()).expect("its own");
                 let beginning = NEW_YEAR + crate::certificate::testing::DAY;
                 assert!(read.verify_time(beginning).is_ok());
                 assert!(read.verify_time(beginning - 1).is_err());
@@ -143,7 +143,7 @@ mod tests {
         for payload in payloads() {
             let sign = |signer: &Signer| at_once(signer.sign_payload(&payload)).expect("sound");
             let (ours, theirs) = (sign(&signer), sign(&other));
-            let key = signer.public_key();
+            let key = signer.verifying();
             assert!(same_signer(&ours, &ours, key));
             assert!(!same_signer(&theirs, &ours, key));
             // Whoever may write to the repository put another one beside our signature.

@@ -1,16 +1,13 @@
 //! The rules as flags: what each subcommand of `tekseal-policy` takes.
 
-use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::builder::{NonEmptyStringValueParser, StringValueParser, TypedValueParser};
-use clap::parser::ValueSource;
-use clap::{Arg, Command};
 use tekseal_core::policy::{Draft, Error, Quantifier, Rules};
 use tekseal_core::provenance;
 
 use crate::Failure;
+use crate::not_empty::NotEmpty;
 use crate::parameters;
 use crate::registry_args::given;
 use crate::verify;
@@ -74,47 +71,6 @@ pub struct RuleArgs {
         value_name = "WHICH"
     )]
     pub(crate) quantifier: Which,
-}
-
-/// Reads a text that is not empty where it is given on the command line: `--builder-id "$BUILDER"` with nothing in the variable would take the rule
-/// away. In the environment nothing is meant by it, as with every flag.
-#[derive(Clone, Copy, Debug)]
-struct NotEmpty;
-
-impl TypedValueParser for NotEmpty {
-    type Value = String;
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        arg: Option<&Arg>,
-        value: &OsStr,
-    ) -> Result<String, clap::Error> {
-        NonEmptyStringValueParser::new().parse_ref(command, arg, value)
-    }
-
-    fn parse_ref_(
-        &self,
-        command: &Command,
-        arg: Option<&Arg>,
-        value: &OsStr,
-        source: ValueSource,
-    ) -> Result<String, clap::Error> {
-        match source {
-            ValueSource::EnvVariable => StringValueParser::new().parse_ref(command, arg, value),
-            _ => self.parse_ref(command, arg, value),
-        }
-    }
-
-    fn parse_(
-        &self,
-        command: &Command,
-        arg: Option<&Arg>,
-        value: OsString,
-        source: ValueSource,
-    ) -> Result<String, clap::Error> {
-        self.parse_ref_(command, arg, &value, source)
-    }
 }
 
 /// Which provenance.
@@ -250,6 +206,8 @@ fn age(text: &str) -> Result<Duration, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     #[test]
@@ -301,12 +259,6 @@ mod tests {
                 .map_or(0, Iterator::count)
         });
         assert_eq!(found.ok(), Some(2));
-        let of_environment = |source| NotEmpty.parse_ref_(&command(), None, OsStr::new(""), source);
-        assert_eq!(
-            of_environment(ValueSource::EnvVariable).ok(),
-            Some(String::new())
-        );
-        assert!(of_environment(ValueSource::CommandLine).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::demands::{Demands, NONE_IS_VALID};
 use super::report::Checked;
 use super::trust_args::{TrustArgs, Trusted};
 use super::verifying_keys::VerifyingKeys;
+use crate::not_empty::NotEmpty;
 use crate::registry_args::{RegistryArgs, given};
 use crate::{Failure, log};
 
@@ -22,7 +23,8 @@ pub struct DemandArgs {
         long = "type",
         env = "TEKSEAL_TYPE",
         value_name = "TYPE",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = NotEmpty
     )]
     types: Vec<String>,
     #[command(flatten)]
@@ -40,7 +42,8 @@ pub struct HowArgs {
         short = 'a',
         long = "annotations",
         env = "TEKSEAL_ANNOTATION",
-        value_name = "KEY=VALUE"
+        value_name = "KEY=VALUE",
+        value_parser = NotEmpty
     )]
     annotations: Vec<String>,
     /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384)

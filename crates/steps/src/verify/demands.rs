@@ -63,7 +63,7 @@ impl Demands {
     }
 
     /// What is asked of what has no attestations: the signature, if that is asked for.
-    pub(super) fn of_signatures(&self) -> Option<Self> {
+    pub(crate) fn of_signatures(&self) -> Option<Self> {
         let asks_for_it = self.tags.contains(&cosign::Tag::Signatures);
         asks_for_it.then(|| Self {
             tags: &[cosign::Tag::Signatures],

@@ -43,6 +43,8 @@ pub use trust_args::{IdentityArgs, TrustArgs};
 pub use verifying_keys::VerifyingKeyArgs;
 pub(crate) use verifying_keys::VerifyingKeys;
 
+pub(crate) use verdicts::summary;
+
 use verdicts::Verdicts;
 
 /// How many manifests of an index are checked side by side.
@@ -215,23 +217,7 @@ async fn check_selected(
     selected: &[Selected],
 ) -> Result<Vec<Result<Report, Failure>>, Failure> {
     let of_signatures = demands.of_signatures();
-    let mut asked = Vec::with_capacity(selected.len());
-    for one in selected {
-        let demands = match one.is_attestable() {
-            true => Some(demands),
-            false => of_signatures.as_ref(),
-        };
-        match demands {
-            Some(demands) => asked.push((one, demands)),
-            None => log::info(
-                "not checked: nothing is attested of attestations",
-                &[("image", &one.image)],
-            ),
-        }
-    }
-    if asked.is_empty() {
-        return Err(recursive::nothing_attestable(image));
-    }
+    let asked = asked_of(image, selected, demands, of_signatures.as_ref())?;
     let checks = asked.into_iter().map(|(one, demands)| async move {
         let platform = one.platform();
         let place = match &platform {
@@ -245,6 +231,36 @@ async fn check_selected(
         Ok(report)
     });
     Ok(stream::iter(checks).buffered(WIDTH).collect().await)
+}
+
+/// The manifests that are checked, each with what is asked of it: of what is itself an attestation nothing but the signature.
+///
+/// # Errors
+/// Exit 1 where there are none.
+pub(crate) fn asked_of<'a>(
+    image: &DigestRef,
+    selected: &'a [Selected],
+    demands: &'a Demands,
+    of_signatures: Option<&'a Demands>,
+) -> Result<Vec<(&'a Selected, &'a Demands)>, Failure> {
+    let mut asked = Vec::with_capacity(selected.len());
+    for one in selected {
+        let demands = match one.is_attestable() {
+            true => Some(demands),
+            false => of_signatures,
+        };
+        match demands {
+            Some(demands) => asked.push((one, demands)),
+            None => log::info(
+                "not checked: nothing is attested of attestations",
+                &[("image", &one.image)],
+            ),
+        }
+    }
+    if asked.is_empty() {
+        return Err(recursive::nothing_attestable(image));
+    }
+    Ok(asked)
 }
 
 /// Checks all images by the same bundles.

@@ -112,28 +112,37 @@ impl Verdicts {
     }
 
     fn test_output(&self, now: Timestamp) -> String {
-        let note = match &self.refusals[..] {
+        let note = self.note();
+        summary(&note, self.reports.len(), self.refusals.len(), now)
+    }
+
+    fn note(&self) -> String {
+        match &self.refusals[..] {
             [] => match &self.reports[..] {
                 [one] => format!("verified: {}", one.image),
                 all => format!("verified: {} images", all.len()),
             },
             [one] => one.message(),
             [first, others @ ..] => format!("{} (and {} more)", first.message(), others.len()),
-        };
-        let output = TestOutput {
-            result: match self.refusals[..] {
-                [] => "SUCCESS",
-                _ => "FAILURE",
-            },
-            timestamp: now.as_second().to_string(),
-            note: &note[..note.floor_char_boundary(MOST_NOTE)],
-            namespace: "",
-            successes: self.reports.len(),
-            failures: self.refusals.len(),
-            warnings: 0,
-        };
-        serde_json::to_string(&output).expect("texts and numbers can be written")
+        }
     }
+}
+
+/// The result TEST_OUTPUT: of so many images that passed and so many that did not.
+pub(crate) fn summary(note: &str, successes: usize, failures: usize, now: Timestamp) -> String {
+    let output = TestOutput {
+        result: match failures {
+            0 => "SUCCESS",
+            _ => "FAILURE",
+        },
+        timestamp: now.as_second().to_string(),
+        note: &note[..note.floor_char_boundary(MOST_NOTE)],
+        namespace: "",
+        successes,
+        failures,
+        warnings: 0,
+    };
+    serde_json::to_string(&output).expect("texts and numbers can be written")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The Kyverno CLI, which judges a Pod by a ClusterPolicy or an ImageValidatingPolicy as the admission controller does.
 //!
 //! Its exit status is 0 where it loaded no rule, and what it prints for people leaves out why a registry was not reached: so its report is what
-//! decides.
+//! decides. Of an ImageValidatingPolicy the report says that an image is not signed also where somebody was not reached: why stands in its log.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,15 +10,20 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use tempfile::TempDir;
+
 use super::{CONFINED, Verdict, confined, peers};
 use crate::run::{Output, Run};
 
 /// For hundreds of images in one call.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// What it logs where it could not verify an image by an ImageValidatingPolicy, or the image is not good.
+const NOT_VERIFIED: &str = "image verification failed";
 
-/// The CLI.
+/// The CLI, with an empty home folder of its own.
 pub struct Kyverno {
     program: PathBuf,
+    home: TempDir,
 }
 
 impl Kyverno {
@@ -31,7 +36,13 @@ impl Kyverno {
     pub fn find() -> Option<Self> {
         Some(Self {
             program: peers::find("kyverno")?,
+            home: tempfile::tempdir().expect("a temporary folder"),
         })
+    }
+
+    fn at_home(&self, run: Run) -> Run {
+        let home = self.home.path();
+        run.env("HOME", home).env("TUF_ROOT", home.join("tuf"))
     }
 
     /// The program.
@@ -116,6 +127,17 @@ impl Kyverno {
         verdict
     }
 
+    /// What is reported of a Pod with this image that may be created all the same, because the policy only reports; nothing where all is well.
+    ///
+    /// # Panics
+    ///
+    /// As [`judge`](Self::judge), and when the Pod may not be created.
+    #[must_use]
+    #[track_caller]
+    pub fn reported(&self, policy: &Path, image: &str) -> Option<String> {
+        reported(&self.apply_with(policy, &[image], &["--audit-warn"]))
+    }
+
     /// What [`judge`](Self::judge) hears, as it says it.
     #[must_use]
     pub fn apply(&self, policy: &Path, image: &str) -> Output {
@@ -123,11 +145,18 @@ impl Kyverno {
     }
 
     fn apply_to<I: AsRef<str>>(&self, policy: &Path, images: &[I]) -> Output {
+        self.apply_with(policy, images, &[])
+    }
+
+    fn apply_with<I: AsRef<str>>(&self, policy: &Path, images: &[I], more: &[&str]) -> Output {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let resources = folder.path().join("pods.yaml");
         std::fs::write(&resources, Self::pods(images)).expect("the folder is ours");
-        confined(Run::new(&self.program))
+        self.at_home(confined(Run::new(&self.program)))
             .args(Self::arguments(policy, &resources))
+            // Errors are logged, and nothing else.
+            .args(["-v", "0"])
+            .args(more)
             .timeout(PATIENCE)
             .run()
     }
@@ -179,6 +208,19 @@ fn outcomes(said: &Output) -> Vec<Outcome> {
         .unwrap_or_else(|e| panic!("the report has no outcomes: {e}\n{said:?}"))
 }
 
+/// With `--audit-warn` what fails is a warning where the policy only reports, and a failure where it enforces.
+#[track_caller]
+fn reported(said: &Output) -> Option<String> {
+    let is_enforced = outcomes(said)
+        .iter()
+        .any(|outcome| outcome.result == "fail");
+    assert!(!is_enforced, "the policy does not only report\n{said:?}");
+    match verdict(said) {
+        Verdict::Accepted => None,
+        Verdict::Refused(reason) => Some(reason),
+    }
+}
+
 #[track_caller]
 fn verdict(said: &Output) -> Verdict {
     let outcomes = outcomes(said);
@@ -192,8 +234,28 @@ fn verdict(said: &Output) -> Verdict {
         return Verdict::Accepted;
     }
     let others = outcomes.iter().filter(|outcome| outcome.result != "pass");
-    let reasons: Vec<_> = others.map(|outcome| outcome.message.as_str()).collect();
+    let reasons = others.map(|outcome| outcome.message.clone());
+    let reasons: Vec<_> = reasons.chain(logged(said)).collect();
     Verdict::refused(reasons.join("\n"))
+}
+
+/// Why images were not verified, from the log.
+fn logged(said: &Output) -> impl Iterator<Item = String> {
+    let lines = said.stderr.lines();
+    let lines = lines.filter(|line| line.contains(NOT_VERIFIED));
+    lines.map(|line| {
+        let plain = without_colours(line);
+        let reason = plain.split_once("error=").map(|(_, reason)| reason);
+        reason.unwrap_or(&plain).to_owned()
+    })
+}
+
+/// A line without `ESC [ … m`.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\u{1b}[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once('m').map_or(part, |(_, text)| text));
+    rest.fold(first, |whole, text| whole + text)
 }
 
 #[cfg(test)]
@@ -230,6 +292,19 @@ mod tests {
                 Verdict::Refused("no signatures found".to_owned())
             );
         }
+    }
+
+    #[test]
+    fn what_is_only_reported_is_a_warning_and_no_failure() {
+        assert_eq!(reported(&said(&[("pass", "verified")], 0)), None);
+        let warned = said(&[("pass", ""), ("warn", "no signatures found")], 0);
+        assert_eq!(reported(&warned), Some("no signatures found".to_owned()));
+    }
+
+    #[test]
+    #[should_panic(expected = "does not only report")]
+    fn a_failure_is_no_report() {
+        let _ = reported(&said(&[("fail", "no signatures found")], 1));
     }
 
     #[test]
@@ -294,6 +369,32 @@ mod tests {
     #[should_panic(expected = "all passed and it fails")]
     fn a_failure_without_a_reason_is_no_verdict() {
         let _ = verdict(&said(&[("pass", "")], 1));
+    }
+
+    fn not_signed(log: &str) -> Output {
+        let results = json!([{"result": "fail", "message": "an image is not signed"}]);
+        let report = json!({"kind": "ClusterReport", "results": results}).to_string();
+        Run::new("sh")
+            .args(["-c", "cat; printf '%b\\n' \"$1\" >&2; exit 1", "sh", log])
+            .stdin(&report)
+            .run()
+    }
+
+    #[test]
+    fn why_an_image_is_not_signed_stands_in_the_log() {
+        let log = "\\033[31mERR\\033[0m verifier.go:149 > \\033[1mimage verification failed\\033[0m \\033[36merror=\\033[0m\\033[31m\"no matching attestations\"\\033[0m";
+        assert_eq!(
+            verdict(&not_signed(log)),
+            Verdict::Refused("an image is not signed\n\"no matching attestations\"".to_owned())
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "connection refused")]
+    fn a_mirror_that_is_down_is_no_verdict() {
+        let _ = verdict(&not_signed(
+            "image verification failed error=dial tcp 127.0.0.1:9: connect: connection refused",
+        ));
     }
 
     #[test]

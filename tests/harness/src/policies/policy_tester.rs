@@ -11,7 +11,6 @@ use crate::run::{Output, Run};
 
 /// What it says where no policy speaks of an image.
 const NO_POLICY: &str = "is uncovered by policy";
-
 /// The program.
 pub struct PolicyTester {
     program: PathBuf,
@@ -30,6 +29,17 @@ impl PolicyTester {
         })
     }
 
+    /// What is reported of an image that may run all the same, because the policy only reports; nothing where all is well.
+    ///
+    /// # Panics
+    ///
+    /// As [`judge`](Self::judge), and when the image may not run.
+    #[must_use]
+    #[track_caller]
+    pub fn reported(&self, policy: &Path, image: &str) -> Option<String> {
+        reported(&self.command(policy, image, "warn").run())
+    }
+
     /// Whether this image, by digest, may run; `trust_root` is a TrustRoot that the policy may name.
     ///
     /// # Panics
@@ -38,14 +48,39 @@ impl PolicyTester {
     #[must_use]
     #[track_caller]
     pub fn judge(&self, policy: &Path, trust_root: Option<&Path>, image: &str) -> Verdict {
-        let mut run = confined(Run::new(&self.program))
-            .arg("--policy")
-            .arg(policy)
-            .args(["--image", image, "--log-level", "error"]);
+        let mut run = self.command(policy, image, "error");
         if let Some(root) = trust_root {
             run = run.arg("--trustroot").arg(root);
         }
         verdict(&run.run())
+    }
+
+    fn command(&self, policy: &Path, image: &str, level: &str) -> Run {
+        confined(Run::new(&self.program))
+            .arg("--policy")
+            .arg(policy)
+            .args(["--image", image, "--log-level", level])
+    }
+}
+
+/// Where a policy only reports, it logs what would be the reason to refuse, a JSON document a line.
+#[track_caller]
+fn reported(said: &Output) -> Option<String> {
+    assert!(
+        said.code() == Some(0),
+        "the policy does not only report\n{said:?}"
+    );
+    let lines = said.stderr.lines();
+    let lines = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let told: Vec<_> = lines
+        .filter_map(|line| line["msg"].as_str().map(str::to_owned))
+        .collect();
+    if told.is_empty() {
+        return None;
+    }
+    match Verdict::refused(told.join("\n")) {
+        Verdict::Accepted => None,
+        Verdict::Refused(reason) => Some(reason),
     }
 }
 
@@ -85,6 +120,27 @@ mod tests {
             verdict(&refused),
             Verdict::Refused("no matching signatures".to_owned())
         );
+    }
+
+    fn logged(stderr: &str, code: i32) -> Output {
+        Run::new("sh")
+            .args(["-c", "cat >&2; exit $1", "sh", &code.to_string()])
+            .stdin(stderr)
+            .run()
+    }
+
+    #[test]
+    fn what_is_only_reported_is_logged() {
+        assert_eq!(reported(&logged("", 0)), None);
+        let line = r#"{"level":"error","msg":"error validating signatures: no signatures found"}"#;
+        let reason = "error validating signatures: no signatures found";
+        assert_eq!(reported(&logged(line, 0)), Some(reason.to_owned()));
+    }
+
+    #[test]
+    #[should_panic(expected = "does not only report")]
+    fn a_refusal_is_no_report() {
+        let _ = reported(&logged("", 1));
     }
 
     #[test]

@@ -69,6 +69,11 @@ fn a_task_is_put_together_of_step_actions() {
             &json!({"IMAGE": image, "PUBLIC_KEY": key, "TYPE": "slsaprovenance", "INSECURE_REGISTRY": registry}),
         ),
         step(
+            "check",
+            "policy-check",
+            &json!({"IMAGE": image, "PUBLIC_KEY": key, "BUILDER_ID": "urn:tekseal:step:v1", "INSECURE_REGISTRY": registry}),
+        ),
+        step(
             "wait",
             "wait-for-signature",
             &json!({"IMAGE": image, "PUBLIC_KEY": key, "TIMEOUT": "1m", "INSECURE_REGISTRY": registry}),
@@ -83,6 +88,7 @@ fn a_task_is_put_together_of_step_actions() {
                 {"name": "ATTESTATIONS", "value": "$(steps.upload.results.ATTESTATIONS)"},
                 {"name": "PREDICATES", "value": "$(steps.predicate.results.ATTESTATIONS)"},
                 {"name": "VERIFIED", "value": "$(steps.verify.results.VERIFIED)"},
+                {"name": "CHECKED", "value": "$(steps.check.results.VERIFIED)"},
                 {"name": "TEST_OUTPUT", "value": "$(steps.verify.results.TEST_OUTPUT)"},
                 {"name": "SIGNED", "value": "$(steps.wait.results.SIGNED)"},
             ],
@@ -93,6 +99,7 @@ fn a_task_is_put_together_of_step_actions() {
         (done.result("VERIFIED"), done.result("SIGNED")),
         ("true", "true")
     );
+    assert_eq!(done.result("CHECKED"), "true");
     for name in ["SIGNATURES", "PREDICATES"] {
         assert!(done.result(name).contains("actions/app@sha256:"));
     }

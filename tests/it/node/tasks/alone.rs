@@ -31,6 +31,14 @@ impl Bench {
         }
         self.task("verify-image", &params, &json!([]))
     }
+
+    fn check(&self, image: &str, rules: &Value) -> Ended<'_> {
+        let mut params = json!({"IMAGE": image, "INSECURE_REGISTRY": self.registry()});
+        for (name, value) in rules.as_object().into_iter().flatten() {
+            params[name] = value.clone();
+        }
+        self.task("policy-check", &params, &json!([]))
+    }
 }
 
 #[test]
@@ -74,6 +82,41 @@ fn a_build_is_attested_in_one_pod_and_verified() {
         .verify(built.result("IMAGE_URL"), &json!({}))
         .fails("verify", 1, &["no signature"]);
     bench.verify(image, &json!({})).ok();
+}
+
+#[test]
+#[ignore = "needs a Kubernetes node: ./test --cluster"]
+fn rules_on_provenance_are_a_gate() {
+    let bench = Bench::shared();
+    let built = bench.built("tasks/policy");
+    let image = built.result("IMAGE_REF");
+    let params = json!({"RUN": bench.task_run(&built), "INSECURE_REGISTRY": bench.registry()});
+    bench.task("attest", &params, &json!([])).ok();
+    let good = json!({"BUILDER_ID": "urn:tekseal:step:v1,urn:other", "TYPE": "slsaprovenance", "IMAGES": [image]});
+    let passed = bench.check(image, &good).ok();
+    assert_eq!(
+        (passed.result("VERIFIED"), passed.result("IMAGE_REF")),
+        ("true", image)
+    );
+    let summary: Value = serde_json::from_str(passed.result("TEST_OUTPUT")).expect("JSON");
+    assert_eq!(
+        (&summary["result"], &summary["successes"]),
+        (&json!("SUCCESS"), &json!(2))
+    );
+    assert!(passed.log("check").contains("pass  builder "));
+    let foreign = json!({"BUILDER_ID": "https://tekton.dev/chains/v2"});
+    let refused = bench
+        .check(image, &foreign)
+        .fails("check", 1, &["does not pass"]);
+    assert_eq!(
+        (refused.result("VERIFIED"), refused.result("IMAGE_REF")),
+        ("false", "")
+    );
+    assert!(refused.log("check").contains("FAIL  builder "));
+    // What is left empty asks for nothing, and nothing at all is no gate.
+    bench
+        .check(image, &json!({}))
+        .fails("check", 2, &["no rule is given"]);
 }
 
 #[test]

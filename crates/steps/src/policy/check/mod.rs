@@ -1,18 +1,21 @@
 //! `tekseal-policy check`: verifies images as `tekseal-verify` does, and applies rules to what their provenance says.
 //!
 //! Every image is judged by itself, several at a time over one pool of connections, and told as soon as those before it are. What could not be
-//! read for now is not judged: neither yes nor no is said of it.
+//! read for now is not judged: neither yes nor no is said of it. With `--recursive` an index stands for what it lists, each manifest by itself.
 
 mod images;
+mod line;
 mod outcome;
 mod print;
 mod progress;
+mod tally;
 
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
+use tekseal_core::DigestRef;
 use tekseal_core::policy::Rules;
 use tekseal_remote::Registry;
 use tekseal_remote::store::Source;
@@ -21,13 +24,19 @@ use self::images::Image;
 use self::outcome::{Asked, Outcome, Verdict};
 use self::print::Printer;
 use self::progress::Progress;
+use self::tally::Tally;
 use super::rule_args::RuleArgs;
 use crate::cluster_args::ClusterArgs;
+use crate::recursive::{Recursive, RecursiveArgs};
 use crate::registry_args::{Access, RegistryArgs, given};
+use crate::results::ResultsArgs;
 use crate::verify::{
-    self, Demands, HowArgs, Judging, Only, Output, TrustArgs, VerifyingKeyArgs, within,
+    self, Demands, Examined, HowArgs, Judging, Only, Output, TrustArgs, VerifyingKeyArgs, within,
 };
 use crate::{Failure, exit};
+
+/// How many manifests of an index are checked side by side.
+const WIDTH: usize = 4;
 
 /// Check images against rules on their signatures and provenance.
 #[derive(Debug, clap::Args)]
@@ -65,23 +74,52 @@ pub struct Args {
         value_name = "FORM"
     )]
     output: Output,
-    /// How long to check one image: seconds, or 90s, 5m, 1h, up to a day
+    #[command(flatten)]
+    recursive: RecursiveArgs,
+    /// How long to check one image, with all that --recursive adds to it: seconds, or 90s, 5m, 1h, up to a day
     #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "DURATION", default_value = "300", value_parser = verify::seconds)]
     timeout: u64,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
 }
 
-/// Checks every image, and prints the answers.
+/// What came of an image that was asked for.
+struct Checked {
+    /// By digest, where that is known.
+    image: String,
+    /// Of the image, or of each manifest that it stands for.
+    outcomes: Vec<Outcome>,
+}
+
+/// What was found of one manifest.
+struct Found {
+    name: String,
+    index: Option<String>,
+    platform: Option<String>,
+    examined: Examined,
+}
+
+/// Checks every image, and prints the answers. The results are written last, also where the answer is no.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let rules = args.rules()?;
     let asked = Asked {
         rules: Arc::new(rules),
     };
     let images = images::all(&args.images, given(&args.images_file).next())?;
+    let is_recursive = args.recursive.recursive != Recursive::Itself;
+    if is_recursive && !images.iter().all(Image::is_remote) {
+        return Err(
+            Failure::misuse(anyhow!("--recursive is given for an image in a folder")).hint(
+                "name the images that the index lists, each by its digest: oci:PATH@sha256:…",
+            ),
+        );
+    }
     let demands = args.demands(&asked.rules)?;
+    let mut results = args.results.open()?;
     // A call of folders alone needs no credentials.
     let registry = match images.iter().any(Image::is_remote) {
         true => Some(args.registry.open(Access::Pull)?),
@@ -90,8 +128,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !args.trust.has_root() {
         args.how.tell_of_log();
     }
-    let printer = Printer::new(args.output, images.len());
-    crate::block_on(args.check_all(&asked, &demands, registry.as_ref(), images, printer))
+    let printer = Printer::new(args.output, is_recursive || images.len() > 1);
+    let all = args.check_all(&asked, &demands, registry.as_ref(), images, printer);
+    let tally = crate::block_on(all)?;
+    tally.tell(&mut results, Timestamp::now());
+    results.commit()?;
+    tally.into_failure().map_or(Ok(()), Err)
 }
 
 impl Args {
@@ -128,22 +170,25 @@ impl Args {
         registry: Option<&Registry>,
         images: Vec<Image>,
         mut printer: Printer,
-    ) -> Result<(), Failure> {
+    ) -> Result<Tally, Failure> {
         let progress = Progress::of(images.len());
         let checks = images
             .into_iter()
             .map(|image| self.check(asked, demands, registry, image));
-        let mut outcomes = stream::iter(checks).buffered(usize::from(self.concurrency));
+        let mut all = stream::iter(checks).buffered(usize::from(self.concurrency));
         let mut tally = Tally::default();
-        while let Some(outcome) = outcomes.next().await {
-            tally.count(&outcome);
+        while let Some(checked) = all.next().await {
             progress.clear();
-            printer.take(outcome)?;
+            tally.begin(checked.image);
+            for outcome in checked.outcomes {
+                tally.count(&outcome);
+                printer.take(outcome)?;
+            }
             progress.show(&tally);
         }
         progress.clear();
         printer.end(&tally)?;
-        tally.into_failure().map_or(Ok(()), Err)
+        Ok(tally)
     }
 
     async fn check(
@@ -152,100 +197,78 @@ impl Args {
         demands: &Demands,
         registry: Option<&Registry>,
         image: Image,
-    ) -> Outcome {
+    ) -> Checked {
         let mut name = image.to_string();
         let given = image.given().to_owned();
-        let examined = within(self.timeout, async {
+        let found = within(self.timeout, async {
             match (&image, registry) {
                 (Image::Remote(image, _), Some(registry)) => {
                     let image = verify::resolve(registry, image.clone()).await?;
                     name = image.to_string();
-                    Ok(demands
-                        .examine(Source::of(registry, &image), &image.digest)
-                        .await)
+                    self.examine(demands, registry, &image).await
                 }
                 (Image::Remote(..), None) => Err(Failure::misuse(anyhow!("no registry is open"))),
                 (Image::Layout(layout, _), _) => {
                     let (found, examined) = layout.examine(demands).await?;
-                    name = found;
-                    Ok(examined)
+                    name.clone_from(&found);
+                    Ok(vec![Found {
+                        name: found,
+                        index: None,
+                        platform: None,
+                        examined,
+                    }])
                 }
             }
         });
-        let verdict = match examined.await {
-            Ok(examined) => asked.conclude(examined),
-            Err(failure) if failure.code() == exit::NO => Verdict::absent(&failure),
-            Err(failure) => Verdict::Unjudged(failure),
-        };
-        Outcome {
+        let outcome = |name, index, platform, verdict| Outcome {
             name,
-            given,
+            given: given.clone(),
+            index,
+            platform,
             verdict,
-        }
-    }
-}
-
-/// Where to look when an image does not pass.
-const WHAT_FAILED: &str = "each line with FAIL, or each of `checks` that has not passed, says what was found and what is wanted";
-/// Where to look when an image could not be judged.
-const WHAT_HINDERED: &str = "why stands on its line with ????, or as `error`: it may be good or not, and can be checked again";
-
-/// How many images passed, and what to end with.
-#[derive(Default)]
-pub(super) struct Tally {
-    passed: usize,
-    failed: usize,
-    /// Why the first one failed.
-    first_failed: Option<String>,
-    unjudged: usize,
-    /// Which was the first that could not be judged, and why.
-    first_unjudged: Option<(String, Failure)>,
-}
-
-impl Tally {
-    fn count(&mut self, outcome: &Outcome) {
-        match &outcome.verdict {
-            Verdict::Judged(answers) if answers.iter().all(|answer| answer.passed) => {
-                self.passed += 1;
-            }
-            Verdict::Judged(_) => {
-                self.failed += 1;
-                self.first_failed
-                    .get_or_insert_with(|| outcome.name.clone());
-            }
-            Verdict::Unjudged(failure) => {
-                self.unjudged += 1;
-                self.first_unjudged
-                    .get_or_insert_with(|| (outcome.name.clone(), failure.again()));
-            }
-        }
-    }
-
-    fn all(&self) -> usize {
-        self.passed + self.failed + self.unjudged
-    }
-
-    /// «No» is an answer, whatever else could not be judged. What was found, or why nothing was, is printed already.
-    fn into_failure(self) -> Option<Failure> {
-        let all = self.all();
-        if let Some(name) = self.first_failed {
-            let error = match all {
-                1 => anyhow!("image {name} does not pass"),
-                _ => anyhow!(
-                    "{} of {all} images do not pass, the first is {name}",
-                    self.failed
-                ),
-            };
-            return Some(Failure::no(error).hint(WHAT_FAILED));
-        }
-        let (name, failure) = self.first_unjudged?;
-        let error = match all {
-            1 => anyhow!("image {name} could not be judged"),
-            _ => anyhow!(
-                "{} of {all} images could not be judged, the first is {name}",
-                self.unjudged
-            ),
         };
-        Some(failure.told_elsewhere(error).hint(WHAT_HINDERED))
+        let found = found.await;
+        let outcomes = match found {
+            Ok(all) => {
+                let all = all.into_iter().map(|found| {
+                    let verdict = asked.conclude(found.examined);
+                    outcome(found.name, found.index, found.platform, verdict)
+                });
+                all.collect()
+            }
+            Err(failure) => {
+                let verdict = match failure.code() {
+                    exit::NO => Verdict::absent(&failure),
+                    _ => Verdict::Unjudged(failure),
+                };
+                vec![outcome(name.clone(), None, None, verdict)]
+            }
+        };
+        Checked {
+            image: name,
+            outcomes,
+        }
+    }
+
+    /// Examines the image, or all manifests that it stands for, some side by side.
+    async fn examine(
+        &self,
+        demands: &Demands,
+        registry: &Registry,
+        image: &DigestRef,
+    ) -> Result<Vec<Found>, Failure> {
+        let selected = self.recursive.recursive.select(registry, image).await?;
+        let of_signatures = demands.of_signatures();
+        let asked = verify::asked_of(image, &selected, demands, of_signatures.as_ref())?;
+        let examined = asked.into_iter().map(|(one, demands)| async move {
+            let source = Source::of(registry, &one.image);
+            Found {
+                name: one.image.to_string(),
+                index: (one.image != *image).then(|| image.to_string()),
+                platform: one.platform(),
+                examined: demands.examine(source, &one.image.digest).await,
+            }
+        });
+        Ok(stream::iter(examined).buffered(WIDTH).collect().await)
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Outcome {
     pub(super) name: String,
     /// As it was given.
     pub(super) given: String,
+    /// The index that stands for it, where it is not the image itself.
+    pub(super) index: Option<String>,
+    /// For which platform the index lists it, by the index's own word.
+    pub(super) platform: Option<String>,
     pub(super) verdict: Verdict,
 }
 
@@ -169,8 +173,8 @@ impl Verdict {
     }
 }
 
-const SIGNED: &str = "a valid signature of the image";
-const ATTESTED: &str = "a valid attestation of the image";
+const SIGNED: &str = "a valid signature";
+const ATTESTED: &str = "a valid attestation";
 
 fn of_signatures(signatures: Result<Vec<SignatureReport>, Failure>) -> Result<Answer, Failure> {
     match signatures {

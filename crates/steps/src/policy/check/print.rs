@@ -5,14 +5,15 @@
 //! | `pass`, `FAIL` | an answer to a rule, in the last line of an image to all of them, and in the last of all to all images |
 //! | `????` | the image could not be judged; in the last of all: some could not, and the others pass |
 //!
-//! Of several images each is named before its rules too.
+//! Of several images, and of an index that stands for what it lists, each is named before its rules too.
 
 use std::io::Write as _;
 
 use serde::Serialize;
 
-use super::Tally;
+use super::line::line;
 use super::outcome::{Answer, Outcome, Verdict};
+use super::tally::Tally;
 use crate::Failure;
 use crate::log::quoted;
 use crate::verify::Output;
@@ -31,6 +32,12 @@ pub(super) struct ImageReport {
     image: String,
     /// The name as it was given.
     given: String,
+    /// The index that stands for it, where it is not the image itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<String>,
+    /// For which platform the index lists it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
     /// Nothing where it could not be judged.
     passed: Option<bool>,
     checks: Vec<Answer>,
@@ -48,12 +55,10 @@ struct AllReport<'a> {
 }
 
 impl Printer {
-    /// For so many images.
-    pub(super) fn new(output: Output, count: usize) -> Self {
+    /// For one image, or, headed, for several.
+    pub(super) fn new(output: Output, is_headed: bool) -> Self {
         match output {
-            Output::Text => Self::Text {
-                is_headed: count > 1,
-            },
+            Output::Text => Self::Text { is_headed },
             Output::Json => Self::Json(Vec::new()),
         }
     }
@@ -62,7 +67,7 @@ impl Printer {
         match self {
             Self::Text { is_headed } => {
                 if *is_headed && matches!(outcome.verdict, Verdict::Judged(_)) {
-                    write(format!("image {}\n", quoted(&outcome.name)).as_bytes())?;
+                    write(head(&outcome).as_bytes())?;
                 }
                 write(text(&outcome).as_bytes())
             }
@@ -95,7 +100,7 @@ impl Printer {
 /// What stands in the place of `pass` and `FAIL` where neither is said.
 const UNJUDGED: &str = "????";
 
-fn status(passed: bool) -> &'static str {
+pub(super) fn status(passed: bool) -> &'static str {
     if passed { "pass" } else { "FAIL" }
 }
 
@@ -132,49 +137,27 @@ fn text(outcome: &Outcome) -> String {
     }
 }
 
-fn line(answer: &Answer) -> String {
-    let Answer {
-        name,
-        found,
-        wanted,
-        ..
-    } = answer;
-    let mut line = format!(
-        "{}  {name:17}  found {}  wanted {}",
-        status(answer.passed),
-        quoted(found),
-        quoted(wanted)
-    );
-    let places = [
-        answer.path.as_str(),
-        answer.place.as_str(),
-        answer.layer.as_str(),
-    ];
-    let places: Vec<_> = places.into_iter().filter(|text| !text.is_empty()).collect();
-    if !places.is_empty() {
-        let places = quoted(&places.join(" in "));
-        line.push_str(&format!("  where {}", places.trim_matches('"')));
-    }
-    if answer.statements > 1 {
-        line.push_str(&match answer.failing {
-            0 => format!("  in all of {}", answer.statements),
-            failing => format!("  failing {failing} of {}", answer.statements),
-        });
-    }
-    line.push('\n');
-    line
+/// `image NAME platform=linux/amd64`
+fn head(outcome: &Outcome) -> String {
+    let platform = outcome.platform.as_deref();
+    let platform = platform.map_or_else(String::new, |text| format!(" platform={}", quoted(text)));
+    format!("image {}{platform}\n", quoted(&outcome.name))
 }
 
 fn report(outcome: Outcome) -> ImageReport {
     let Outcome {
         name: image,
         given,
+        index,
+        platform,
         verdict,
     } = outcome;
     match verdict {
         Verdict::Judged(checks) => ImageReport {
             image,
             given,
+            index,
+            platform,
             passed: Some(checks.iter().all(|answer| answer.passed)),
             checks,
             error: None,
@@ -182,6 +165,8 @@ fn report(outcome: Outcome) -> ImageReport {
         Verdict::Unjudged(failure) => ImageReport {
             image,
             given,
+            index,
+            platform,
             passed: None,
             checks: Vec::new(),
             error: Some(failure.message()),

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use super::Tally;
+use super::tally::Tally;
 
 /// Below so many images the answers come quickly enough.
 const FEWEST: usize = 4;
@@ -23,7 +23,7 @@ impl Progress {
 
     /// Shows how many are done. The cursor goes back to the start, so that a line of the log begins there.
     pub(super) fn show(&self, tally: &Tally) {
-        if self.is_shown && tally.all() < self.all {
+        if self.is_shown && tally.done < self.all {
             self.write(&format!("{}\r", line(tally, self.all)));
         }
     }
@@ -45,7 +45,7 @@ impl Progress {
 /// `[#####.....] 250 of 500 images, 3 failed, 1 not judged`
 fn line(tally: &Tally, all: usize) -> String {
     const WIDTH: usize = 24;
-    let done = tally.all();
+    let done = tally.done;
     let filled = WIDTH * done / all.max(1);
     let bar = "#".repeat(filled) + &".".repeat(WIDTH - filled.min(WIDTH));
     let mut line = format!("[{bar}] {done} of {all} images");
@@ -64,6 +64,7 @@ mod tests {
     #[test]
     fn the_line_tells_what_is_done_and_what_failed() {
         let tally = Tally {
+            done: 4,
             passed: 3,
             failed: 1,
             ..Tally::default()

@@ -8,6 +8,7 @@ use tekseal_core::policy::{Draft, Rules};
 use super::Kind;
 use super::from_image::{self, Good, Shown, Wanted};
 use super::material;
+use super::mirror::MirrorArgs;
 use super::pattern::Pattern;
 use super::policy::{Action, Layout, Log, Name, Policy, Root, SignedIdentity, Signer};
 use super::policy::{is_object_name, visible};
@@ -83,6 +84,8 @@ pub struct Args {
     /// File with the keys of logs and the certificates of authorities, Sigstore's trusted_root.json, or public-good for its public instance; an entry of its log is then demanded
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
+    #[command(flatten)]
+    mirror: MirrorArgs,
     /// A good image: it is verified with the key, and what is not given is taken from it
     #[arg(long, env = "TEKSEAL_POLICY_FROM", value_name = "IMAGE")]
     from: Option<String>,
@@ -118,6 +121,7 @@ impl Args {
             signer,
             log,
             root,
+            mirror: self.mirror.mirror()?,
             layout: self.layout.unwrap_or_default(),
             action: self.action,
             signed_identity: self.signed_identity,
@@ -244,6 +248,9 @@ impl Args {
             ))
             .hint("an entry proves nothing without the key of its log"));
         }
+        let names_log = has_root || has_log_key || is_given(&self.rekor_url);
+        self.mirror.check_meaning(self.kind, names_log)?;
+        let has_root = has_root || self.mirror.is_given();
         if has_identity && !has_root && self.kind != Kind::RegoOpa {
             return Err(Failure::misuse(anyhow!(
                 "--certificate-identity needs --trusted-root"
@@ -266,11 +273,14 @@ impl Args {
     /// The flags that name files, as the command of the policy has them.
     fn files(&self) -> Result<Vec<(&'static str, String)>, Failure> {
         let mut files = Vec::new();
+        let of_mirror = self.mirror.files();
         for (flag, value) in [
             ("--key", &self.key),
             ("--trusted-root", &self.trusted_root),
             ("--rekor-url", &self.rekor_url),
             ("--rekor-key", &self.rekor_key),
+            of_mirror[0],
+            of_mirror[1],
         ] {
             let Some(value) = given(value).next() else {
                 continue;

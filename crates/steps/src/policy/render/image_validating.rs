@@ -4,6 +4,8 @@
 //!   (<https://github.com/kyverno/kyverno/issues/17109>).
 //! * Any bundle of the signer counts as a signature of the image, also an attestation, and bundles are looked for whatever the policy says: so what is
 //!   demanded is the statement that is a signature, and there is no policy about signatures under tags.
+//! * Whatever has to do with a log or a certificate is read from Sigstore's TUF, or from the repository that the policy names in its place; other keys
+//!   and roots of the policy do not spare it that.
 //! * `extractPayload` gives one statement of several, whichever was read last: «all» cannot be demanded.
 //! * Images are matched as they stand in the Pod, with tag or digest, before a registry is filled in: so a host is matched in any case, and its port
 //!   with zeros before it, or without where it is the usual one.
@@ -11,6 +13,7 @@
 //!
 //! Specification: <https://kyverno.io/docs/policy-types/image-validating-policy/>.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use tekseal_core::cosign::SIGN_PREDICATE;
 use tekseal_core::policy::{Quantifier, Rules};
 use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
@@ -18,7 +21,7 @@ use tekseal_core::provenance::{PROVENANCE_V1, PROVENANCE_V02, Version};
 use super::Kind;
 use super::literals::{cel, cel_list};
 use super::pattern::{Extent, Pattern};
-use super::policy::{Action, Layout, Name, Policy, Signer};
+use super::policy::{Action, Layout, Mirror, Name, Policy, Signer};
 use super::refusal::{CHECK, Refusal, no_domain, no_signer, one_version};
 use super::yaml::{Node, map, only, text, texts};
 
@@ -112,32 +115,29 @@ fn attestor(policy: &Policy) -> Result<Node, Refusal> {
     let cosign = match &policy.signer {
         None => return Err(no_signer(KIND)),
         Some(Signer::Key(key)) => {
-            if policy.demands_log() {
-                return Err(Refusal::new(
-                    KIND,
-                    "cannot check the entry of a log of your own without Sigstore's TUF",
-                    "use kyverno, or leave out the log",
-                ));
+            let key = ("key", map([("data", text(key.to_pem()))]));
+            match &policy.mirror {
+                Some(mirror) => map([key, ("tuf", tuf(mirror))]),
+                None if policy.demands_log() => {
+                    return Err(Refusal::new(
+                        KIND,
+                        "reads the keys of a log of your own from a TUF repository alone",
+                        "give --tuf-mirror and --tuf-root, use kyverno, or leave out the log",
+                    ));
+                }
+                None => map([
+                    key,
+                    (
+                        "ctlog",
+                        map([
+                            ("insecureIgnoreTlog", Node::Switch(true)),
+                            ("insecureIgnoreSCT", Node::Switch(true)),
+                        ]),
+                    ),
+                ]),
             }
-            map([
-                ("key", map([("data", text(key.to_pem()))])),
-                (
-                    "ctlog",
-                    map([
-                        ("insecureIgnoreTlog", Node::Switch(true)),
-                        ("insecureIgnoreSCT", Node::Switch(true)),
-                    ]),
-                ),
-            ])
         }
         Some(Signer::Identity { name, issuer }) => {
-            if policy.root.as_ref().is_none_or(|root| !root.is_public) {
-                return Err(Refusal::new(
-                    KIND,
-                    "takes certificates of Sigstore's public instance alone",
-                    "use kyverno for authorities of your own, or --trusted-root public-good",
-                ));
-            }
             let identity = vec![
                 match name {
                     Name::Exact(value) => ("subject", text(value)),
@@ -148,12 +148,30 @@ fn attestor(policy: &Policy) -> Result<Node, Refusal> {
                     Name::Pattern(value) => ("issuerRegExp", text(value)),
                 },
             ];
-            let keyless = map([("identities", only(Node::Map(identity)))]);
-            let log = map([("url", text("https://rekor.sigstore.dev"))]);
-            map([("keyless", keyless), ("ctlog", log)])
+            let keyless = ("keyless", map([("identities", only(Node::Map(identity)))]));
+            match (&policy.mirror, &policy.root) {
+                (Some(mirror), _) => map([keyless, ("tuf", tuf(mirror))]),
+                (None, Some(root)) if root.is_public => {
+                    let log = map([("url", text("https://rekor.sigstore.dev"))]);
+                    map([keyless, ("ctlog", log)])
+                }
+                (None, _) => {
+                    return Err(Refusal::new(
+                        KIND,
+                        "reads authorities of your own from a TUF repository alone",
+                        "give --tuf-mirror and --tuf-root, use kyverno, or --trusted-root public-good",
+                    ));
+                }
+            }
         }
     };
     Ok(map([("name", text("signer")), ("cosign", cosign)]))
+}
+
+/// Where keys of logs and certificates of authorities are read. Without `ctlog` an entry of a log is demanded, and none is asked.
+fn tuf(mirror: &Mirror) -> Node {
+    let root = map([("data", text(BASE64_STANDARD.encode(&mirror.root)))]);
+    map([("mirror", text(&mirror.url)), ("root", root)])
 }
 
 /// An attestation: its name in the policy, and its predicate type.
@@ -331,6 +349,27 @@ mod tests {
     }
 
     #[test]
+    fn logs_and_authorities_come_from_the_mirror_and_its_entry_is_demanded() {
+        let mirror = Mirror {
+            url: "https://tuf.example".to_owned(),
+            root: b"{}".to_vec(),
+        };
+        for policy in [samples::policy(None), samples::keyless(None)] {
+            let policy = Policy {
+                layout: Layout::Bundle,
+                root: None,
+                log: None,
+                mirror: Some(mirror.clone()),
+                ..policy
+            };
+            let text = render(&policy).expect("it can be held").document();
+            let tuf = "tuf:\n          mirror: https://tuf.example\n          root:\n            data: e30=\n";
+            assert!(text.contains(tuf), "{text}");
+            assert!(!text.contains("ctlog"), "{text}");
+        }
+    }
+
+    #[test]
     fn a_registry_is_known_however_it_is_spelled() {
         let of = |text: &str| references(&Pattern::parse(text).expect(text)).expect(text);
         for (pattern, wanted) in [
@@ -364,7 +403,7 @@ mod tests {
             ..policy
         };
         assert!(refused(&bundled(samples::logged(None))).contains("log of your own"));
-        assert!(refused(&bundled(samples::keyless(None))).contains("public instance"));
+        assert!(refused(&bundled(samples::keyless(None))).contains("authorities of your own"));
         let mut policy = bundles(None);
         policy.images = vec![Pattern::parse("docker.io/library/*").expect("a pattern")];
         assert!(refused(&policy).contains("Docker Hub"));

@@ -6,6 +6,7 @@
 //! * Conditions are over the predicate; a member that is not there is an error, and so refuses. All statements of a type must satisfy them.
 //! * The operators compare by wildcards, `AnyIn` in both directions, so that a tenant's material `*` would be every repository; and what a variable
 //!   gives is substituted again, so that a builder `{{ buildType }}` would be the build type. So JMESPath compares, and the operators see its verdict.
+//! * Logs and authorities of bundles are those of Kyverno's own TUF, whatever stands in the policy; and a key with a log is an error there.
 //! * Any bundle of the signer counts as a signature of the image, also an attestation: so the statement that is a signature is demanded as well.
 //!
 //! Specification: <https://kyverno.io/docs/policy-types/cluster-policy/verify-images/sigstore/>.
@@ -127,6 +128,18 @@ fn image_references(pattern: &Pattern) -> Result<Vec<String>, Refusal> {
 }
 
 fn attestors(policy: &Policy) -> Result<Node, Refusal> {
+    let needs_own_tuf = match &policy.signer {
+        Some(Signer::Key(_)) => policy.demands_log(),
+        Some(Signer::Identity { .. }) => policy.root.as_ref().is_some_and(|root| !root.is_public),
+        None => false,
+    };
+    if policy.layout == Layout::Bundle && needs_own_tuf {
+        return Err(Refusal::new(
+            Kind::Kyverno,
+            "reads no log and no authority of your own for bundles",
+            "use kyverno-image-validating with --tuf-mirror and --tuf-root, or --layout tags",
+        ));
+    }
     let entry = match &policy.signer {
         None => return Err(no_signer(Kind::Kyverno)),
         Some(Signer::Key(key)) => {

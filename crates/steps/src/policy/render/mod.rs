@@ -17,6 +17,7 @@ mod image_validating;
 mod kyverno;
 mod literals;
 mod material;
+mod mirror;
 mod openshift;
 mod pattern;
 mod policy;

@@ -20,6 +20,8 @@ pub(super) struct Policy {
     pub(super) log: Option<Log>,
     /// A whole trusted root, where one was given.
     pub(super) root: Option<Root>,
+    /// Where whoever enforces gets a trusted root, in the place of one in the policy.
+    pub(super) mirror: Option<Mirror>,
     /// Where signatures and attestations are looked for.
     pub(super) layout: Layout,
     /// What becomes of an image that is not good.
@@ -35,7 +37,7 @@ pub(super) struct Policy {
 impl Policy {
     /// Whether the entry of a log is demanded.
     pub(super) fn demands_log(&self) -> bool {
-        self.log.is_some() || self.root.is_some()
+        self.log.is_some() || self.root.is_some() || self.mirror.is_some()
     }
 }
 
@@ -69,6 +71,15 @@ pub(super) struct Log {
     pub(super) url: Option<String>,
     /// Its key, PEM.
     pub(super) key: String,
+}
+
+/// A TUF repository that has a trusted root.
+#[derive(Clone, Debug)]
+pub(super) struct Mirror {
+    /// Where it is.
+    pub(super) url: String,
+    /// Its `root.json` that is believed; later ones are followed.
+    pub(super) root: Vec<u8>,
 }
 
 /// What a trusted root says, as policies need it.

@@ -65,6 +65,7 @@ pub(super) fn policy(rules: Option<Rules>) -> Policy {
         )),
         log: None,
         root: None,
+        mirror: None,
         layout: Layout::Tags,
         action: Action::Enforce,
         signed_identity: SignedIdentity::MatchRepository,

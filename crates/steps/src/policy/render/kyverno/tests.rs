@@ -193,6 +193,22 @@ fn among_bundles_a_signature_is_the_statement_that_is_one() {
 }
 
 #[test]
+fn logs_and_authorities_of_bundles_are_sigstores_or_nobodys() {
+    let bundled = |policy: Policy| Policy {
+        layout: Layout::Bundle,
+        ..policy
+    };
+    for policy in [samples::logged(None), samples::keyless(None)] {
+        let error = render(&bundled(policy)).expect_err("Kyverno does not read them");
+        assert!(error.to_string().contains("of your own"), "{error}");
+    }
+    let mut public = bundled(samples::keyless(None));
+    let root = public.root.as_mut().expect("it has one");
+    root.is_public = true;
+    rendered(&public);
+}
+
+#[test]
 fn images_of_docker_hub_are_known_by_all_their_names() {
     let of = |text: &str| image_references(&Pattern::parse(text).expect(text));
     let nginx = of("docker.io/library/nginx").expect("one repository");
