@@ -224,12 +224,14 @@ fn keys_that_cannot_be_opened_are_refused_by_name() {
         Some(PASSWORD),
         &["TEKSEAL_NO_SUCH_KEY", "not set"],
     );
-    refused_key(
-        &shop,
-        Path::new("awskms:///alias/x"),
-        Some(PASSWORD),
-        &["awskms://", "not supported yet"],
-    );
+    for (reference, wanted) in [
+        ("hashivault://x", &["hashivault://x", "VAULT_ADDR"][..]),
+        ("pkcs11:token=t", &["pkcs11:", "not supported"]),
+        ("https://h/key", &["a private key is not read from a URL"]),
+        ("gitlab://x", &["gitlab://x", "GITLAB_TOKEN is not set"]),
+    ] {
+        refused_key(&shop, Path::new(reference), Some(PASSWORD), wanted);
+    }
     for (from, to, wanted) in [
         ("\"scrypt\"", "\"argon2\"", "argon2"),
         ("\"N\":65536", "\"N\":1073741824", "1073741824"),

@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_signing::key_ref::KmsRef;
-use tekseal_signing::{KeyAlgorithm, KeyRef, PublicKey};
+use tekseal_signing::{KeyRef, PublicKey};
 
 use super::secret::check_replaceable;
-use super::{Args, exists, with_suffix, write_new};
+use super::{Args, exists, kind, with_suffix, write_new};
 use crate::files::{self, Mode};
+use crate::registry_args::given;
 use crate::{Failure, kms, log};
 
 /// How many hexadecimal digits tell one earlier key from another in the name of its file.
@@ -38,18 +39,24 @@ pub(super) fn run(args: &Args, reference: &str) -> Result<PublicKey, Failure> {
             );
         }
     };
+    if given(&args.import).next().is_some() {
+        return Err(Failure::misuse(anyhow!(
+            "--import is given, and with --kms no private key is ever here"
+        )));
+    }
     let public_path = with_suffix(&args.output_key_prefix, ".pub");
     match args.rotate {
         true => rotate(args, &key, &public_path),
-        false => make(&key, &public_path),
+        false => make(args, &key, &public_path),
     }
 }
 
-fn make(key: &KmsRef, public_path: &Path) -> Result<PublicKey, Failure> {
+fn make(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Failure> {
+    let algorithm = kind(given(&args.algorithm).next())?;
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
-    let public = crate::block_on(kms::create(key, KeyAlgorithm::P256, &[]))?;
+    let public = crate::block_on(kms::create(key, algorithm, &[]))?;
     write_new(public_path, public.to_pem().as_bytes(), Mode::Public)
         .map_err(|failure| there_all_the_same(failure, key))?;
     tell("made key", key, public_path, &public);

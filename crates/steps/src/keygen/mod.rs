@@ -28,7 +28,7 @@ pub struct Args {
     /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1; with --kms make a new version of the key, and keep the public key of the earlier one in a file
     #[arg(long)]
     rotate: bool,
-    /// Kind of the key: p256 (the default), p384, p521 or ed25519; RSA keys are made by openssl and imported
+    /// Kind of the key: p256 (the default), p384, p521 or ed25519, and with --kms what the service makes, rsa-2048, rsa-3072 or rsa-4096 too; other RSA keys are made by openssl and imported
     #[arg(long, env = "TEKSEAL_ALGORITHM", value_name = "ALGORITHM")]
     algorithm: Option<String>,
     /// Take this private key instead of a new one: an unencrypted PKCS#8, SEC1 or PKCS#1 PEM file of any kind, RSA-2048, RSA-3072 and RSA-4096 too
@@ -133,10 +133,15 @@ impl Pair {
     }
 }
 
+/// The kind of key that is asked for.
+fn kind(algorithm: Option<&str>) -> Result<KeyAlgorithm, Failure> {
+    let algorithm = algorithm.map_or(Ok(KeyAlgorithm::P256), str::parse);
+    algorithm.map_err(|e| Failure::misuse(e).context("--algorithm"))
+}
+
 /// A new key of this kind.
 fn generate(algorithm: Option<&str>) -> Result<Signer, Failure> {
-    let algorithm = algorithm.map_or(Ok(KeyAlgorithm::P256), str::parse);
-    let algorithm = algorithm.map_err(|e| Failure::misuse(e).context("--algorithm"))?;
+    let algorithm = kind(algorithm)?;
     Signer::generate_of(algorithm, &mut random::system).map_err(|error| match (error, algorithm) {
         (error @ signer::Error::NotMade(_), KeyAlgorithm::Rsa(bits)) => Failure::misuse(error)
             .hint(format!(
