@@ -1,6 +1,7 @@
 //! `tekseal-keys list`: what is told of keys, and what is warned of.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tekseal_core::marks::{Outcome, Record};
@@ -123,11 +124,11 @@ fn a_key_whose_time_is_over_and_a_weak_one_are_warned_of() {
     assert_eq!(a["trusted"][0]["at"], ended);
 }
 
-/// A record as a controller with the plain key of the fixtures writes it.
-fn record(uid: &str, at: &str) -> String {
-    let pem = fs::read(plain_key().0).expect("it is there");
-    let none = || Ok::<_, signer::Error>(Vec::new().into());
-    let signer = Signer::from_pem(&pem, none).expect("it opens");
+/// A record as a controller with this key writes it.
+fn record(key: &Path, uid: &str, at: &str) -> String {
+    let pem = fs::read(key).expect("it is there");
+    let password = || Ok::<_, signer::Error>(PASSWORD.as_bytes().to_vec().into());
+    let signer = Signer::from_pem(&pem, password).expect("it opens");
     let by = "tekseal-controller 0.1.0".to_owned();
     let record = Record::new(uid, Outcome::Signed, &[], at.to_owned(), by);
     tekseal_harness::at_once(signer.sign_record(&record)).expect("it signs")
@@ -154,14 +155,15 @@ impl Yard {
 fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
     let Some(yard) = Yard::new() else { return };
     let namespace = &yard.namespace;
-    let read = |path: &std::path::Path| fs::read_to_string(path).expect("it is there");
-    let (private, public) = plain_key();
+    let read = |path: &Path| fs::read_to_string(path).expect("it is there");
     let shop = Workshop::new();
+    // Runs of other tests have records of the key of the fixtures.
+    let (private, public) = shop.key_pair("main");
     let (team_key, team_pub) = shop.key_pair("team");
     let (_, other_pub) = shop.key_pair("other");
     yard.make_secret(
         "signing-secrets",
-        &json!({"x509.pem": read(&private), "cosign.pub": read(&public), "cosign.pub.1": read(&other_pub)}),
+        &json!({"cosign.key": read(&private), "cosign.password": PASSWORD, "cosign.pub": read(&public), "cosign.pub.1": read(&other_pub)}),
     );
     yard.make_secret(
         "team",
@@ -183,7 +185,8 @@ fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
             "forged" => "another",
             _ => made["metadata"]["uid"].as_str().expect("a uid"),
         };
-        let patch = json!({"metadata": {"annotations": {"tekseal.dev/record": record(uid, at)}}});
+        let patch =
+            json!({"metadata": {"annotations": {"tekseal.dev/record": record(&private, uid, at)}}});
         let path = yard.object("tekton.dev/v1", "TaskRun", name);
         let request = tekseal_harness::Request::new("PATCH", &path)
             .body("application/merge-patch+json", patch.to_string().as_bytes());
@@ -194,7 +197,7 @@ fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
     let main = entry(&found, &fingerprint(&public.display().to_string()));
     assert_eq!(
         main["places"][0]["source"],
-        format!("Secret {namespace}/signing-secrets, x509.pem")
+        format!("Secret {namespace}/signing-secrets, cosign.key")
     );
     assert!(main["places"][0]["created"].is_string(), "{main}");
     let signs = main["signs"].to_string();
