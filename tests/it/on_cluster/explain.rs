@@ -565,7 +565,7 @@ fn a_configuration_that_the_controller_refuses_is_not_told_as_if_it_held() {
     for (key, value) in [
         ("artifacts.oci.storage", "gcs"),
         ("tekseal.retry_for", "1h"),
-        ("signers.cosign.key", "awskms:///alias/x"),
+        ("signers.cosign.key", "env://KEY"),
         ("tekseal.timestamp.urls", "http://tsa.example"),
     ] {
         yard.configure(&json!({(key): value}));
@@ -583,7 +583,7 @@ fn a_configuration_that_the_controller_refuses_is_not_told_as_if_it_held() {
         );
         let configuration = said.lines().find(|line| line.contains("configuration: "));
         let names = match key {
-            "signers.cosign.key" => "awskms",
+            "signers.cosign.key" => "env://KEY",
             "tekseal.timestamp.urls" => "tekseal.trusted-root",
             key => key,
         };

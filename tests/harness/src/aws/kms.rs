@@ -321,7 +321,7 @@ fn p256_signature(file: &PathBuf, digest: &[u8]) -> Vec<u8> {
 
 fn metadata(arn: &str, key: &Key) -> Value {
     let id = arn.rsplit('/').next();
-    json!({
+    let mut metadata = json!({
         "AWSAccountId": ACCOUNT,
         "KeyId": id,
         "Arn": arn,
@@ -335,7 +335,13 @@ fn metadata(arn: &str, key: &Key) -> Value {
         "CustomerMasterKeySpec": key.spec,
         "KeySpec": key.spec,
         "MultiRegion": false,
-    })
+    });
+    // There for keys of this usage alone.
+    if key.usage == "SIGN_VERIFY" {
+        let names = algorithms(&key.spec).iter().map(|(name, ..)| *name);
+        metadata["SigningAlgorithms"] = names.collect();
+    }
+    metadata
 }
 
 fn text<'a>(body: &'a Value, name: &str) -> Result<&'a str, Refused> {
