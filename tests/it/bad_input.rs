@@ -226,7 +226,7 @@ fn keys_that_cannot_be_opened_are_refused_by_name() {
     );
     for (reference, wanted) in [
         ("hashivault://x", &["hashivault://x", "VAULT_ADDR"][..]),
-        ("pkcs11:token=t", &["pkcs11:", "not supported"]),
+        ("pkcs11:token=t", &["pkcs11:token=t", "sigstore-kms-pkcs11"]),
         ("https://h/key", &["a private key is not read from a URL"]),
         ("gitlab://x", &["gitlab://x", "GITLAB_TOKEN is not set"]),
     ] {

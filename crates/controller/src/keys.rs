@@ -19,7 +19,8 @@ use std::time::Duration;
 
 use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
-use tekseal_core::config::{Config, SignerKind};
+use tekseal_core::config::{Artifact, Config, SignerKind};
+use tekseal_core::run::RunKind;
 use tekseal_core::{Blame, Digest};
 use tekseal_custody::keyless;
 use tekseal_signing::key_ref::KmsRef;
@@ -56,15 +57,31 @@ pub(crate) enum Source {
 
 /// The signers that a configuration gives something to; that of Chains' defaults where it signs nothing.
 pub(crate) fn kinds(config: &Config) -> Vec<SignerKind> {
-    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
+    let kinds = kinds_of(&[config.taskrun(), config.pipelinerun(), config.oci()]);
+    match kinds.is_empty() {
+        true => vec![SignerKind::X509],
+        false => kinds,
+    }
+}
+
+/// Those of them that runs of one kind, and their images, want; all where that is none: what was done with the run is signed too.
+pub(crate) fn kinds_for(config: &Config, run: RunKind) -> Vec<SignerKind> {
+    let kinds = match run {
+        RunKind::TaskRun => kinds_of(&[config.taskrun(), config.oci()]),
+        RunKind::PipelineRun => kinds_of(&[config.pipelinerun(), config.oci()]),
+    };
+    match kinds.is_empty() {
+        true => self::kinds(config),
+        false => kinds,
+    }
+}
+
+fn kinds_of(artifacts: &[&Artifact]) -> Vec<SignerKind> {
     let mut kinds = Vec::with_capacity(2);
-    for artifact in artifacts.into_iter().filter(|a| a.is_enabled()) {
+    for artifact in artifacts.iter().filter(|artifact| artifact.is_enabled()) {
         if !kinds.contains(&artifact.signer) {
             kinds.push(artifact.signer);
         }
-    }
-    if kinds.is_empty() {
-        kinds.push(SignerKind::X509);
     }
     kinds
 }

@@ -328,7 +328,8 @@ impl Attempt<'_> {
         // The first key of the platform that lasts signs Records.
         let mut recorder = None;
         let mut is_absent = true;
-        for kind in keys::kinds(&live.config) {
+        let kinds = keys::kinds_for(&live.config, self.run.kind);
+        for &kind in &kinds {
             let source = Source::of_platform(&live.config, kind);
             let source = source.map_err(|error| chain(&error))?;
             match self.context.keys.get(&source, live).await {
@@ -350,8 +351,8 @@ impl Attempt<'_> {
         if let Some(source) = own {
             let key = self.context.keys.get(&source, live).await;
             let key = key.map_err(|error| chain(&error))?;
-            let kinds = keys::kinds(&live.config).into_iter();
-            signers = kinds.map(|kind| (kind, Arc::clone(&key))).collect();
+            let of_rule = kinds.iter().map(|&kind| (kind, Arc::clone(&key)));
+            signers = of_rule.collect();
             if is_absent {
                 vouches = Vouches::For(self.run.namespace.clone());
                 recorder = Some(key);

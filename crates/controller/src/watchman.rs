@@ -1,10 +1,12 @@
 //! Looks after configuration and key: what is wrong with them is told in an Event, in `readyz` and in a metric, before a run needs them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tekseal_cluster::{ConfigSource, Severity};
 use tekseal_controller::metrics::Condition;
+use tekseal_core::config::{Choice as _, SignerKind};
 use tokio::time::timeout;
 
 use crate::keys::{self, Source};
@@ -20,10 +22,32 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Told {
     problem: Option<String>,
     differing: Option<String>,
-    /// The keys of the platform, by fingerprint, where all are there.
-    key: Option<String>,
-    /// What they were when they were last there.
+    /// The key of each signer, by its name.
+    keys: HashMap<&'static str, ToldKey>,
+}
+
+/// A key, by its fingerprint.
+#[derive(Default)]
+struct ToldKey {
+    /// As it is, if it is there.
+    now: Option<String>,
+    /// As it was when it was last there.
     last: Option<String>,
+}
+
+impl Told {
+    /// Takes note of the key of a signer. Gives something if there is one that was not there at the last look: the one that it takes the place of, or
+    /// nothing where there was none, or the same.
+    fn note(&mut self, signer: SignerKind, found: Option<&str>) -> Option<Option<String>> {
+        let key = self.keys.entry(signer.name()).or_default();
+        if key.now.as_deref() == found {
+            return None;
+        }
+        key.now = found.map(str::to_owned);
+        let before = key.last.clone();
+        key.last = Some(found?.to_owned());
+        Some(before.filter(|before| Some(before.as_str()) != found))
+    }
 }
 
 /// Looks for ever.
@@ -93,6 +117,17 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
             Ok(platform) => context.keys.get(&platform, live).await,
             Err(error) => Err(error),
         };
+        if let Some(change) = told.note(kind, key.as_ref().ok().map(|key| key.fingerprint())) {
+            context.mended.notify_one();
+            if let Some(before) = change {
+                let note = format!(
+                    "{} signs from now on what the signer {} does, before it was {before}; whoever verifies must trust both while images of before are in use",
+                    told.keys[&kind.name()].now.as_deref().unwrap_or_default(),
+                    kind.name(),
+                );
+                tell(context, source, Severity::Normal, "KeyChanged", &note).await;
+            }
+        }
         found.push(key);
     }
     // All must be there; what is wrong with the first that is not is told.
@@ -102,30 +137,6 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
         context.health.set_key(Ok(()));
         return;
     };
-    let now: Option<Vec<_>> = found.iter().map(|key| key.as_ref().ok()).collect();
-    let now = now.map(|keys| {
-        let mut all: Vec<_> = keys
-            .iter()
-            .map(|key| key.fingerprint().to_owned())
-            .collect();
-        all.dedup();
-        all.join(", ")
-    });
-    if now.is_some() && now != told.key {
-        context.mended.notify_one();
-    }
-    told.key.clone_from(&now);
-    if let Some(now) = now
-        && told.last.as_ref() != Some(&now)
-    {
-        if let Some(before) = &told.last {
-            let note = format!(
-                "{now} signs from now on, before it was {before}; whoever verifies must trust both while images of before are in use"
-            );
-            tell(context, source, Severity::Normal, "KeyChanged", &note).await;
-        }
-        told.last = Some(now);
-    }
     // Rules may have keys for all namespaces; then the platform needs none.
     let is_spared = !is_needed || !config.rules().keys.is_empty();
     let condition = match key.is_ok() || is_spared {
@@ -183,6 +194,21 @@ mod tests {
 
     use super::*;
     use crate::reconcile::tests::context;
+
+    #[test]
+    fn a_key_that_takes_the_place_of_another_is_told_once() {
+        let mut told = Told::default();
+        let mut note = |key| told.note(SignerKind::Kms, key);
+        assert_eq!(note(None), None);
+        assert_eq!(note(Some("a")), Some(None), "the first one");
+        assert_eq!(note(Some("a")), None);
+        assert_eq!(note(None), None);
+        assert_eq!(note(Some("a")), Some(None), "the same came back");
+        assert_eq!(note(Some("b")), Some(Some("a".to_owned())));
+        assert_eq!(note(None), None);
+        assert_eq!(note(Some("c")), Some(Some("b".to_owned())));
+        assert_eq!(told.note(SignerKind::X509, Some("x")), Some(None));
+    }
 
     #[tokio::test]
     async fn who_waits_for_another_configuration_is_told_of_it() {

@@ -316,8 +316,11 @@ impl Signer {
 
     /// The envelope around a Statement.
     async fn envelope(&self, statement: &[u8]) -> Result<Envelope, SignError> {
-        let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement);
-        let signature = self.sign(&pae).await?;
+        // Its copy of a Statement of megabytes is let go before the envelope makes another.
+        let signature = {
+            let pae = dsse::pae(IN_TOTO_PAYLOAD_TYPE, statement);
+            self.sign(&pae).await?
+        };
         Ok(Envelope::new(
             IN_TOTO_PAYLOAD_TYPE,
             statement,

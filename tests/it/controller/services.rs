@@ -153,7 +153,7 @@ fn a_key_that_was_rotated_is_used_without_a_restart_and_told() {
     verify(&stand, &public(&key)).ok();
     let told = wait_told(&stand, "KeyChanged");
     assert!(
-        told.contains("signs from now on, before it was SHA256:"),
+        told.contains("signs from now on what the signer kms does, before it was SHA256:"),
         "{told}"
     );
     // What the old key recorded is believed all the same.
