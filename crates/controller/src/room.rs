@@ -23,7 +23,7 @@ const _: () = assert!(SHARE * UNIT <= MOST_PAYLOAD);
 const TERM: Duration = Duration::from_secs(30);
 
 /// How many documents are read at once: one is held twice while it arrives, and it is not known before how large it is.
-const READERS: usize = 4;
+const READERS: usize = 2;
 
 /// Room for what is made of documents.
 #[derive(Debug)]
