@@ -23,7 +23,7 @@ const PROGRAM_PREFIX: &str = "tekseal-";
 const CLIENT: &[u8] = b"KUBERNETES_SERVICE_HOST";
 /// The most bytes that an image may unpack to.
 const MOST: u64 = 6_000_000;
-const MOST_WITH_CLIENT: u64 = 9_000_000;
+const MOST_WITH_CLIENT: u64 = 10_000_000;
 
 /// A folder that holds all that images are made of.
 #[derive(Debug)]

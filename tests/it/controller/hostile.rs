@@ -13,7 +13,7 @@ use super::stand::{
 use crate::workshop::plain_key;
 
 /// What it may hold at the most beside its own code. That of a development build has some 20 MiB, of the shipped program 9, so with this it is well within
-/// the 64 MiB that its Deployment has.
+/// 64 MiB; the Deployment lets it have half as much again, for the kernel's buffers.
 pub(super) const LIMIT_MIB: f64 = 45.0;
 
 /// The most memory that a program had, in MiB, without the pages of its own file: how many those are is a matter of the build.
