@@ -3,7 +3,9 @@
 //! Tokens give points and moduli, and take and give bare numbers; keys travel as SubjectPublicKeyInfo (RFC 5280, 4.1.2.7; RFC 3279, RFC 5480, RFC 8410),
 //! signatures of ECDSA as `ECDSA-Sig-Value` (RFC 3279, 2.2.3), and what RSA signs is a `DigestInfo` (RFC 8017, 9.2).
 
-use tekseal_signing::HashAlgorithm;
+use tekseal_signing::{HashAlgorithm, asn1};
+
+pub(crate) use tekseal_signing::asn1::{signature_of_numbers, spki_of_rsa};
 
 /// An elliptic curve that keys can be on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,17 +16,7 @@ pub(crate) enum Curve {
     Ed25519,
 }
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
-const SEQUENCE: u8 = 0x30;
-
-/// 1.2.840.10045.2.1, id-ecPublicKey.
-const EC: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-/// 1.2.840.113549.1.1.1, rsaEncryption, with its NULL.
-const RSA: &[u8] = &[
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
-];
 
 impl Curve {
     const ALL: [Self; 4] = [Self::P256, Self::P384, Self::P521, Self::Ed25519];
@@ -32,9 +24,9 @@ impl Curve {
     /// The object identifier of the curve: CKA_EC_PARAMS.
     pub(crate) fn params(self) -> &'static [u8] {
         match self {
-            Self::P256 => &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07],
-            Self::P384 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22],
-            Self::P521 => &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23],
+            Self::P256 => asn1::P256,
+            Self::P384 => asn1::P384,
+            Self::P521 => asn1::P521,
             Self::Ed25519 => &[0x06, 0x03, 0x2b, 0x65, 0x70],
         }
     }
@@ -76,24 +68,9 @@ pub(crate) fn spki_of_point(curve: Curve, point: &[u8]) -> Option<Vec<u8>> {
     }
     let algorithm = match curve {
         Curve::Ed25519 => curve.params().to_vec(),
-        _ => [EC, curve.params()].concat(),
+        _ => [asn1::EC_PUBLIC_KEY, curve.params()].concat(),
     };
-    Some(spki(&algorithm, point))
-}
-
-/// The SubjectPublicKeyInfo of an RSA key.
-pub(crate) fn spki_of_rsa(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
-    let numbers = [integer(modulus), integer(exponent)].concat();
-    spki(RSA, &value(SEQUENCE, &numbers))
-}
-
-/// The DER of an ECDSA signature, which tokens give as two numbers of one length.
-pub(crate) fn signature_of_numbers(numbers: &[u8]) -> Option<Vec<u8>> {
-    if numbers.is_empty() || !numbers.len().is_multiple_of(2) {
-        return None;
-    }
-    let (r, s) = numbers.split_at(numbers.len() / 2);
-    Some(value(SEQUENCE, &[integer(r), integer(s)].concat()))
+    Some(asn1::spki(&algorithm, point))
 }
 
 /// What an RSA key signs in place of this digest.
@@ -107,42 +84,7 @@ pub(crate) fn digest_info(hash: HashAlgorithm, digest: &[u8]) -> Vec<u8> {
     let algorithm = [
         0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, last, 0x05, 0x00,
     ];
-    let content = [value(SEQUENCE, &algorithm), value(OCTET_STRING, digest)].concat();
-    value(SEQUENCE, &content)
-}
-
-fn spki(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
-    // No bit of the last byte is unused.
-    let key = [&[0], key].concat();
-    let content = [value(SEQUENCE, algorithm), value(BIT_STRING, &key)].concat();
-    value(SEQUENCE, &content)
-}
-
-/// An unsigned number, in its shortest form.
-fn integer(bytes: &[u8]) -> Vec<u8> {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let bytes = &bytes[zeros..];
-    match bytes.first() {
-        Some(first) if *first < 0x80 => value(INTEGER, bytes),
-        _ => value(INTEGER, &[&[0], bytes].concat()),
-    }
-}
-
-fn value(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let zeros = length.iter().take_while(|byte| **byte == 0).count();
-    let length = &length[zeros..];
-    let mut bytes = vec![tag];
-    match u8::try_from(content.len()) {
-        Ok(short @ 0..0x80) => bytes.push(short),
-        _ => {
-            let count = u8::try_from(length.len()).expect("a length has eight bytes at most");
-            bytes.push(0x80 | count);
-            bytes.extend_from_slice(length);
-        }
-    }
-    bytes.extend_from_slice(content);
-    bytes
+    asn1::sequence(&[asn1::sequence(&algorithm), asn1::octet_string(digest)].concat())
 }
 
 /// The content of an OCTET STRING of less than 256 bytes, with nothing behind it.
@@ -174,7 +116,7 @@ mod tests {
                 Curve::Ed25519 => vec![9; 32],
                 _ => [vec![4], vec![9; 2 * curve.size()]].concat(),
             };
-            let wrapped = value(OCTET_STRING, &point);
+            let wrapped = asn1::octet_string(&point);
             let spki = spki_of_point(curve, &wrapped).expect("it is one");
             assert_eq!(spki_of_point(curve, &point), Some(spki.clone()));
             let key = PublicKey::from_spki(&spki).expect("it is one");

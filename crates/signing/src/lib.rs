@@ -13,6 +13,7 @@
 //! no file, no variable, no clock and no network: programs pass the bytes in, randomness is an argument, and so is a key that is held elsewhere
 //! ([`RemoteKey`]), for whose answer a signature waits.
 
+pub mod asn1;
 pub mod assertion;
 pub mod certificate;
 pub mod cosign_key;

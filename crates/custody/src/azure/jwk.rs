@@ -4,6 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use tekseal_signing::asn1;
 
 /// A key, as much of it as is needed.
 #[derive(Deserialize)]
@@ -35,21 +36,8 @@ pub(super) enum Unfit {
     Malformed,
 }
 
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
 /// No number of a key has more bytes: RSA of 8192 bits.
 const LONGEST: usize = 1024;
-
-/// `id-ecPublicKey`
-const EC: &[u8] = &[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
-const P521: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23];
-/// `rsaEncryption`, and no parameters.
-const RSA: &[u8] = &[
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
-];
 
 impl Jwk {
     /// The SubjectPublicKeyInfo, DER. That its numbers are a key is for its reader to see.
@@ -63,30 +51,23 @@ impl Jwk {
 
     fn ec(&self) -> Result<Vec<u8>, Unfit> {
         let (curve, size) = match self.crv.as_str() {
-            "P-256" => (P256, 32),
-            "P-384" => (P384, 48),
-            "P-521" => (P521, 66),
+            "P-256" => (asn1::P256, 32),
+            "P-384" => (asn1::P384, 48),
+            "P-521" => (asn1::P521, 66),
             _ => return Err(Unfit::Kind),
         };
-        let mut point = vec![0, 4];
+        let mut point = vec![4];
         for text in [&self.x, &self.y] {
             let number = number(text)?;
             let missing = size_of(size, &number)?;
             point.extend(std::iter::repeat_n(0, missing));
             point.extend_from_slice(&number);
         }
-        let algorithm = tlv(SEQUENCE, &[EC, curve].concat());
-        Ok(tlv(
-            SEQUENCE,
-            &[algorithm, tlv(BIT_STRING, &point)].concat(),
-        ))
+        Ok(asn1::spki(&[asn1::EC_PUBLIC_KEY, curve].concat(), &point))
     }
 
     fn rsa(&self) -> Result<Vec<u8>, Unfit> {
-        let numbers = [integer(&number(&self.n)?), integer(&number(&self.e)?)].concat();
-        let key = [vec![0], tlv(SEQUENCE, &numbers)].concat();
-        let algorithm = tlv(SEQUENCE, RSA);
-        Ok(tlv(SEQUENCE, &[algorithm, tlv(BIT_STRING, &key)].concat()))
+        Ok(asn1::spki_of_rsa(&number(&self.n)?, &number(&self.e)?))
     }
 }
 
@@ -106,37 +87,10 @@ fn number(text: &str) -> Result<Vec<u8>, Unfit> {
 
 /// The two halves of an ECDSA signature, as DER; nothing where they have not `size` bytes each.
 pub(super) fn ecdsa_der(raw: &[u8], size: usize) -> Option<Vec<u8>> {
-    if raw.len() != 2 * size {
-        return None;
+    match raw.len() == 2 * size {
+        true => asn1::signature_of_numbers(raw),
+        false => None,
     }
-    let (r, s) = raw.split_at(size);
-    Some(tlv(SEQUENCE, &[integer(r), integer(s)].concat()))
-}
-
-/// A number without a sign.
-fn integer(number: &[u8]) -> Vec<u8> {
-    let first = number.iter().position(|byte| *byte != 0);
-    let number = first.map_or(&[0][..], |first| &number[first..]);
-    match number.first() {
-        Some(0x80..) => tlv(INTEGER, &[&[0], number].concat()),
-        _ => tlv(INTEGER, number),
-    }
-}
-
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let mut out = vec![tag];
-    match u8::try_from(length) {
-        Ok(length @ ..0x80) => out.push(length),
-        Ok(length) => out.extend([0x81, length]),
-        Err(_) => {
-            let bytes = u16::try_from(length).expect("no number of a key is so long");
-            out.push(0x82);
-            out.extend(bytes.to_be_bytes());
-        }
-    }
-    out.extend_from_slice(content);
-    out
 }
 
 #[cfg(test)]
