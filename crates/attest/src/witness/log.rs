@@ -104,12 +104,14 @@ impl Log {
             let url = url.clone();
             WitnessFailure::of(item, Cause::Answer { url, source })
         };
-        let (judged, existed) = match added {
+        // Read again now: what is waited for may take long, and what was read has megabytes.
+        let (unwitnessed, judged, existed) = match added {
             Ok(Added { answer, existed }) => {
                 let bench = self.bench(trust, &url, clock);
                 let age = if existed { Age::Any } else { Age::New };
-                let judged = read(first, key)?.judge_entry(self.format, &bench, age, &answer);
-                (judged, existed)
+                let unwitnessed = read(first, key)?;
+                let judged = unwitnessed.judge_entry(self.format, &bench, age, &answer);
+                (unwitnessed, judged, existed)
             }
             Err(log::Error::AlreadyLogged {
                 index: Some(index), ..
@@ -120,15 +122,17 @@ impl Log {
                     WitnessFailure::of(first, Cause::Again { url, index, source })
                 })?;
                 let bench = self.bench(trust, &url, clock);
-                let judged = read(first, key)?.judge_as(self.format, &bench, Age::Any, &entry);
-                (judged.map(|logged| (entry, logged)), true)
+                let unwitnessed = read(first, key)?;
+                let judged = unwitnessed.judge_as(self.format, &bench, Age::Any, &entry);
+                (unwitnessed, judged.map(|logged| (entry, logged)), true)
             }
             Err(source) => return Err(WitnessFailure::of(first, Cause::Remote(source))),
         };
         let (entry, logged) = judged.map_err(|source| wrong(first, source))?;
         if let Some(time) = logged.integrated_time {
-            check_time(&read(first, key)?, first, time)?;
+            check_time(&unwitnessed, first, time)?;
         }
+        drop(unwitnessed);
         let vouched = |logged| Entry {
             url: url.clone(),
             logged,
