@@ -62,14 +62,12 @@ const UNTIMED: &str = "signers.x509.fulcio.enabled: a certificate ends after ten
 /// Whether anything is signed with certificates of Fulcio. A key that is named for all goes before them.
 #[must_use]
 pub fn uses_certificates(config: &Config) -> bool {
-    let artifacts = [config.taskrun(), config.pipelinerun(), config.oci()];
-    let mut enabled = artifacts
-        .into_iter()
-        .filter(|artifact| artifact.is_enabled());
     let signers = config.signers();
     signers.x509.fulcio_enabled
         && signers.cosign_key.is_empty()
-        && enabled.any(|artifact| artifact.signer == SignerKind::X509)
+        && config
+            .enabled()
+            .any(|(_, artifact)| artifact.signer == SignerKind::X509)
 }
 
 impl Told {
@@ -112,12 +110,7 @@ fn no_kms_key(reference: &str) -> String {
 /// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
 fn beyond(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
-    let artifacts = [
-        ("taskrun", config.taskrun()),
-        ("pipelinerun", config.pipelinerun()),
-        ("oci", config.oci()),
-    ];
-    for (name, artifact) in artifacts.into_iter().filter(|(_, a)| a.is_enabled()) {
+    for (name, artifact) in config.enabled() {
         for &storage in &artifact.storages {
             if !matches!(storage, Storage::Oci | Storage::Tekton) {
                 let storage = storage.name();
@@ -221,14 +214,8 @@ pub fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
 
 /// In which layouts what is signed is kept, artifact by artifact: annotations of a run hold what tags hold.
 fn layouts(config: &Config) -> impl Iterator<Item = (&'static str, Layout)> {
-    let artifacts = [
-        ("taskrun", config.taskrun()),
-        ("pipelinerun", config.pipelinerun()),
-        ("oci", config.oci()),
-    ];
     let of_oci = config.storages().oci.layout;
-    let enabled = artifacts.into_iter().filter(|(_, a)| a.is_enabled());
-    enabled.filter_map(move |(name, artifact)| {
+    config.enabled().filter_map(move |(name, artifact)| {
         let storages = &artifact.storages;
         let layout = storages.contains(&Storage::Oci).then_some(of_oci);
         let layout = match storages.contains(&Storage::Tekton) {

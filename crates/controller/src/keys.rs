@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tekseal_attest::settings;
 use tekseal_cluster::{Cluster, SecretData, SecretRef};
-use tekseal_core::config::{Artifact, Config, SignerKind};
+use tekseal_core::config::{Config, SignerKind};
 use tekseal_core::run::RunKind;
 use tekseal_core::{Blame, Digest};
 use tekseal_custody::keyless;
@@ -57,7 +57,7 @@ pub(crate) enum Source {
 
 /// The signers that a configuration gives something to; that of Chains' defaults where it signs nothing.
 pub(crate) fn kinds(config: &Config) -> Vec<SignerKind> {
-    let kinds = kinds_of(&[config.taskrun(), config.pipelinerun(), config.oci()]);
+    let kinds = kinds_of(config, |_| true);
     match kinds.is_empty() {
         true => vec![SignerKind::X509],
         false => kinds,
@@ -66,19 +66,20 @@ pub(crate) fn kinds(config: &Config) -> Vec<SignerKind> {
 
 /// Those of them that runs of one kind, and their images, want; all where that is none: what was done with the run is signed too.
 pub(crate) fn kinds_for(config: &Config, run: RunKind) -> Vec<SignerKind> {
-    let kinds = match run {
-        RunKind::TaskRun => kinds_of(&[config.taskrun(), config.oci()]),
-        RunKind::PipelineRun => kinds_of(&[config.pipelinerun(), config.oci()]),
+    let other = match run {
+        RunKind::TaskRun => "pipelinerun",
+        RunKind::PipelineRun => "taskrun",
     };
+    let kinds = kinds_of(config, |name| name != other);
     match kinds.is_empty() {
         true => self::kinds(config),
         false => kinds,
     }
 }
 
-fn kinds_of(artifacts: &[&Artifact]) -> Vec<SignerKind> {
+fn kinds_of(config: &Config, is_wanted: impl Fn(&str) -> bool) -> Vec<SignerKind> {
     let mut kinds = Vec::with_capacity(2);
-    for artifact in artifacts.iter().filter(|artifact| artifact.is_enabled()) {
+    for (_, artifact) in config.enabled().filter(|(name, _)| is_wanted(name)) {
         if !kinds.contains(&artifact.signer) {
             kinds.push(artifact.signer);
         }
@@ -324,9 +325,7 @@ impl Keys {
     fn place(&self, source: &Source) -> String {
         match source {
             Source::Mounted => self.folder.display().to_string(),
-            Source::Secret(secret) => secret.to_string(),
-            Source::Service(key) => key.to_string(),
-            Source::Certificates => self::CERTIFICATES.to_owned(),
+            other => other.to_string(),
         }
     }
 

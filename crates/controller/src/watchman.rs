@@ -106,8 +106,7 @@ async fn configuration(context: &Context, source: &ConfigSource, state: &State, 
 
 async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut Told) {
     let config = &live.config;
-    let signs = [config.taskrun(), config.pipelinerun(), config.oci()];
-    let is_needed = signs.iter().any(|artifact| artifact.is_enabled());
+    let is_needed = config.enabled().next().is_some();
     let named = config.signers().cosign_key.as_str();
     let mut found = Vec::new();
     for kind in keys::kinds(config) {

@@ -217,6 +217,17 @@ impl Config {
         &self.oci
     }
 
+    /// The types of artifact that something is made of, each with its name in the keys.
+    pub fn enabled(&self) -> impl Iterator<Item = (&'static str, &Artifact)> {
+        let artifacts = [
+            ("taskrun", &self.taskrun),
+            ("pipelinerun", &self.pipelinerun),
+            ("oci", &self.oci),
+        ];
+        let enabled = artifacts.into_iter();
+        enabled.filter(|(_, artifact)| artifact.is_enabled())
+    }
+
     /// Settings of the storages.
     #[must_use]
     pub fn storages(&self) -> &Storages {
