@@ -11,7 +11,7 @@ use tekseal_attest::Witnesses;
 use tekseal_attest::settings::{self, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
 use tekseal_core::config::{Config, Upload, Warning};
-use tekseal_custody::token::{Provider, Source};
+use tekseal_custody::token::Source;
 use tekseal_custody::{Fulcio, Keyless, VaultSettings};
 use tekseal_remote::rest::Options;
 use tekseal_signing::Zeroizing;
@@ -160,7 +160,7 @@ fn read(
     Ok((config, told, keyless))
 }
 
-/// Certificates of Fulcio, as `signers.x509` says: with Chains' meaning of providers and of the file.
+/// Certificates of Fulcio, as `signers.x509` says.
 ///
 /// # Errors
 /// If that is no Fulcio, or no provider, in words.
@@ -170,16 +170,8 @@ fn keyless(config: &Config, ca: &[PathBuf], clock: fn() -> i64) -> Result<Keyles
     let trust = settings::trust(&config.transparency().trusted_root)?;
     let fulcio = Fulcio::new(&x509.fulcio_address, &context, trust)
         .map_err(|error| format!("signers.x509.fulcio.address: {}", chain(&error)))?;
-    let (file, provider) = (&x509.identity_token_file, x509.fulcio_provider.as_str());
-    let source = match provider {
-        "" | "filesystem" | "filesystem-custom-path" if !file.is_empty() => {
-            Source::File(PathBuf::from(file))
-        }
-        "" => Source::Ambient,
-        name => Provider::of_name(name)
-            .map(Source::Provider)
-            .map_err(|error| format!("signers.x509.fulcio.provider: {}", chain(&error)))?,
-    };
+    let source = Source::of_config(x509)
+        .map_err(|error| format!("signers.x509.fulcio.provider: {}", chain(&error)))?;
     Ok(Keyless::new(source, fulcio, context, clock))
 }
 

@@ -134,10 +134,7 @@ impl Error {
             | Self::PublicKey { .. }
             | Self::Algorithm { .. }
             | Self::Unsupported { .. } => Blame::Setting,
-            Self::Request { source, .. } => match source.blame() {
-                Blame::Artifact => Blame::Setting,
-                blame => blame,
-            },
+            Self::Request { source, .. } => blame_of_request(source),
             Self::Refused { may_pass, .. } => match may_pass {
                 true => Blame::Outside,
                 false => Blame::Setting,
@@ -163,6 +160,22 @@ impl Error {
             Self::Request { source, .. } => source.hint(),
             _ => None,
         }
+    }
+}
+
+/// Who must act where no complete answer came. There is nothing that could be absent but the service itself.
+pub(crate) fn blame_of_request(failed: &Failed) -> Blame {
+    match failed.blame() {
+        Blame::Artifact => Blame::Setting,
+        blame => blame,
+    }
+}
+
+/// Who must act on a refusal with this status.
+pub(crate) fn blame_of_status(status: u16) -> Blame {
+    match status {
+        408 | 429 | 500..=599 => Blame::Outside,
+        _ => Blame::Setting,
     }
 }
 

@@ -21,6 +21,7 @@ use tekseal_signing::{Certificate, Signer, Trust, certificate, random};
 use zeroize::Zeroizing;
 
 use crate::Context;
+use crate::error;
 use crate::token::IdentityToken;
 
 /// The most bytes of an answer: a certificate and its chain have some thousand.
@@ -109,14 +110,8 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Url(_) | Self::Token => Blame::Setting,
-            Self::Request { source, .. } => match source.blame() {
-                Blame::Artifact => Blame::Setting,
-                blame => blame,
-            },
-            Self::Refused { status, .. } => match status {
-                408 | 429 | 500..=599 => Blame::Outside,
-                _ => Blame::Setting,
-            },
+            Self::Request { source, .. } => error::blame_of_request(source),
+            Self::Refused { status, .. } => error::blame_of_status(*status),
             // The trusted root is of another Fulcio.
             Self::Mismatch {
                 source: Mismatch::Untrusted(_),

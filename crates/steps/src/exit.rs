@@ -107,7 +107,9 @@ impl Failure {
         self
     }
 
-    fn hints(mut self, hint: Option<String>) -> Self {
+    /// Adds the next action, where one is known.
+    #[must_use]
+    pub(crate) fn hints(mut self, hint: Option<String>) -> Self {
         self.hints.extend(hint);
         self
     }

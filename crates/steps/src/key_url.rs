@@ -82,11 +82,7 @@ pub(crate) fn refused(answer: &Answer) -> Failure {
 /// No complete answer.
 pub(crate) fn failed(error: Failed) -> Failure {
     let (blame, hint) = (error.blame(), error.hint());
-    let failure = Failure::blamed(blame, error);
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    Failure::blamed(blame, error).hints(hint)
 }
 
 fn is_this_machine(url: &Url) -> bool {

@@ -164,19 +164,10 @@ impl KeylessArgs {
             ))),
             (Some(place), None) => place_of(place),
             (None, Some(name)) => Ok(Source::Provider(named(name)?)),
-            (None, None) => {
-                let Some(config) = config else {
-                    return Ok(Source::Ambient);
-                };
-                let (file, provider) = (&config.identity_token_file, &*config.fulcio_provider);
-                match provider {
-                    "" | "filesystem" | "filesystem-custom-path" if !file.is_empty() => {
-                        Ok(Source::File(PathBuf::from(file)))
-                    }
-                    "" => Ok(Source::Ambient),
-                    name => Ok(Source::Provider(named(name)?)),
-                }
-            }
+            (None, None) => match config {
+                None => Ok(Source::Ambient),
+                Some(config) => Ok(Source::of_config(config).map_err(keyless::Error::from)?),
+            },
         }
     }
 
@@ -311,13 +302,8 @@ impl TimeArgs {
 
 impl From<keyless::Error> for Failure {
     fn from(error: keyless::Error) -> Self {
-        let hint = error.hint();
-        let blame = error.blame();
-        let failure = Self::blamed(blame, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
     }
 }
 

@@ -77,11 +77,7 @@ pub(crate) async fn rotate(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey, Fa
 
 impl From<tekseal_custody::Error> for Failure {
     fn from(error: tekseal_custody::Error) -> Self {
-        let hint = error.hint();
-        let failure = Self::blamed(error.blame(), error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        let (blame, hint) = (error.blame(), error.hint());
+        Self::blamed(blame, error).hints(hint)
     }
 }

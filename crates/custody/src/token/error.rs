@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use tekseal_core::Blame;
 use tekseal_remote::rest::Failed;
 
+use crate::error;
+
 /// Why there is no identity token. No text holds a token.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -113,14 +115,8 @@ impl Error {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Request { source, .. } => match source.blame() {
-                Blame::Artifact => Blame::Setting,
-                blame => blame,
-            },
-            Self::Refused { status, .. } => match status {
-                408 | 429 | 500..=599 => Blame::Outside,
-                _ => Blame::Setting,
-            },
+            Self::Request { source, .. } => error::blame_of_request(source),
+            Self::Refused { status, .. } => error::blame_of_status(*status),
             Self::Answer { .. } => Blame::Outside,
             Self::File { .. }
             | Self::Variable(_)

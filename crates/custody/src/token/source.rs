@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use tekseal_core::config::X509Signer;
 use tekseal_remote::rest::{self, Method, Request, Url};
 use zeroize::Zeroizing;
 
@@ -58,6 +59,23 @@ pub enum Provider {
     GoogleWorkloadIdentity,
     /// A token for another service account of Google.
     GoogleImpersonate,
+}
+
+impl Source {
+    /// As Chains understands its configuration: the file, where no other provider is named, else the provider, else the first that is here.
+    ///
+    /// # Errors
+    /// For a provider of an unknown name.
+    pub fn of_config(config: &X509Signer) -> Result<Self, Error> {
+        let file = &config.identity_token_file;
+        match config.fulcio_provider.as_str() {
+            "" | "filesystem" | "filesystem-custom-path" if !file.is_empty() => {
+                Ok(Self::File(PathBuf::from(file)))
+            }
+            "" => Ok(Self::Ambient),
+            name => Provider::of_name(name).map(Self::Provider),
+        }
+    }
 }
 
 impl Provider {

@@ -112,11 +112,7 @@ pub(super) async fn judge(
 impl From<tekseal_remote::oci_layout::Error> for Failure {
     fn from(error: tekseal_remote::oci_layout::Error) -> Self {
         let (blame, hint) = (error.blame(), error.hint());
-        let failure = Self::blamed(blame, error);
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
+        Self::blamed(blame, error).hints(hint)
     }
 }
 
