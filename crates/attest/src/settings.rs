@@ -98,8 +98,7 @@ pub fn no_key(reference: &str) -> String {
 
 /// The same of the key of the signer `kms`.
 fn no_kms_key(reference: &str) -> String {
-    let wanted =
-        "wanted gcpkms://…, awskms://…, azurekms://…, hashivault://… or the scheme of a plugin";
+    let wanted = "wanted gcpkms://…, awskms://…, azurekms://…, hashivault://…, openbao://… or the scheme of a plugin";
     match credential::looks_like("", reference) {
         Some(what) => format!("(not shown: it looks like {what}) is no key of a service, {wanted}"),
         None if reference.is_empty() => format!("it is not set, {wanted}"),

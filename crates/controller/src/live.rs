@@ -14,7 +14,6 @@ use tekseal_core::config::{Config, Upload, Warning};
 use tekseal_custody::token::Source;
 use tekseal_custody::{Fulcio, Keyless, VaultSettings};
 use tekseal_remote::rest::Options;
-use tekseal_signing::Zeroizing;
 use tokio::sync::watch;
 
 use crate::trouble::chain;
@@ -110,26 +109,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How services that hold keys are reached: `signers.kms.auth.*`, and what is not set there where their own tools look.
 pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Context {
     let kms = &config.signers().kms;
-    tekseal_custody::Context::new(tekseal_custody::Settings {
+    let context = tekseal_custody::Context::new(tekseal_custody::Settings {
         options: Options {
             ca: ca.to_vec(),
             timeout: TIMEOUT,
             tries: TRIES,
             ..Options::default()
         },
-        vault: VaultSettings {
-            address: kms.address.clone(),
-            token: Zeroizing::new(kms.token.reveal().to_owned()),
-            token_path: kms.token_path.clone().into(),
-            login_path: kms.oidc.path.clone(),
-            login_role: kms.oidc.role.clone(),
-            login_token_path: kms.oidc.token_path.clone().into(),
-            spire_socket: kms.spire.socket.clone(),
-            spire_audience: kms.spire.audience.clone(),
-        },
+        vault: VaultSettings::of_config(kms),
         plugin_timeout: Some(TIMEOUT),
         plugin_notice: Some(|program, text| tracing::info!(program, text, "the plugin says")),
-    })
+    });
+    if let Some(warning) = context.warning() {
+        tracing::warn!("{warning}");
+    }
+    context
 }
 
 /// A configuration that this version can carry out.

@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tekseal_core::config::KmsSigner;
 use tekseal_remote::Rest;
 use tekseal_remote::rest::Options;
 use zeroize::Zeroizing;
+
+use crate::vault;
 
 /// Gives the value of a variable of the environment.
 pub type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
@@ -18,7 +21,7 @@ pub type Variables = Arc<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 pub struct Settings {
     /// How services are asked: authorities, time, tries.
     pub options: Options,
-    /// For `hashivault://`: `signers.kms.auth.*` of Chains' configuration.
+    /// For `hashivault://` and `openbao://`: `signers.kms.auth.*` of Chains' configuration.
     pub vault: VaultSettings,
     /// How long a plugin may take for one call; nothing for half a minute.
     pub plugin_timeout: Option<Duration>,
@@ -45,6 +48,23 @@ pub struct VaultSettings {
     pub spire_socket: String,
     /// The audience of that token.
     pub spire_audience: String,
+}
+
+impl VaultSettings {
+    /// What the configuration of Tekton Chains says, `signers.kms.auth.*`.
+    #[must_use]
+    pub fn of_config(kms: &KmsSigner) -> Self {
+        Self {
+            address: kms.address.clone(),
+            token: Zeroizing::new(kms.token.reveal().to_owned()),
+            token_path: kms.token_path.clone().into(),
+            login_path: kms.oidc.path.clone(),
+            login_role: kms.oidc.role.clone(),
+            login_token_path: kms.oidc.token_path.clone().into(),
+            spire_socket: kms.spire.socket.clone(),
+            spire_audience: kms.spire.audience.clone(),
+        }
+    }
 }
 
 /// What is needed to talk to any keeper of keys. Clones share connections.
@@ -76,6 +96,22 @@ impl Context {
             rest: Rest::new(settings.options.clone()),
             variables,
             settings: Arc::new(settings),
+        }
+    }
+
+    /// What people should know of how services are reached, if it is not as it should be.
+    #[must_use]
+    pub fn warning(&self) -> Option<&'static str> {
+        vault::warning(self)
+    }
+
+    /// The same, which trusts these authorities too.
+    pub(crate) fn trusting(&self, path: PathBuf) -> Self {
+        let mut options = self.settings.options.clone();
+        options.ca.push(path);
+        Self {
+            rest: Rest::new(options),
+            ..self.clone()
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keys of the transit engine of HashiCorp Vault, and of OpenBao, which speaks the same.
+//! Keys of the transit engine of HashiCorp Vault, and of OpenBao, which speaks the same: `hashivault://` and `openbao://` mean one thing, as with cosign 3.
 //!
 //! ```text
 //!   settings, variables ─┬▶ place   address, namespace, authorities ─┐
@@ -42,6 +42,14 @@ impl RemoteKey for Held {
             Ok(signature.await?)
         })
     }
+}
+
+/// Where the certificate of whoever answers is not looked at.
+pub(crate) fn warning(context: &Context) -> Option<&'static str> {
+    let is_set = place::insecure(context).is_some_and(|told| told.unwrap_or_default());
+    is_set.then_some(
+        "whoever answers is taken for Vault, and gets its token: TEKSEAL_INSECURE_VAULT_SKIP_VERIFY is set",
+    )
 }
 
 pub(crate) async fn open(key: &VaultKey, context: &Context) -> Result<Signer, Error> {

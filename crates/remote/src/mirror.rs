@@ -83,6 +83,7 @@ impl Mirror {
         let files = Files {
             ca: options.ca,
             cert_dirs: options.cert_dirs,
+            ..Files::default()
         };
         let line = Line::new(
             options.insecure_registries,

@@ -109,6 +109,7 @@ impl Registry {
         let files = Files {
             ca: options.ca,
             cert_dirs: options.cert_dirs,
+            ..Files::default()
         };
         let exchange = Exchange {
             line: Arc::new(Line::new(

@@ -12,6 +12,7 @@ use bytes::Bytes;
 pub use reqwest::header::{self, HeaderMap};
 use reqwest::header::{HeaderName, HeaderValue, InvalidHeaderValue};
 pub use reqwest::{Method, Url};
+pub use rustls::pki_types::ServerName;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -21,7 +22,7 @@ use crate::http::{self, Line};
 pub use crate::retry::Tries;
 use crate::retry::retry_after;
 pub use crate::service::{Failed, Options};
-use crate::tls::Files;
+pub use crate::tls::{Authorities, Certificate};
 
 /// A client for such services. Clones share connections.
 #[derive(Clone, Debug)]
@@ -159,11 +160,7 @@ impl Rest {
     /// A client. Nothing is sent yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        let files = Files {
-            ca: options.ca.clone(),
-            cert_dirs: Vec::new(),
-        };
-        let line = Line::new(Vec::new(), files, None, options.timeout)
+        let line = Line::new(Vec::new(), options.files(), None, options.timeout)
             .expect("only names of insecure registries can be wrong");
         Self {
             line: Arc::new(line),

@@ -22,7 +22,7 @@ use crate::exchange::location;
 use crate::http::{self, Line};
 use crate::options::Notice;
 use crate::retry::{Tries, retry_after};
-use crate::tls::Files;
+use crate::tls::{Authorities, Certificate, Files};
 
 /// How often one request may be sent on, at the same origin.
 const MOST_REDIRECTS: usize = 3;
@@ -32,6 +32,10 @@ const MOST_REDIRECTS: usize = 3;
 pub struct Options {
     /// Extra certificate authorities beside the system's: PEM files, or folders with `*.pem` and `*.crt`.
     pub ca: Vec<PathBuf>,
+    /// The same, of no file.
+    pub authorities: Authorities,
+    /// For whom the certificate of a server must be.
+    pub certificate: Certificate,
     /// How long one try may take in all, with redirects and to the last byte of the answer. A connection must be there after a third of it.
     /// A log of the second version answers when it has published its next checkpoint, which takes up to 20 seconds.
     pub timeout: Duration,
@@ -46,9 +50,23 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             ca: Vec::new(),
+            authorities: Authorities::default(),
+            certificate: Certificate::default(),
             timeout: Duration::from_secs(30),
             tries: 4,
             notice: |_, _| {},
+        }
+    }
+}
+
+impl Options {
+    /// What is trusted.
+    pub(crate) fn files(&self) -> Files {
+        Files {
+            ca: self.ca.clone(),
+            cert_dirs: Vec::new(),
+            authorities: self.authorities.clone(),
+            certificate: self.certificate.clone(),
         }
     }
 }
@@ -163,11 +181,7 @@ impl Service {
             },
             reason,
         })?;
-        let files = Files {
-            ca: options.ca.clone(),
-            cert_dirs: Vec::new(),
-        };
-        let line = Line::new(Vec::new(), files, None, options.timeout)
+        let line = Line::new(Vec::new(), options.files(), None, options.timeout)
             .expect("only names of insecure registries can be wrong");
         Ok(Self {
             line: Arc::new(line),

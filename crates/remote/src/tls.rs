@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -33,6 +34,46 @@ pub(crate) struct Files {
     pub(crate) ca: Vec<PathBuf>,
     /// Folders with `*.crt`, `*.cert` and `*.key`.
     pub(crate) cert_dirs: Vec<PathBuf>,
+    /// What is in no file.
+    pub(crate) authorities: Authorities,
+    /// For whom servers must have their certificate.
+    pub(crate) certificate: Certificate,
+}
+
+/// Certificate authorities that are in no file.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities(Vec<CertificateDer<'static>>);
+
+/// For whom the certificate of a server must be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// For the host of its URL.
+    #[default]
+    OfUrl,
+    /// For this one, wherever it is.
+    Of(ServerName<'static>),
+    /// For anybody, by anybody: who answers is not known.
+    DangerAnybody,
+}
+
+impl Authorities {
+    /// Those of a text in PEM.
+    ///
+    /// # Errors
+    /// Why it has none that can be used, in words.
+    pub fn from_pem(text: &[u8]) -> Result<Self, &'static str> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
+        let certificates = certificates.map_err(|_| "it is no PEM")?;
+        if certificates.is_empty() {
+            return Err("it has no certificate in it");
+        }
+        let mut store = RootCertStore::empty();
+        let (_, refused) = store.add_parsable_certificates(certificates.iter().cloned());
+        match refused {
+            0 => Ok(Self(certificates)),
+            _ => Err("it has a certificate that cannot be used as an authority"),
+        }
+    }
 }
 
 /// Why TLS cannot be set up.
@@ -92,6 +133,10 @@ pub(crate) fn client_config(trust: Trust, files: &Files) -> Result<ClientConfig,
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(Error::Versions)?;
+    let trust = match (trust, &files.certificate) {
+        (Trust::Authorities, Certificate::DangerAnybody) => Trust::DangerAnybody,
+        (trust, _) => trust,
+    };
     let builder = match trust {
         Trust::Nobody => {
             return Ok(builder
@@ -101,7 +146,15 @@ pub(crate) fn client_config(trust: Trust, files: &Files) -> Result<ClientConfig,
         Trust::Authorities => {
             // What the system has and cannot be read is the system's business: one usable authority is enough.
             let system = rustls_native_certs::load_native_certs().certs;
-            builder.with_root_certificates(authorities(system, files)?)
+            let store = authorities(system, files)?;
+            match &files.certificate {
+                Certificate::Of(name) => builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(Named::new(name, store, provider))),
+                Certificate::OfUrl | Certificate::DangerAnybody => {
+                    builder.with_root_certificates(store)
+                }
+            }
         }
         Trust::DangerAnybody => builder
             .dangerous()
@@ -124,6 +177,7 @@ fn authorities(
 ) -> Result<RootCertStore, Error> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(system);
+    store.add_parsable_certificates(files.authorities.0.iter().cloned());
     for path in &files.ca {
         if path.is_dir() {
             for path in listed(path, &["pem", "crt"])? {
@@ -220,6 +274,65 @@ fn listed(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
+/// Verifies as always, but for another name than that of the URL.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl Named {
+    fn new(
+        name: &ServerName<'static>,
+        store: RootCertStore,
+        provider: Arc<CryptoProvider>,
+    ) -> Self {
+        let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build();
+        Self {
+            name: name.clone(),
+            inner: inner.expect("there is an authority, and no list of revoked certificates"),
+        }
+    }
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.inner
+            .verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
 /// Accepts every certificate, but still wants the server to own its key.
 #[derive(Debug)]
 struct DangerAnybody {
@@ -275,7 +388,7 @@ mod tests {
         assert!(matches!(none, Err(Error::NoAuthority)));
         let absent = Files {
             ca: vec![PathBuf::from("/absent/ca.pem")],
-            cert_dirs: Vec::new(),
+            ..Files::default()
         };
         assert!(matches!(
             authorities(Vec::new(), &absent),
@@ -288,10 +401,35 @@ mod tests {
     fn a_given_authority_is_enough() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ca.pem");
         let given = Files {
-            ca: vec![path],
-            cert_dirs: Vec::new(),
+            ca: vec![path.clone()],
+            ..Files::default()
         };
         let store = authorities(Vec::new(), &given).expect("the file is an authority");
         assert_eq!(store.len(), 1);
+        let text = fs::read(path).expect("it is there");
+        let given = Files {
+            authorities: Authorities::from_pem(&text).expect("the text is one too"),
+            ..Files::default()
+        };
+        let store = authorities(Vec::new(), &given).expect("the text is an authority");
+        assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_text_without_a_usable_authority_is_refused() {
+        let broken = b"-----BEGIN CERTIFICATE-----\n";
+        let other = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (text, wanted) in [
+            (&b""[..], "it has no certificate in it"),
+            (b"no PEM at all", "it has no certificate in it"),
+            (broken, "it is no PEM"),
+            (
+                other,
+                "it has a certificate that cannot be used as an authority",
+            ),
+        ] {
+            let said = Authorities::from_pem(text).map(|_| ());
+            assert_eq!(said, Err(wanted));
+        }
     }
 }

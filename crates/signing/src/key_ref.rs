@@ -8,7 +8,7 @@ mod kms;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use kms::{AwsKey, AzureKey, GcpKey, KmsRef, PluginKey, VaultKey};
+pub use kms::{AwsKey, AzureKey, GcpKey, KmsRef, PluginKey, VaultKey, VaultScheme};
 
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -215,6 +215,7 @@ mod tests {
             "gcpkms",
             "azurekms",
             "hashivault",
+            "openbao",
             "https",
             "gitlab",
         ] {

@@ -22,7 +22,7 @@ pub(crate) const MAX_KEY: u64 = 64 * 1024;
 /// The private key to sign with.
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
-    /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin
+    /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, openbao://, or a scheme of a plugin
     #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
     key: Option<String>,
     #[command(flatten)]

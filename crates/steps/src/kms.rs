@@ -2,34 +2,40 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
+use tekseal_core::config::KmsSigner;
 use tekseal_custody::{Context, Settings, VaultSettings};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
-use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
+use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing};
 
 use crate::registry_args::told_to_wait;
 use crate::{Failure, log};
 
 /// How the services are asked: these authorities are trusted beside the system's, and people are told when they are waited for. How to get in is what
 /// the environment says, as for the services' own tools.
-fn context(ca: &[PathBuf]) -> Context {
-    Context::new(Settings {
+fn context(ca: &[PathBuf], vault: VaultSettings) -> Context {
+    let context = Context::new(Settings {
         options: Options {
             ca: ca.to_vec(),
             notice: told_to_wait,
             ..Options::default()
         },
-        vault: vault(),
+        vault,
         plugin_notice: Some(|program, text| {
             log::info("the plugin says", &[("program", &program), ("text", &text)]);
         }),
         ..Settings::default()
-    })
+    });
+    if let Some(warning) = context.warning() {
+        log::warn(warning, &[]);
+    }
+    context
 }
 
 /// How to log in to Vault as the Pod, which its own tools have no variable for: the role, the path of the login (`kubernetes` unless it says another)
 /// and the file with the identity token (that of the ServiceAccount unless it says another). Without a role only a token opens it.
-fn vault() -> VaultSettings {
+fn of_environment() -> VaultSettings {
     let variable = |name| std::env::var(name).unwrap_or_default();
     let login_role = variable("TEKSEAL_VAULT_ROLE");
     if login_role.is_empty() {
@@ -49,14 +55,52 @@ fn vault() -> VaultSettings {
 
 /// The key to sign with.
 pub(crate) async fn open(key: &KmsRef, ca: &[PathBuf]) -> Result<Signer, Failure> {
-    let signer = tekseal_custody::open(key, &context(ca)).await;
+    let signer = tekseal_custody::open(key, &context(ca, of_environment())).await;
     signer.map_err(|error| Failure::from(error).context(format!("opening the key {key}")))
 }
 
 /// Its public half.
 pub(crate) async fn public_key(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey, Failure> {
-    let public = tekseal_custody::public_key(key, &context(ca)).await;
+    let public = tekseal_custody::public_key(key, &context(ca, of_environment())).await;
     public.map_err(|error| Failure::from(error).context(format!("asking for the public key {key}")))
+}
+
+/// The public half of a key that a controller signs with: Vault is where its configuration says, and is entered with the token that stands there, else
+/// as the environment here says.
+///
+/// # Errors
+/// Why it was not looked at.
+pub(crate) async fn of_controller(
+    key: &KmsRef,
+    signer: &KmsSigner,
+    ca: &[PathBuf],
+) -> Result<PublicKey, Failure> {
+    let settings = VaultSettings {
+        address: signer.address.clone(),
+        token: Zeroizing::new(signer.token.reveal().to_owned()),
+        ..of_environment()
+    };
+    let public = tekseal_custody::public_key(key, &context(ca, settings)).await;
+    let error = match public {
+        Ok(public) => return Ok(public),
+        Err(error) => error,
+    };
+    let oidc = &signer.oidc;
+    let its_own = if !signer.spire.socket.is_empty() {
+        "with a token of its SPIRE agent (signers.kms.auth.spire.sock)"
+    } else if !signer.token_path.is_empty() {
+        "with the token in a file of its Pod (signers.kms.auth.token-path)"
+    } else if !oidc.path.is_empty() && !oidc.role.is_empty() {
+        "with an identity token of its Pod (signers.kms.auth.oidc.role)"
+    } else {
+        return Err(error.into());
+    };
+    match error {
+        tekseal_custody::Error::NoCredentials { .. } => Err(Failure::misuse(anyhow!(
+            "the controller enters Vault {its_own}, which is not here, and nothing is set to enter it from here (VAULT_TOKEN, ~/.vault-token, TEKSEAL_VAULT_ROLE)"
+        ))),
+        other => Err(other.into()),
+    }
 }
 
 /// Makes a key there that must not exist yet.
@@ -65,13 +109,13 @@ pub(crate) async fn create(
     algorithm: KeyAlgorithm,
     ca: &[PathBuf],
 ) -> Result<PublicKey, Failure> {
-    let public = tekseal_custody::create(key, algorithm, &context(ca)).await;
+    let public = tekseal_custody::create(key, algorithm, &context(ca, of_environment())).await;
     public.map_err(|error| Failure::from(error).context(format!("making the key {key}")))
 }
 
 /// Makes a new version of a key, which signs from then on.
 pub(crate) async fn rotate(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey, Failure> {
-    let public = tekseal_custody::rotate(key, &context(ca)).await;
+    let public = tekseal_custody::rotate(key, &context(ca, of_environment())).await;
     public.map_err(|error| Failure::from(error).context(format!("rotating the key {key}")))
 }
 

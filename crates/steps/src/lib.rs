@@ -4,6 +4,7 @@
 
 pub mod attest;
 pub mod buildah_push;
+pub mod ca_args;
 mod child;
 pub mod cluster_args;
 pub mod desk;

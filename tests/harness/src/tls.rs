@@ -53,6 +53,14 @@ impl Certificates {
         made
     }
 
+    /// Those that were made in a folder before.
+    pub(crate) fn of(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            _temporary: None,
+        }
+    }
+
     /// Makes them in a folder that somebody else removes.
     pub(crate) fn make_in(folder: &Path) -> Self {
         let authority = Authority::make(
@@ -81,10 +89,7 @@ impl Certificates {
                 "extendedKeyUsage=clientAuth",
             ],
         );
-        Self {
-            folder: folder.to_owned(),
-            _temporary: None,
-        }
+        Self::of(folder)
     }
 
     /// The authority's certificate, PEM.
@@ -103,6 +108,26 @@ impl Certificates {
     #[must_use]
     pub fn client(&self) -> (PathBuf, PathBuf) {
         (self.path("client.crt"), self.path("client.key"))
+    }
+
+    /// Makes another server's certificate and key, PEM, for a host of this name and no address.
+    pub(crate) fn server_named(&self, host: &str) -> (PathBuf, PathBuf) {
+        let authority = Authority {
+            folder: self.folder.clone(),
+        };
+        authority.certify(
+            host,
+            &format!("/CN={host}"),
+            &[
+                "basicConstraints=critical,CA:FALSE",
+                &format!("subjectAltName=DNS:{host}"),
+                "extendedKeyUsage=serverAuth",
+            ],
+        );
+        (
+            self.path(&format!("{host}.crt")),
+            self.path(&format!("{host}.key")),
+        )
     }
 
     fn path(&self, name: &str) -> PathBuf {

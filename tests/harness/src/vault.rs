@@ -16,18 +16,32 @@ use crate::peers::{cache_folder, present};
 use crate::process::{Daemon, Folder};
 use crate::run::{Run, on_path};
 use crate::sigstore::service;
+use crate::tls::Certificates;
 
 const ROOT: &str = "root";
 
 /// A running Vault with the transit engine at `transit`. It ends when this value is dropped, and when the process of the tests ends in whatever way.
 pub struct Vault {
     address: String,
+    https: Option<Https>,
     _server: Daemon,
     /// The last to be dropped.
     folder: Folder,
 }
 
+/// Where it listens beside, with certificates of a private authority.
+struct Https {
+    ca: PathBuf,
+    /// With a certificate for the address.
+    port: u16,
+    /// With one for [`Vault::NAME`] alone.
+    named: u16,
+}
+
 impl Vault {
+    /// The name in the certificate at [`named_url`](Self::named_url).
+    pub const NAME: &str = "vault.test";
+
     /// The one of this process, started with the first call; `None`, with the reason printed, where it is missing.
     ///
     /// # Panics
@@ -46,10 +60,56 @@ impl Vault {
     /// When it does not come up, and when it is missing and `CI` is `true`.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::begin(|_, _| Vec::new(), |_| None)
+    }
+
+    /// The same, which listens with https too.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    #[must_use]
+    pub fn start_with_https() -> Option<Self> {
+        let listeners = |folder: &Path, [port, named]: [u16; 2]| {
+            let at = folder.join("tls");
+            // Another port is tried where one is taken meanwhile.
+            let certificates = match at.join("ca.crt").is_file() {
+                true => Certificates::of(&at),
+                false => {
+                    fs::create_dir(&at).expect("the folder is ours");
+                    Certificates::make_in(&at)
+                }
+            };
+            let of_name = match at.join(format!("{}.crt", Self::NAME)) {
+                certificate if certificate.is_file() => {
+                    (certificate.clone(), certificate.with_extension("key"))
+                }
+                _ => certificates.server_named(Self::NAME),
+            };
+            let listener = |port: u16, (certificate, key): (PathBuf, PathBuf)| json!({"tcp": {"address": format!("127.0.0.1:{port}"), "tls_cert_file": certificate, "tls_key_file": key}});
+            let listeners = json!({"listener": [listener(port, certificates.server()), listener(named, of_name)]});
+            let config = folder.join("listeners.json");
+            fs::write(&config, listeners.to_string()).expect("the folder is ours");
+            vec![format!("-config={}", config.display())]
+        };
+        let https = |(folder, [port, named]): (&Path, [u16; 2])| {
+            Some(Https {
+                ca: folder.join("tls/ca.crt"),
+                port,
+                named,
+            })
+        };
+        Self::begin(listeners, https)
+    }
+
+    fn begin(
+        more: impl Fn(&Path, [u16; 2]) -> Vec<String>,
+        https: impl Fn((&Path, [u16; 2])) -> Option<Https>,
+    ) -> Option<Self> {
         let installed = find()?;
         let folder = Folder::make();
-        let flags = |[port]: [u16; 1]| {
-            vec![
+        let flags = |[port, first, second]: [u16; 3]| {
+            let mut flags = vec![
                 "server".to_owned(),
                 "-dev".to_owned(),
                 "-dev-no-store-token".to_owned(),
@@ -57,14 +117,17 @@ impl Vault {
                 format!("-dev-listen-address=127.0.0.1:{port}"),
                 format!("-dev-plugin-dir={}", installed.join("plugins").display()),
                 "-log-level=warn".to_owned(),
-            ]
+            ];
+            flags.extend(more(folder.path(), [first, second]));
+            flags
         };
         let env: [(&str, &OsStr); 1] = [("HOME", folder.path().as_os_str())];
         let program = installed.join("vault");
-        let (server, [port]) =
+        let (server, [port, first, second]) =
             service::start(&program, flags, &env, folder.path(), "/v1/sys/health");
         let vault = Self {
             address: format!("127.0.0.1:{port}"),
+            https: https((folder.path(), [first, second])),
             _server: server,
             folder,
         };
@@ -82,6 +145,40 @@ impl Vault {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// The same by https.
+    ///
+    /// # Panics
+    ///
+    /// Where it has no https.
+    #[must_use]
+    pub fn https_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.https().port)
+    }
+
+    /// The same, where its certificate is for [`NAME`](Self::NAME) and not for its address.
+    ///
+    /// # Panics
+    ///
+    /// Where it has no https.
+    #[must_use]
+    pub fn named_url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.https().named)
+    }
+
+    /// The authority of both, PEM.
+    ///
+    /// # Panics
+    ///
+    /// Where it has no https.
+    #[must_use]
+    pub fn ca(&self) -> &Path {
+        &self.https().ca
+    }
+
+    fn https(&self) -> &Https {
+        self.https.as_ref().expect("it was started with https")
     }
 
     /// The token that may do everything.

@@ -5,3 +5,4 @@ mod azure;
 mod gcp;
 mod plugin;
 mod vault;
+mod vault_https;

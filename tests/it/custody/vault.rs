@@ -175,6 +175,66 @@ fn ours_verifies_what_cosign_signed_with_the_same_key() {
     }
 }
 
+/// `openbao://` is the same key by the name that cosign has for OpenBao since 3.1, which speaks Vault's API.
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn the_name_for_openbao_means_the_same_key() {
+    let Some(mut key) = Key::make("openbao", "ecdsa-p256") else {
+        return;
+    };
+    let public = key.entering(Run::tool("tekseal-keys").args(["public", &key.reference]));
+    let public = public.ok().stdout;
+    key.reference = "openbao://openbao".to_owned();
+    let entering = |run: Run| {
+        run.env("BAO_ADDR", key.vault.url())
+            .env("BAO_TOKEN", &key.token)
+    };
+    let said = entering(Run::tool("tekseal-keys").args(["public", &key.reference])).ok();
+    assert_eq!(said.stdout, public);
+    let shop = Workshop::new();
+    entering(shop.attest_command(&shop.run(), key.path())).ok();
+    entering(shop.verify(key.path())).ok();
+    let file = shop.file("bao.pub", public);
+    for version in ["2.6.5", "3.1.3"] {
+        let Some(cosign) = cosign(version) else {
+            return;
+        };
+        let cosign = cosign
+            .env("BAO_ADDR", key.vault.url())
+            .env("BAO_TOKEN", &key.token);
+        cosign.verify(&file, &shop.image, &[]).ok();
+        // The older one takes the scheme for that of a plugin.
+        let said = cosign.verify(key.path(), &shop.image, &[]);
+        assert_eq!(said.code() == Some(0), version.starts_with('3'), "{said:?}");
+        if version.starts_with('3') {
+            let theirs = Workshop::new();
+            cosign
+                .sign(key.path(), "", &theirs.image, Layout::Bundles)
+                .ok();
+            entering(theirs.verify(key.path()))
+                .args(["--only", "signature"])
+                .ok();
+        }
+    }
+    let root = key.vault.root();
+    let made = |run: Run| run.env("BAO_ADDR", key.vault.url()).env("BAO_TOKEN", root);
+    let keygen = || {
+        made(Run::tool("tekseal-keygen").args(["--kms", "openbao://made-for-openbao"]))
+            .arg("--output-key-prefix")
+            .arg(shop.path("made"))
+    };
+    keygen().ok();
+    keygen().arg("--rotate").ok();
+    // Each error has the name that the user gave.
+    entering(Run::tool("tekseal-keys").args(["public", "openbao://absent"]))
+        .fails_with(2)
+        .says("openbao://absent");
+    Run::tool("tekseal-keys")
+        .args(["public", "openbao://absent"])
+        .fails_with(2)
+        .says("openbao:// cannot be used: nothing says where Vault is");
+}
+
 fn signed_by_cosign(key: &Key, cosign: &Cosign, layout: Layout) {
     let predicate = fixtures().join("cosign-samples/inputs/predicate-slsa1.json");
     let shop = Workshop::new();

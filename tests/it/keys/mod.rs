@@ -2,6 +2,7 @@
 
 mod elsewhere;
 mod list;
+mod services;
 mod sets;
 
 use std::path::PathBuf;

@@ -132,6 +132,19 @@ impl Yard {
         self.api.kubeconfig_for(&token)
     }
 
+    /// Gives that ServiceAccount a ClusterRole in the whole cluster.
+    pub(crate) fn bind_everywhere(&self, account: &str, role: &str, rules: &Value) {
+        let namespace = &self.namespace;
+        self.api.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": format!("{namespace}-{account}")},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        }));
+        self.await_binding(&self.api.token_for(namespace, account), rules);
+    }
+
     /// The server learns of a binding a moment after it is stored.
     fn await_binding(&self, token: &str, rules: &Value) {
         let Some(rule) = rules.as_array().and_then(|rules| rules.last()) else {

@@ -246,3 +246,53 @@ fn keys_are_made_rotated_and_used_with_their_roles_alone() {
         .args(["--key", &key, &shop.image])
         .ok();
 }
+
+#[test]
+fn keys_are_listed_with_their_roles_alone() {
+    let Some(yard) = Yard::new() else { return };
+    let namespace = &yard.namespace;
+    let keeper = yard.tool("tekseal-keygen");
+    keeper
+        .arg(format!("k8s://{namespace}/signing-secrets"))
+        .ok();
+    yard.api.create(&json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "chains-config", "namespace": namespace},
+        "data": {"tekseal.keys": format!("team-a: k8s://{namespace}/of-a-team")},
+    }));
+    let lister = yard.as_one_with(&["tekseal-keys"]);
+    let list = |flags: &[&str]| {
+        let list = tool(&yard, "tekseal-keys", &lister)
+            .args(["list", "--system-namespace", namespace, "-o", "json"])
+            .args(flags)
+            .ok()
+            .json();
+        assert_eq!(list["keys"].as_array().map(Vec::len), Some(1), "{list:#}");
+        assert_eq!(list["keys"][0]["warnings"], json!([]), "{list:#}");
+        list
+    };
+    let found = list(&[]);
+    let notes = found["notes"].to_string();
+    assert!(
+        notes.contains("last use by TaskRuns is not known"),
+        "{notes}"
+    );
+    // Another Secret than that of the role is not read.
+    let warnings = found["warnings"].to_string();
+    assert!(
+        warnings.contains("of-a-team") && warnings.contains("403"),
+        "{warnings}"
+    );
+    let rules = &roles(&yard)["tekseal-keys-runs"];
+    yard.bind_everywhere("tekseal-keys", "tekseal-keys-runs", rules);
+    let notes = list(&[])["notes"].to_string();
+    assert!(!notes.contains("is not known"), "{notes}");
+    // To list gives no right to change anything.
+    tool(&yard, "tekseal-keygen", &lister)
+        .args([&format!("k8s://{namespace}/signing-secrets"), "--rotate"])
+        .args(["--output-key-prefix", "refused"])
+        .env("COSIGN_PASSWORD", PASSWORD)
+        .fails_with(2)
+        .says("403");
+}

@@ -337,7 +337,7 @@ impl Default for X509Signer {
 /// Settings of the signer `kms`. Holds a secret: no `Debug`, no `Clone`.
 #[derive(Default)]
 pub struct KmsSigner {
-    /// Reference of the key: `gcpkms://…`, `awskms://…`, `azurekms://…` or `hashivault://…`.
+    /// Reference of the key: `gcpkms://…`, `awskms://…`, `azurekms://…`, `hashivault://…` or `openbao://…`.
     pub key_ref: String,
     /// Address of the service.
     pub address: String,

@@ -107,15 +107,23 @@ pub(super) struct Client {
 impl Client {
     /// For the place where `key` is.
     pub(super) async fn new(key: &AwsKey, context: &Context) -> Result<Self, Error> {
-        let region = endpoint::region(key, &Profile::read(context)?, context).await?;
+        let profile = Profile::read(context)?;
+        let region = endpoint::region(key, &profile, context).await?;
         let endpoint = endpoint::of_key(key, &region, context)?;
+        // As AWS's SDKs have it, which trust nobody else then.
+        let bundle = context.variable("AWS_CA_BUNDLE");
+        let bundle = bundle.or_else(|| profile.ca_bundle().map(str::to_owned));
+        let context = match bundle {
+            Some(path) => context.trusting(path.into()),
+            None => context.clone(),
+        };
         let host = endpoint.host_str().unwrap_or_default();
         let host = match endpoint.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
         Ok(Self {
-            context: context.clone(),
+            context,
             host,
             provider: Provider::new(&region),
             endpoint,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use tekseal_remote::Rest;
 use tekseal_remote::rest::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use tekseal_remote::rest::{Answer, Method, Request, Url};
+use tekseal_signing::key_ref::VaultScheme;
 use zeroize::Zeroizing;
 
 use super::tokens::{Token, Tokens};
@@ -26,7 +27,8 @@ const LONGEST_WAIT: u64 = 3600;
 pub(super) struct Vault {
     rest: Rest,
     address: Url,
-    namespace: Option<String>,
+    /// The variable, and its value.
+    namespace: Option<(String, String)>,
     tokens: Tokens,
 }
 
@@ -60,12 +62,12 @@ struct Refusal {
 }
 
 impl Vault {
-    pub(super) fn new(context: &Context) -> Result<Self, Error> {
-        let address = place::address(context)?;
+    pub(super) fn new(scheme: VaultScheme, context: &Context) -> Result<Self, Error> {
+        let address = place::address(scheme, context)?;
         Ok(Self {
             rest: place::rest(context, &address)?,
             address,
-            namespace: context.variable("VAULT_NAMESPACE"),
+            namespace: place::variable(context, "NAMESPACE"),
             tokens: Tokens::find(context)?,
         })
     }
@@ -103,10 +105,10 @@ impl Vault {
                     .to_owned(),
             })?;
         }
-        if let Some(namespace) = &self.namespace {
+        if let Some((name, namespace)) = &self.namespace {
             let sent = request.secret_header(NAMESPACE, namespace.as_bytes());
             request = sent.map_err(|_| Error::Setting {
-                name: "VAULT_NAMESPACE".to_owned(),
+                name: name.clone(),
                 reason: "it has a line break or another control character".to_owned(),
             })?;
         }

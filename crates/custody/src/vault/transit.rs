@@ -97,7 +97,7 @@ impl Transit {
             None => None,
         };
         Ok(Self {
-            vault: Vault::new(context)?,
+            vault: Vault::new(key.scheme, context)?,
             mount,
             name: key.name.clone(),
             reference: key.to_string(),

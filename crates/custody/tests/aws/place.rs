@@ -1,6 +1,7 @@
 //! Where requests go.
 
 use tekseal_custody::Error;
+use tekseal_harness::AzureVault;
 use tekseal_signing::key_ref::KeyRef;
 
 use crate::{ALIAS, Shop, run, told};
@@ -45,4 +46,30 @@ fn an_endpoint_in_the_reference_goes_before_variables_and_is_https() {
     let url = format!("https://{}", shop.aws.address());
     assert!(told(&error).contains(&url), "{}", told(&error));
     assert_eq!(shop.aws.count_of("GetPublicKey"), 0);
+}
+
+/// Nobody imitates AWS by https here; who refuses after the handshake was known all the same.
+#[test]
+fn authorities_are_those_that_the_tools_of_aws_read_too() {
+    let other = AzureVault::start();
+    let ca = other.ca().display().to_string();
+    let mut shop = Shop::new();
+    shop.tries = 1;
+    shop.set("AWS_ENDPOINT_URL", &format!("https://{}", other.address()));
+    let is_known = |shop: &Shop| {
+        let said = told(&shop.refused());
+        let is_unknown = said.contains("certificate");
+        assert_ne!(is_unknown, said.contains("status 4"), "{said}");
+        !is_unknown
+    };
+    assert!(!is_known(&shop));
+    shop.set("AWS_CA_BUNDLE", &ca);
+    assert!(is_known(&shop));
+    shop.unset("AWS_CA_BUNDLE");
+    let profile = format!("[default]\nca_bundle = {ca}\n");
+    shop.set_file("AWS_CONFIG_FILE", "config", &profile);
+    assert!(is_known(&shop));
+    shop.set("AWS_CA_BUNDLE", "/absent/ca.pem");
+    let said = told(&shop.refused());
+    assert!(said.contains("cannot read /absent/ca.pem"), "{said}");
 }

@@ -264,6 +264,7 @@ fn a_place_is_found_as_sigstores_client_finds_it() {
         &server,
         &[
             ("VAULT_ADDR", &below),
+            ("BAO_NAMESPACE", "of OpenBao"),
             ("VAULT_NAMESPACE", "ns1/"),
             ("TRANSIT_SECRET_ENGINE_PATH", "/team/transit"),
         ],
@@ -295,9 +296,12 @@ fn what_vaults_client_would_do_and_we_do_not_is_refused_by_name() {
         "VAULT_CACERT_BYTES",
         "VAULT_CLIENT_CERT",
         "VAULT_CLIENT_KEY",
-        "VAULT_TLS_SERVER_NAME",
         "VAULT_PROXY_ADDR",
         "VAULT_HTTP_PROXY",
+        "BAO_CACERT_BYTES",
+        "BAO_SKIP_VERIFY",
+        "BAO_CLIENT_CERT",
+        "BAO_PROXY_ADDR",
     ] {
         let said = refused(https, name, "x");
         assert!(
@@ -305,6 +309,11 @@ fn what_vaults_client_would_do_and_we_do_not_is_refused_by_name() {
             "{said}"
         );
     }
+    let said = refused(https, "BAO_TLS_SERVER_NAME", "no name");
+    assert!(
+        said.starts_with("BAO_TLS_SERVER_NAME cannot be used: "),
+        "{said}"
+    );
     let said = refused("http://127.0.0.1:1", "VAULT_PROXY_ADDR", "x");
     assert!(
         said.starts_with("VAULT_PROXY_ADDR cannot be used: "),

@@ -13,7 +13,7 @@ pub enum KmsRef {
     Gcp(GcpKey),
     /// `azurekms://HOST/KEY[/VERSION]`
     Azure(AzureKey),
-    /// `hashivault://KEY`
+    /// `hashivault://KEY`, `openbao://KEY`
     Vault(VaultKey),
     /// Any other scheme: a program knows it.
     Plugin(PluginKey),
@@ -54,11 +54,33 @@ pub struct AzureKey {
     pub version: Option<String>,
 }
 
-/// A key of Vault's transit engine.
+/// A key of the transit engine of Vault or OpenBao.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VaultKey {
+    /// How it was written.
+    pub scheme: VaultScheme,
     /// The key.
     pub name: String,
+}
+
+/// The two names of one protocol: sigstore's client asks at the same address, with the same variables, for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum VaultScheme {
+    /// `hashivault://`
+    Hashivault,
+    /// `openbao://`, which cosign knows since 3.1.
+    Openbao,
+}
+
+impl VaultScheme {
+    /// With `://`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hashivault => "hashivault://",
+            Self::Openbao => "openbao://",
+        }
+    }
 }
 
 /// A key that a program on the PATH knows, `sigstore-kms-SCHEME`.
@@ -200,12 +222,13 @@ impl AzureKey {
 }
 
 impl VaultKey {
-    fn parse(rest: &str) -> Option<Self> {
+    fn parse(scheme: VaultScheme, rest: &str) -> Option<Self> {
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let is_good = rest.starts_with(is_word)
             && rest.ends_with(is_word)
             && rest.chars().all(|c| is_word(c) || matches!(c, '-' | '.'));
         is_good.then(|| Self {
+            scheme,
             name: rest.to_owned(),
         })
     }
@@ -224,9 +247,12 @@ impl KmsRef {
             "azurekms" => AzureKey::parse(rest)
                 .map(Self::Azure)
                 .ok_or("azurekms://VAULT_HOST/KEY[/VERSION]"),
-            "hashivault" => VaultKey::parse(rest)
+            "hashivault" => VaultKey::parse(VaultScheme::Hashivault, rest)
                 .map(Self::Vault)
                 .ok_or("hashivault://KEY, a name of letters, digits, _, - and ."),
+            "openbao" => VaultKey::parse(VaultScheme::Openbao, rest)
+                .map(Self::Vault)
+                .ok_or("openbao://KEY, a name of letters, digits, _, - and ."),
             _ => Ok(Self::Plugin(PluginKey {
                 scheme: scheme.to_owned(),
                 reference: format!("{scheme}://{rest}"),
@@ -275,7 +301,7 @@ impl fmt::Display for AzureKey {
 
 impl fmt::Display for VaultKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hashivault://{}", self.name)
+        write!(f, "{}{}", self.scheme.as_str(), self.name)
     }
 }
 
@@ -357,6 +383,7 @@ mod tests {
             "azurekms://my.vault.azure.net/key/0123abcd",
             "hashivault://a",
             "hashivault://my-key.v_2",
+            "openbao://my-key.v_2",
             "my-plugin://whatever/it?means",
         ] {
             let key = parse(text).unwrap_or_else(|| panic!("{text} is one"));
@@ -393,6 +420,8 @@ mod tests {
             "hashivault://a/b",
             "hashivault://-a",
             "hashivault://a.",
+            "openbao://",
+            "openbao://a/b",
         ] {
             assert!(
                 matches!(

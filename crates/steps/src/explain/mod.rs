@@ -31,6 +31,7 @@ pub(crate) use keys::shown;
 pub(crate) use next::attempts;
 
 use crate::Failure;
+use crate::ca_args::CaArgs;
 use crate::cluster_args::{ClusterArgs, runs_named};
 use crate::documents::{Documents, RunSource, Wanted, refused};
 use crate::key_args;
@@ -73,6 +74,8 @@ pub struct Args {
     /// Public key of the controller, with which the record on the run is verified: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
     key: Option<String>,
+    #[command(flatten)]
+    ca: CaArgs,
     /// How to print
     #[arg(
         long,
@@ -188,9 +191,10 @@ type Read = (RunSource, Documents, Config, Option<Facts>);
 pub fn run(args: &Args) -> Result<(), Failure> {
     let mut flags = args.context.flags()?;
     let wanted = Wanted::parse(&args.run)?;
+    let ca = args.ca.all();
     let keys = given(&args.key).next();
     let keys = keys
-        .map(|reference| key_args::public_keys(reference, &args.cluster, &[]))
+        .map(|reference| key_args::public_keys(reference, &args.cluster, &ca))
         .transpose()?;
     let mut texts = Vec::new();
     for (source, documents, config, facts) in args.read(wanted)? {

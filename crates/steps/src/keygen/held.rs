@@ -56,7 +56,7 @@ fn make(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Fail
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
-    let public = crate::block_on(kms::create(key, algorithm, &[]))?;
+    let public = crate::block_on(kms::create(key, algorithm, &args.ca.all()))?;
     write_new(public_path, public.to_pem().as_bytes(), Mode::Public)
         .map_err(|failure| there_all_the_same(failure, key))?;
     tell("made key", key, public_path, &public);
@@ -64,12 +64,12 @@ fn make(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Fail
 }
 
 fn rotate(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Failure> {
-    let former = crate::block_on(kms::public_key(key, &[]))?;
+    let former = crate::block_on(kms::public_key(key, &args.ca.all()))?;
     check_replaceable(public_path, &former)?;
     let is_replaced = public_path.symlink_metadata().is_ok();
     let kept = kept_path(&args.output_key_prefix, &former);
     keep(&kept, &former)?;
-    let public = crate::block_on(kms::rotate(key, &[]))?;
+    let public = crate::block_on(kms::rotate(key, &args.ca.all()))?;
     if public == former {
         let error = anyhow!("the key {key} has the same public key as before");
         return Err(Failure::outside(error)

@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing, random, signer};
 
 use crate::Failure;
+use crate::ca_args::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::key_args::{MAX_KEY, PasswordArgs};
@@ -22,7 +23,7 @@ pub struct Args {
     /// Secret for the pair, k8s://NAMESPACE/SECRET: cosign.key, cosign.password and cosign.pub, as cosign writes them; without it files
     #[arg(env = "TEKSEAL_SECRET", value_name = "SECRET")]
     secret: Option<String>,
-    /// Make the key where it stays, with a service or a plugin, in the place of a pair: awskms://, gcpkms://, azurekms://, hashivault://, or a scheme of a plugin; of a Secret that is named too nothing is made
+    /// Make the key where it stays, with a service or a plugin, in the place of a pair: awskms://, gcpkms://, azurekms://, hashivault://, openbao://, or a scheme of a plugin; of a Secret that is named too nothing is made
     #[arg(long, env = "TEKSEAL_KMS", value_name = "REF")]
     kms: Option<String>,
     /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1; with --kms make a new version of the key, and keep the public key of the earlier one in a file
@@ -44,6 +45,8 @@ pub struct Args {
     output_key_prefix: PathBuf,
     #[command(flatten)]
     password: PasswordArgs,
+    #[command(flatten)]
+    ca: CaArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]

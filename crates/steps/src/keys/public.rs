@@ -1,15 +1,13 @@
 //! `tekseal-keys public`: the public key of any reference, as `cosign public-key` prints it.
 
-use std::path::PathBuf;
-
 use serde_json::json;
 use tekseal_signing::PublicKey;
 
 use super::print;
 use crate::Failure;
+use crate::ca_args::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args::{self, PasswordArgs};
-use crate::registry_args::given;
 use crate::verify::Output;
 
 /// Print the public key of a reference.
@@ -34,25 +32,6 @@ pub(super) struct Args {
         value_name = "FORM"
     )]
     output: Output,
-}
-
-/// Certificate authorities of whoever has keys.
-#[derive(Debug, clap::Args)]
-pub(super) struct CaArgs {
-    /// Certificate authorities beside the system's, for keys that are elsewhere: a PEM file or a folder of them; may be repeated
-    #[arg(
-        long = "ca",
-        env = "TEKSEAL_CA",
-        value_name = "PATH",
-        value_delimiter = ':'
-    )]
-    ca: Vec<String>,
-}
-
-impl CaArgs {
-    pub(super) fn all(&self) -> Vec<PathBuf> {
-        given(&self.ca).map(PathBuf::from).collect()
-    }
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use tekseal_core::trusted_root::Validity;
 use tekseal_signing::{DatedKey, PublicKey};
 
 use super::print;
-use super::public::CaArgs;
+use crate::ca_args::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::registry_args::given;

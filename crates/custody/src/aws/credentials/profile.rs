@@ -29,6 +29,7 @@ pub(in crate::aws) struct Profile {
     name: String,
     keys: Keys,
     region: Option<String>,
+    ca_bundle: Option<String>,
     /// The first of [`ELSEWHERE`] that it has.
     elsewhere: Option<&'static str>,
 }
@@ -46,6 +47,7 @@ struct Section {
     is_there: bool,
     keys: Keys,
     region: Option<String>,
+    ca_bundle: Option<String>,
     elsewhere: Option<&'static str>,
 }
 
@@ -102,6 +104,7 @@ impl Profile {
                 false => config.keys,
             },
             region: config.region.or(shared.region),
+            ca_bundle: config.ca_bundle.or(shared.ca_bundle),
             elsewhere: config.elsewhere.or(shared.elsewhere),
         })
     }
@@ -114,6 +117,11 @@ impl Profile {
     /// Its region.
     pub(in crate::aws) fn region(&self) -> Option<&str> {
         self.region.as_deref()
+    }
+
+    /// Its file with certificate authorities.
+    pub(in crate::aws) fn ca_bundle(&self) -> Option<&str> {
+        self.ca_bundle.as_deref()
     }
 
     /// Its keys, if it has some.
@@ -182,6 +190,7 @@ impl Section {
             "aws_secret_access_key" => self.keys.secret = text().map(Zeroizing::new),
             "aws_session_token" => self.keys.token = text().map(Zeroizing::new),
             "region" => self.region = text(),
+            "ca_bundle" => self.ca_bundle = text(),
             _ => {
                 let known = ELSEWHERE.into_iter().find(|known| *known == key);
                 // A role goes before everything else that a profile has.
@@ -218,6 +227,7 @@ mod tests {
                 name: "default".to_owned(),
                 keys: section.keys,
                 region: section.region,
+                ca_bundle: None,
                 elsewhere: section.elsewhere,
             }
         };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
-use tekseal_core::config::{Choice as _, Config, Namespaces, SignerKind};
+use tekseal_core::config::{Choice as _, Config, KmsSigner, Namespaces, SignerKind};
 use tekseal_signing::{KeyRef, PublicKey};
 
 use super::inventory::{Inventory, Place, Role};
@@ -13,7 +13,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::explain::shown;
 use crate::key_args::{self, PasswordArgs};
 use crate::source_args::config_of_map;
-use crate::{Failure, exit, key_url};
+use crate::{Failure, exit, key_url, kms};
 
 /// How keys are reached.
 pub(super) struct Gather<'a> {
@@ -52,10 +52,13 @@ impl Gather<'_> {
             return Ok(());
         };
         let mounted = format!("k8s://{namespace}/{mounted}");
+        let kms = &config.signers().kms;
         for (source, signs) in signers(&config) {
             match source {
-                Source::Mounted => self.configured(inventory, &mounted, &signs),
-                Source::Reference(reference) => self.configured(inventory, &reference, &signs),
+                Source::Mounted => self.configured(inventory, &mounted, &signs, kms),
+                Source::Reference(reference) => {
+                    self.configured(inventory, &reference, &signs, kms);
+                }
                 Source::Certificates(address) => inventory.notes.push(format!(
                     "{} with certificates of {}, which name who signs: there is no key to keep",
                     signs.join(", "),
@@ -67,25 +70,41 @@ impl Gather<'_> {
     }
 
     /// Adds the key that a configuration names. What cannot be read is a warning: the list would be silently short.
-    fn configured(&self, inventory: &mut Inventory, reference: &str, signs: &[String]) {
+    fn configured(
+        &self,
+        inventory: &mut Inventory,
+        reference: &str,
+        signs: &[String],
+        kms: &KmsSigner,
+    ) {
+        let said = |failure: Failure| failure.message();
         let found = match KeyRef::parse(reference) {
-            Ok(KeyRef::Path(_) | KeyRef::Env(_)) => Err(Failure::misuse(anyhow::anyhow!(
-                "it is in the controller's Pod, and not read from here"
-            ))),
-            Ok(KeyRef::Secret { namespace, name }) => self.secret(inventory, &namespace, &name),
-            Ok(KeyRef::Kms(_) | KeyRef::Gitlab(_)) => self.held(inventory, reference).map(Some),
-            Ok(KeyRef::Url(_)) | Err(_) => Err(Failure::misuse(anyhow::anyhow!(
-                "it is no reference of a key that signs"
-            ))),
+            Ok(KeyRef::Path(_) | KeyRef::Env(_)) => {
+                Err("not looked at: it is in the controller's Pod".to_owned())
+            }
+            Ok(KeyRef::Secret { namespace, name }) => {
+                self.secret(inventory, &namespace, &name).map_err(said)
+            }
+            Ok(KeyRef::Kms(key)) => {
+                let asked = crate::block_on(kms::of_controller(&key, kms, self.ca));
+                match asked {
+                    Ok(public) => {
+                        inventory.add(public.clone(), place(reference, Role::Signs));
+                        Ok(Some(public))
+                    }
+                    Err(failure) => Err(format!("not looked at: {}", failure.message())),
+                }
+            }
+            Ok(KeyRef::Gitlab(_)) => self.held(inventory, reference).map(Some).map_err(said),
+            Ok(KeyRef::Url(_)) | Err(_) => Err("it is no reference of a key that signs".to_owned()),
         };
         let signing = match found {
             Ok(signing) => signing,
-            Err(failure) => {
+            Err(why) => {
                 inventory.warnings.push(format!(
-                    "{} with {}: {}",
+                    "{} with {}: {why}",
                     signs.join(", "),
-                    shown(reference),
-                    failure.message()
+                    shown(reference)
                 ));
                 return;
             }
