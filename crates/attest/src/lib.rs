@@ -11,6 +11,7 @@
 pub mod large;
 mod look_back;
 pub mod settings;
+pub mod tuf;
 pub mod witness;
 
 use std::collections::HashMap;

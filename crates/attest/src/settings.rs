@@ -7,10 +7,11 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload};
+use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, X509Signer};
 use tekseal_core::{Layout, TrustedRoot, credential};
 use tekseal_remote::log::Options;
 use tekseal_remote::{Rekor, TimestampAuthority};
+use tekseal_signing::tuf::Root;
 use tekseal_signing::witness::EnvelopeEntry;
 use tekseal_signing::{KeyRef, Trust, key_ref};
 
@@ -31,17 +32,118 @@ pub struct Told {
     pub unlogged: Option<Witnesses>,
 }
 
-/// Who is told of what is signed under a configuration that can be carried out. `ca` are files with certificate authorities of logs, beside the
-/// system's; by `clock` answers are judged.
+/// The text of a trusted root, empty where there is none, and the key of the configuration that it is by.
+#[derive(Clone, Copy, Debug)]
+pub struct RootText<'a> {
+    key: &'static str,
+    text: &'a str,
+}
+
+impl<'a> RootText<'a> {
+    /// That which stands in the configuration.
+    #[must_use]
+    pub fn of(config: &'a Config) -> Self {
+        Self {
+            key: "tekseal.trusted-root",
+            text: &config.transparency().trusted_root,
+        }
+    }
+
+    /// What its TUF mirror has.
+    #[must_use]
+    pub fn of_mirror(text: &'a str) -> Self {
+        Self { key: MIRROR, text }
+    }
+}
+
+/// The key that names a TUF mirror.
+pub const MIRROR: &str = "signers.x509.tuf.mirror.url";
+
+/// A TUF mirror that has the trusted root.
+#[derive(Clone, Debug)]
+pub struct RootMirror {
+    url: String,
+    text: String,
+    first: Root,
+}
+
+impl RootMirror {
+    /// The mirror by which a configuration is carried out: there is no trusted root in it, and a root of TUF.
+    ///
+    /// # Errors
+    /// Where that is none; where certificates are judged by a mirror of one's own and nothing says by what that is believed. In words.
+    pub fn of(config: &Config) -> Result<Option<Self>, String> {
+        let transparency = config.transparency();
+        if !transparency.trusted_root.trim().is_empty() {
+            return Ok(None);
+        }
+        let url = &config.signers().x509.tuf_mirror_url;
+        let text = transparency.tuf_root.trim();
+        if text.is_empty() {
+            return match uses_certificates(config) && *url != X509Signer::default().tuf_mirror_url {
+                true => Err(format!("{MIRROR}: {UNROOTED}")),
+                false => Ok(None),
+            };
+        }
+        let first = Root::first(text.as_bytes())
+            .map_err(|error| format!("tekseal.tuf-root: {}", chain(&error)))?;
+        Ok(Some(Self {
+            url: url.clone(),
+            text: text.to_owned(),
+            first,
+        }))
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// By what it is believed.
+    #[must_use]
+    pub fn first(&self) -> &Root {
+        &self.first
+    }
+}
+
+impl PartialEq for RootMirror {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.url, &self.text) == (&other.url, &other.text)
+    }
+}
+
+/// Chains takes the first root that such a mirror sends.
+const UNROOTED: &str = "a mirror is believed because of a root.json that was got elsewhere: put its text into tekseal.tuf-root, or a trusted root into \
+    tekseal.trusted-root";
+
+/// What is wrong with a configuration, as far as that can be told without asking its mirror. `ca` and `clock` as for [`carry_out`].
 ///
 /// # Errors
 /// All that cannot be carried out, in words, each with the key to change.
-pub fn carry_out(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
-    if let Some(key) = config.unknown_key_of_ours() {
-        return Err(format!("key {key:?} is not known"));
+pub fn foreseen(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<(), String> {
+    if RootMirror::of(config)?.is_none() {
+        return carry_out(config, RootText::of(config), ca, clock).map(drop);
     }
+    match beyond(config) {
+        problems if problems.is_empty() => Ok(()),
+        problems => Err(problems.join("; ")),
+    }
+}
+
+/// Who is told of what is signed under a configuration that can be carried out, with this trusted root. `ca` are files with certificate authorities of
+/// logs, beside the system's; by `clock` answers are judged.
+///
+/// # Errors
+/// All that cannot be carried out, in words, each with the key to change.
+pub fn carry_out(
+    config: &Config,
+    root: RootText<'_>,
+    ca: &[PathBuf],
+    clock: Clock,
+) -> Result<Told, String> {
     let mut problems = beyond(config);
-    let told = told(config, ca, clock);
+    let told = told(config, root, ca, clock);
     if let Ok(told) = &told
         && uses_certificates(config)
         && !told.tells_time(config)
@@ -109,6 +211,9 @@ fn no_kms_key(reference: &str) -> String {
 /// What the configuration asks for that this version does not have: nothing is signed in another way than was asked for.
 fn beyond(config: &Config) -> Vec<String> {
     let mut found = Vec::new();
+    if let Some(key) = config.unknown_key_of_ours() {
+        return vec![format!("key {key:?} is not known")];
+    }
     for (name, artifact) in config.enabled() {
         for &storage in &artifact.storages {
             if !matches!(storage, Storage::Oci | Storage::Tekton) {
@@ -152,13 +257,13 @@ fn beyond(config: &Config) -> Vec<String> {
 ///
 /// # Errors
 /// If there is nothing to believe them by, or no room for what they answer.
-fn told(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
+fn told(config: &Config, root: RootText<'_>, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
     let transparency = config.transparency();
     let is_logged = transparency.upload != Upload::Off;
     if !is_logged && transparency.timestamp_urls.is_empty() {
         return Ok(Told::default());
     }
-    let trust = trust(&transparency.trusted_root)?;
+    let trust = trust(root)?;
     let options = Options {
         ca: ca.to_vec(),
         tries: TRIES,
@@ -196,18 +301,18 @@ fn told(config: &Config, ca: &[PathBuf], clock: Clock) -> Result<Told, String> {
     })
 }
 
-/// What the text of a trusted root, `tekseal.trusted-root`, says is trusted; nothing where there is none.
+/// What a trusted root says is trusted; nothing where there is none.
 ///
 /// # Errors
 /// If it is none, in words.
-pub fn trust(text: &str) -> Result<Option<Arc<Trust>>, String> {
+pub fn trust(root: RootText<'_>) -> Result<Option<Arc<Trust>>, String> {
+    let RootText { key, text } = root;
     if text.trim().is_empty() {
         return Ok(None);
     }
-    let root = TrustedRoot::parse(text.as_bytes())
-        .map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
-    let trust =
-        Trust::new(&root).map_err(|error| format!("tekseal.trusted-root: {}", chain(&error)))?;
+    let parsed = TrustedRoot::parse(text.as_bytes());
+    let parsed = parsed.map_err(|error| format!("{key}: {}", chain(&error)))?;
+    let trust = Trust::new(&parsed).map_err(|error| format!("{key}: {}", chain(&error)))?;
     Ok(Some(Arc::new(trust)))
 }
 

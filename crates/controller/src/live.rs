@@ -8,14 +8,16 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tekseal_attest::Witnesses;
-use tekseal_attest::settings::{self, Told};
+use tekseal_attest::settings::{self, RootMirror, RootText, Told};
 use tekseal_cluster::{Cluster, ConfigSource, watch_settings};
 use tekseal_core::config::{Config, Upload, Warning};
 use tekseal_custody::token::Source;
 use tekseal_custody::{Fulcio, Keyless, VaultSettings};
 use tekseal_remote::rest::Options;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use crate::roots::Roots;
 use crate::trouble::chain;
 
 /// A good configuration.
@@ -56,7 +58,8 @@ pub(crate) struct State {
     pub(crate) problem: Option<String>,
 }
 
-/// Follows the configuration for ever. `ca` are files with certificate authorities of logs, beside the system's.
+/// Follows the configuration for ever, and the trusted root that its mirror has. `ca` are files with certificate authorities of logs and mirrors, beside
+/// the system's.
 pub(crate) async fn follow(
     cluster: Cluster,
     source: ConfigSource,
@@ -64,12 +67,30 @@ pub(crate) async fn follow(
     sender: watch::Sender<State>,
 ) {
     let mut changes = watch_settings(&cluster, &source);
+    let mut roots = Roots::new(ca.clone());
+    let mut map = BTreeMap::new();
     let mut generation = 0;
-    while let Some(change) = changes.next().await {
+    loop {
+        let change = tokio::select! {
+            change = changes.next() => match change {
+                Some(change) => Some(change),
+                None => return,
+            },
+            () = due(roots.next()) => None,
+        };
+        let is_change = change.is_some();
+        let before = roots.last().map(str::to_owned);
         let read = match change {
-            Ok(Some(map)) => read(&map, &ca),
-            Ok(None) => Err(format!("{source} is not there")),
-            Err(error) => {
+            Some(Ok(Some(new))) => {
+                map = new;
+                read(&map, &ca, &mut roots).await
+            }
+            None => read(&map, &ca, &mut roots).await,
+            Some(Ok(None)) => {
+                roots.forget();
+                Err(format!("{source} is not there"))
+            }
+            Some(Err(error)) => {
                 // What was read before holds; only without anything before is it worth a word in `readyz`.
                 tracing::warn!(error = chain(&error), "cannot follow the configuration");
                 if sender.borrow().live.is_some() {
@@ -78,6 +99,9 @@ pub(crate) async fn follow(
                 Err(chain(&error))
             }
         };
+        if !is_change && before.is_some() && before.as_deref() == roots.last() {
+            continue;
+        }
         match read {
             Ok((config, told, keyless)) => {
                 generation += 1;
@@ -98,6 +122,14 @@ pub(crate) async fn follow(
                 sender.send_modify(|state| state.problem = Some(problem));
             }
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -126,13 +158,14 @@ pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Conte
     context
 }
 
-/// A configuration that this version can carry out.
+/// A configuration that this version can carry out, with the trusted root that its mirror has, if it names one.
 ///
 /// # Errors
 /// All that is wrong with it, in words.
-fn read(
+async fn read(
     map: &BTreeMap<String, String>,
     ca: &[PathBuf],
+    roots: &mut Roots,
 ) -> Result<(Config, Told, Option<Keyless>), String> {
     let config = Config::from_map(map).map_err(|error| {
         error.warnings.iter().for_each(tell);
@@ -140,9 +173,18 @@ fn read(
     })?;
     config.warnings().iter().for_each(tell);
     let clock = || Timestamp::now().as_second();
-    let told = settings::carry_out(&config, ca, clock)?;
+    let of_mirror = match RootMirror::of(&config)? {
+        Some(mirror) => Some(roots.of(&mirror).await?),
+        None => {
+            roots.forget();
+            None
+        }
+    };
+    let root = of_mirror.as_deref().map(RootText::of_mirror);
+    let root = root.unwrap_or_else(|| RootText::of(&config));
+    let told = settings::carry_out(&config, root, ca, clock)?;
     let keyless = match settings::uses_certificates(&config) {
-        true => Some(keyless(&config, ca, clock)?),
+        true => Some(keyless(&config, root, ca, clock)?),
         false => None,
     };
     let oci = &config.storages().oci;
@@ -158,10 +200,15 @@ fn read(
 ///
 /// # Errors
 /// If that is no Fulcio, or no provider, in words.
-fn keyless(config: &Config, ca: &[PathBuf], clock: fn() -> i64) -> Result<Keyless, String> {
+fn keyless(
+    config: &Config,
+    root: RootText<'_>,
+    ca: &[PathBuf],
+    clock: fn() -> i64,
+) -> Result<Keyless, String> {
     let x509 = &config.signers().x509;
     let context = custody(config, ca);
-    let trust = settings::trust(&config.transparency().trusted_root)?;
+    let trust = settings::trust(root)?;
     let fulcio = Fulcio::new(&x509.fulcio_address, &context, trust)
         .map_err(|error| format!("signers.x509.fulcio.address: {}", chain(&error)))?;
     let source = Source::of_config(x509)
@@ -197,7 +244,14 @@ mod tests {
     fn problems(pairs: &[(&str, &str)]) -> String {
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
         let map = pairs.iter().map(owned).collect();
-        read(&map, &[]).err().unwrap_or_default()
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let mut roots = Roots::new(Vec::new());
+        let read = runtime
+            .expect("a runtime")
+            .block_on(read(&map, &[], &mut roots));
+        read.err().unwrap_or_default()
     }
 
     #[test]

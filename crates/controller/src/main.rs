@@ -15,6 +15,7 @@ mod queue;
 mod reconcile;
 mod registries;
 mod room;
+mod roots;
 mod storing;
 mod trouble;
 mod watchman;

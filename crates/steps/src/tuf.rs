@@ -1,30 +1,19 @@
-//! The trusted root of a TUF mirror: asks the mirror, or only what it said before, and remembers it.
+//! The trusted root of a TUF mirror, for the programs: what was said before is remembered in a folder. See `tekseal_attest::tuf`.
 //!
-//! Nothing in the cache is believed: each time everything is verified anew, from the root that was given. What a cache is for is that a mirror shows
-//! nothing older than it showed before, and that no network is needed. Its files are written whole or not at all, each as soon as it is verified: a
-//! mirror that keeps back what comes next must not make us forget what it has shown.
+//! The folder's files are written whole or not at all.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
+use tekseal_attest::tuf::{Cache, Error, Failed, Repository};
 use tekseal_core::Digest;
 use tekseal_remote::Mirror;
-use tekseal_signing::tuf::{
-    self, Cached, MOST_METADATA_BYTES, MOST_ROOT_BYTES, MOST_ROTATIONS, MOST_TIMESTAMP_BYTES, Root,
-};
+use tekseal_signing::tuf::{self, MOST_ROOT_BYTES, Root};
 
 use crate::files::{self, Mode};
 use crate::registry_args::{RegistryArgs, given};
 use crate::{Failure, log};
-
-/// The target that is asked for.
-const TARGET: &str = "trusted_root.json";
-/// The largest target that is read, as with files.
-const MOST_TARGET_BYTES: u64 = 4 << 20;
-/// How long all of it may take.
-const LONGEST: Duration = Duration::from_secs(300);
 
 /// Where trusted roots are distributed.
 #[derive(Debug, clap::Args)]
@@ -49,12 +38,8 @@ pub(crate) enum Reach {
     CacheOnly,
 }
 
-/// A mirror, and what is known of it.
-struct Repository<'a> {
-    mirror: Option<Mirror>,
-    folder: PathBuf,
-    url: &'a str,
-}
+/// A folder with what a mirror said.
+struct Folder(PathBuf);
 
 /// A root that is believed because somebody gave it, and its bytes.
 ///
@@ -99,22 +84,17 @@ impl TufArgs {
         let digest = Digest::of(url.trim_end_matches('/').as_bytes());
         let folder = self.cache()?.join(digest.hex());
         let mirror = Mirror::new(url, network.options())?;
+        let folder = Folder(folder);
         let repository = Repository {
-            mirror: (reach == Reach::Mirror).then_some(mirror),
-            folder,
-            url,
+            mirror: (reach == Reach::Mirror).then_some(&mirror),
+            cache: &folder,
         };
         let now = Timestamp::now().as_second();
-        let update = async {
-            let update = tokio::time::timeout(LONGEST, repository.update(first, now));
-            update.await.unwrap_or_else(|_| {
-                let seconds = LONGEST.as_secs();
-                Err(Failure::outside(anyhow!(
-                    "not done after {seconds} seconds"
-                )))
-            })
+        let root = async {
+            let got = repository.trusted_root(first, now).await;
+            got.map_err(|failed| folder.failure(failed, reach, url))
         };
-        let root = crate::block_on(update);
+        let root = crate::block_on(root);
         root.map(Some)
             .map_err(|f| f.context(format!("getting the trusted root of {url}")))
     }
@@ -134,163 +114,86 @@ impl TufArgs {
     }
 }
 
-impl Repository<'_> {
-    /// The content of the target, after section 5.3 of the specification.
-    async fn update(&self, first: Root, now: i64) -> Result<Vec<u8>, Failure> {
-        let root = self.last_root(first).await?;
-        let current = root.current(now).map_err(|e| self.refused(e))?;
-        let cached_timestamp = self.cached("timestamp.json", MOST_TIMESTAMP_BYTES)?;
-        let cached_snapshot = self.cached("snapshot.json", MOST_METADATA_BYTES)?;
-        let cached_targets = self.cached("targets.json", MOST_METADATA_BYTES)?;
-        let known = current.known(Cached {
-            timestamp: cached_timestamp.as_deref(),
-            snapshot: cached_snapshot.as_deref(),
-            targets: cached_targets.as_deref(),
-        });
-        let timestamp = match &self.mirror {
-            Some(_) => Some(self.need("timestamp.json", MOST_TIMESTAMP_BYTES).await?),
-            None => cached_timestamp,
-        };
-        let timestamp = timestamp.ok_or_else(|| self.not_cached("timestamp.json"))?;
-        let timestamp = current
-            .timestamp(&timestamp, &known)
-            .map_err(|e| self.refused(e))?;
-        if self.mirror.is_some() {
-            self.keep("timestamp.json", timestamp.bytes())?;
-        }
-        let (file, most) = timestamp.snapshot_file(&root);
-        let take = |bytes: &[u8]| current.snapshot(&timestamp, bytes, &known);
-        let snapshot = self.current("snapshot.json", cached_snapshot, &file, most, take);
-        let snapshot = snapshot.await?.1;
-        let (file, most) = snapshot.targets_file(&root);
-        let take = |bytes: &[u8]| current.targets(&snapshot, bytes);
-        let targets = self.current("targets.json", cached_targets, &file, most, take);
-        let targets = targets.await?.1;
-        let target = targets.find(TARGET).map_err(|e| {
-            self.refused(e)
-                .hint("it must be a target of targets.json itself: delegations are not followed")
-        })?;
-        let cached = self.cached(TARGET, MOST_TARGET_BYTES)?;
-        let path = target.path(&root).map_err(|e| self.refused(e))?;
-        let most = target.length().min(MOST_TARGET_BYTES);
-        let take = |bytes: &[u8]| target.check(bytes);
-        let (content, ()) = self.current(TARGET, cached, &path, most, take).await?;
-        Ok(content)
-    }
+impl Cache for Folder {
+    type Error = Failure;
 
-    /// The last of the roots that follow from the first.
-    async fn last_root(&self, first: Root) -> Result<Root, Failure> {
-        let mut root = first;
-        for _ in 0..MOST_ROTATIONS {
-            let file = format!("{}.root.json", root.next_version());
-            if let Some(bytes) = self.cached(&file, MOST_ROOT_BYTES)? {
-                match root.next(&bytes) {
-                    Ok(next) => {
-                        root = next;
-                        continue;
-                    }
-                    Err(e) if self.mirror.is_none() => return Err(self.refused(e)),
-                    Err(e) => log::warn(
-                        "root in the cache not used",
-                        &[("file", &file), ("reason", &crate::exit::chain(&e))],
-                    ),
-                }
-            }
-            let Some(mirror) = &self.mirror else {
-                return Ok(root);
-            };
-            let Some(bytes) = mirror.get(&file, MOST_ROOT_BYTES).await? else {
-                return Ok(root);
-            };
-            root = root.next(&bytes).map_err(|e| self.refused(e))?;
-            self.keep(&file, &bytes)?;
-        }
-        Err(Failure::outside(anyhow!(
-            "more than {MOST_ROTATIONS} roots follow each other"
-        ))
-        .hint("give a newer root.json by --tuf-root"))
-    }
-
-    /// What is cached under `name` if `take` takes it, else what the mirror has at `path`, which is remembered then.
-    async fn current<T>(
-        &self,
-        name: &str,
-        cached: Option<Vec<u8>>,
-        path: &str,
-        most: u64,
-        take: impl Fn(&[u8]) -> Result<T, tuf::Error>,
-    ) -> Result<(Vec<u8>, T), Failure> {
-        let taken = cached.map(|bytes| {
-            let taken = take(&bytes);
-            (bytes, taken)
-        });
-        match taken {
-            Some((bytes, Ok(taken))) => return Ok((bytes, taken)),
-            Some((_, Err(e))) if self.mirror.is_none() => return Err(self.refused(e)),
-            _ => {}
-        }
-        if self.mirror.is_none() {
-            return Err(self.not_cached(name));
-        }
-        let bytes = self.need(path, most).await?;
-        let taken = take(&bytes).map_err(|e| self.refused(e))?;
-        self.keep(name, &bytes)?;
-        Ok((bytes, taken))
-    }
-
-    /// A file that the mirror must have.
-    async fn need(&self, path: &str, most: u64) -> Result<Vec<u8>, Failure> {
-        let found = match &self.mirror {
-            Some(mirror) => mirror.get(path, most).await?,
-            None => None,
-        };
-        found.ok_or_else(|| Failure::outside(anyhow!("the mirror has no {path}")))
-    }
-
-    fn cached(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-        let path = self.folder.join(name);
+    fn read(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let path = self.0.join(name);
         match path.symlink_metadata() {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            _ => files::read_plain(&path, limit, "cached document").map(Some),
+            _ => files::read_plain(&path, most, "cached document").map(Some),
         }
     }
 
     fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.folder.join(name);
+        let path = self.0.join(name);
         if std::fs::read(&path).is_ok_and(|old| old == bytes) {
             return Ok(());
         }
-        files::make_folder(&self.folder)?;
+        files::make_folder(&self.0)?;
         files::write(&path, bytes, Mode::Public)
     }
 
-    /// What is wrong with what the mirror says, or said.
-    fn refused(&self, error: tuf::Error) -> Failure {
-        let is_old = matches!(error, tuf::Error::Expired { .. });
-        match (&self.mirror, is_old) {
-            (Some(_), true) => Failure::outside(error)
-                .hint("the mirror is not kept up, or somebody keeps it from us"),
-            (Some(_), false) => Failure::outside(error),
-            (None, true) => Failure::misuse(error).hint(format!(
-                "what the cache {} has is too old: run once without --offline, or give a file by --trusted-root",
-                self.folder.display()
+    fn passed_over(&self, name: &str, why: &tuf::Error) {
+        log::warn(
+            "root in the cache not used",
+            &[("file", &name), ("reason", &crate::exit::chain(why))],
+        );
+    }
+}
+
+impl Folder {
+    /// Who must act, and how.
+    fn failure(&self, failed: Failed<Failure>, reach: Reach, url: &str) -> Failure {
+        let error = match failed {
+            Failed::Cache(failure) => return failure,
+            Failed::Root(error) => error,
+        };
+        let folder = self.0.display();
+        match error {
+            Error::Mirror(error) => error.into(),
+            Error::Refused(error) => self.refused(error, reach),
+            Error::NotCached(name) => Failure::misuse(anyhow!(
+                "--offline is given, and the cache {folder} has no {name}"
+            ))
+            .hint(format!(
+                "run once without --offline, so that {url} is asked"
             )),
-            (None, false) => Failure::misuse(error).hint(format!(
-                "the cache {} is damaged, or of another repository: run once without --offline",
-                self.folder.display()
-            )),
+            error @ Error::Rotations => {
+                Failure::outside(error).hint("give a newer root.json by --tuf-root")
+            }
+            error @ (Error::Absent(_) | Error::Slow) => Failure::outside(error),
         }
     }
 
-    fn not_cached(&self, name: &str) -> Failure {
-        Failure::misuse(anyhow!(
-            "--offline is given, and the cache {} has no {name}",
-            self.folder.display()
-        ))
-        .hint(format!(
-            "run once without --offline, so that {} is asked",
-            self.url
-        ))
+    /// What is wrong with what the mirror says, or said.
+    fn refused(&self, error: tuf::Error, reach: Reach) -> Failure {
+        let is_old = matches!(error, tuf::Error::Expired { .. });
+        let is_missing = matches!(
+            error,
+            tuf::Error::Unnamed {
+                by: tuf::Role::Targets,
+                ..
+            }
+        );
+        let failure = match (reach, is_old) {
+            (Reach::Mirror, true) => Failure::outside(error)
+                .hint("the mirror is not kept up, or somebody keeps it from us"),
+            (Reach::Mirror, false) => Failure::outside(error),
+            (Reach::CacheOnly, true) => Failure::misuse(error).hint(format!(
+                "what the cache {} has is too old: run once without --offline, or give a file by --trusted-root",
+                self.0.display()
+            )),
+            (Reach::CacheOnly, false) => Failure::misuse(error).hint(format!(
+                "the cache {} is damaged, or of another repository: run once without --offline",
+                self.0.display()
+            )),
+        };
+        match is_missing {
+            true => failure
+                .hint("it must be a target of targets.json itself: delegations are not followed"),
+            false => failure,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tekseal_harness::{
-    Proxy, RekorV2, Run, Services, Sigstore, TimestampAuthority, cosign, object_path,
+    Proxy, RekorV2, Run, Services, Sigstore, TimestampAuthority, TufRepository, cosign, object_path,
 };
 
 use super::stand::{OCI, REASON, SIGNED, Stand, annotation, layers};
@@ -61,6 +61,51 @@ impl Witnesses {
             .arg(root)
             .arg("--use-signed-timestamps")
     }
+}
+
+/// `signers.x509.tuf.mirror.url`: runs wait for the first answer of the mirror; later it may be down.
+#[test]
+fn the_trusted_root_of_a_mirror_is_believed_and_kept_while_it_is_down() {
+    let Some(stand) = Stand::new() else { return };
+    let Some(witnesses) = Witnesses::start() else {
+        return;
+    };
+    let repository = TufRepository::new(witnesses.trusted_root().as_bytes());
+    let upstream = repository.serve();
+    let mirror = Proxy::start(upstream.address());
+    let is_down = Arc::new(AtomicBool::new(true));
+    let when = Arc::clone(&is_down);
+    mirror
+        .when(move |_| when.load(Ordering::SeqCst))
+        .answer(404, &[], b"");
+    let url = format!("http://{}", mirror.address());
+    let root = String::from_utf8(repository.file("1.root.json").to_vec()).expect("JSON");
+    let more = [
+        ("tekseal.trusted-root", ""),
+        ("tekseal.tuf-root", &root),
+        ("signers.x509.tuf.mirror.url", &url),
+    ];
+    witnesses.configure(&stand, &witnesses.log.url(), &more);
+    let _controller = stand.start();
+    let first = stand.completed("first", stand.image_results());
+    let told = super::services::wait_told(&stand, "BadConfiguration");
+    assert!(
+        told.contains("signers.x509.tuf.mirror.url: the mirror has no timestamp.json"),
+        "{told}"
+    );
+    is_down.store(false, Ordering::SeqCst);
+    let first = stand.wait_marked(&first);
+    assert_eq!(annotation(&first, SIGNED), Some("true"), "{first}");
+    witnesses.verify(&stand).ok();
+    is_down.store(true, Ordering::SeqCst);
+    let asked = mirror.count();
+    // A change of something else does not ask again.
+    let more = [&more[..], &[("tekseal.retry-for", "2h")]].concat();
+    witnesses.configure(&stand, &witnesses.log.url(), &more);
+    let second = stand.completed("second", stand.image_results());
+    let second = stand.wait_marked(&second);
+    assert_eq!(annotation(&second, SIGNED), Some("true"), "{second}");
+    assert_eq!(mirror.count(), asked);
 }
 
 /// How many bundles refer to the image.

@@ -78,7 +78,7 @@ fn verify(stand: &Stand, key: &Path) -> Run {
 
 /// Waits for an Event about the configuration, and gives its note.
 #[track_caller]
-fn wait_told(stand: &Stand, reason: &str) -> String {
+pub(super) fn wait_told(stand: &Stand, reason: &str) -> String {
     let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", stand.system);
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -81,6 +81,7 @@ pub(super) const KEYS: &[Key] = &[
     other("tekseal.tlog", |c, v| choice(&mut c.transparency.version, v)),
     other("tekseal.timestamp.urls", |c, v| list(&mut c.transparency.timestamp_urls, v)),
     other("tekseal.trusted-root", |c, v| text(&mut c.transparency.trusted_root, v)),
+    other("tekseal.tuf-root", |c, v| text(&mut c.transparency.tuf_root, v)),
     other("tekseal.keys", |c, v| rules::keys(&mut c.rules.keys, v)),
 ];
 

@@ -384,6 +384,8 @@ pub struct Transparency {
     pub timestamp_urls: Vec<String>,
     /// The text of a Sigstore `trusted_root.json`, by which they are believed; empty where there is none.
     pub trusted_root: String,
+    /// The text of a TUF `root.json`, by which the mirror `signers.x509.tuf.mirror.url` is believed where there is no trusted root.
+    pub tuf_root: String,
 }
 
 impl Default for Transparency {
@@ -394,6 +396,7 @@ impl Default for Transparency {
             version: LogApi::V1,
             timestamp_urls: Vec::new(),
             trusted_root: String::new(),
+            tuf_root: String::new(),
         }
     }
 }

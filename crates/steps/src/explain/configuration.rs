@@ -85,7 +85,7 @@ pub(super) async fn find(
         Some(Some(map)) => match config_of_map(&map) {
             Ok(config) => {
                 let clock = || Timestamp::now().as_second();
-                let judged = settings::carry_out(&config, &[], clock);
+                let judged = settings::foreseen(&config, &[], clock);
                 (Some(config), judged.err().map(Trouble::BeyondController))
             }
             Err(refused) => (None, Some(Trouble::Malformed(exit::chain(&refused)))),
