@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tekseal_core::config::{Choice as _, Config, SignerKind, Storage, Upload, X509Signer};
+use tekseal_core::one_line::causes;
 use tekseal_core::{Layout, TrustedRoot, credential};
 use tekseal_remote::log::Options;
 use tekseal_remote::{Rekor, TimestampAuthority};
@@ -330,14 +331,10 @@ fn layouts(config: &Config) -> impl Iterator<Item = (&'static str, Layout)> {
     })
 }
 
-/// An error and what caused it, on one line, none of it twice.
+/// An error and what caused it.
 fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |&error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        match text.ends_with(&cause) {
-            true => text,
-            false => format!("{text}: {cause}"),
-        }
-    })
+    causes(error, MOST)
 }
+
+/// The longest that is told of one error, in characters.
+const MOST: usize = 800;

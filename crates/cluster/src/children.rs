@@ -17,6 +17,7 @@ use std::sync::Arc;
 use futures_util::AsyncBufReadExt as _;
 use http::Request;
 use serde::Deserialize;
+use tekseal_core::percent;
 use tekseal_core::run::RunKind;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -273,11 +274,11 @@ impl Reading<'_> {
 
     fn request(&self, token: &str) -> Request<Vec<u8>> {
         let folder = RunRef::folder(RunKind::TaskRun, self.namespace);
-        let selector = runs::escaped(&format!("{PIPELINE_RUN_LABEL}={}", self.pipeline_run));
+        let selector = percent::encoded(&format!("{PIPELINE_RUN_LABEL}={}", self.pipeline_run));
         let mut path = format!("{folder}?limit={PAGE}&labelSelector={selector}");
         if !token.is_empty() {
             path.push_str("&continue=");
-            path.push_str(&runs::escaped(token));
+            path.push_str(&percent::encoded(token));
         }
         let mut request = runs::get(&path);
         request.extensions_mut().insert(Streamed);

@@ -19,6 +19,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use tekseal_cluster::{Cluster, Lease, Turn};
+use tekseal_core::one_line::causes;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -182,7 +183,7 @@ impl Candidate {
         match timeout(ATTEMPT, self.lease.release()).await {
             Ok(Ok(())) => tracing::debug!("the Lease is given back"),
             Ok(Err(error)) => tracing::warn!(
-                error = chain(&error),
+                error = causes(&error, MOST),
                 "the Lease was not given back and ends by itself"
             ),
             Err(_) => tracing::warn!("the Lease was not given back in time and ends by itself"),
@@ -201,7 +202,7 @@ impl Candidate {
             }
             Ok(Err(error)) if error.is_conflict() => AGAIN,
             Ok(Err(error)) => {
-                self.tell(chain(&error));
+                self.tell(causes(&error, MOST));
                 AGAIN
             }
             Err(_) => {
@@ -262,17 +263,8 @@ impl Candidate {
     }
 }
 
-/// An error and what caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
+/// The longest reason, in characters.
+const MOST: usize = 800;
 
 #[cfg(test)]
 mod tests {

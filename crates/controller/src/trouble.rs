@@ -3,8 +3,9 @@
 use std::error::Error;
 
 use tekseal_attest::witness::{Cause, WitnessFailure};
+use tekseal_core::Blame;
+use tekseal_core::one_line::{causes, one_line};
 use tekseal_core::redact::Redacted;
-use tekseal_core::{Blame, is_invisible};
 use tekseal_signing::signer::SignError;
 
 /// Where it failed, as Chains' counters name it.
@@ -116,25 +117,14 @@ impl Trouble {
 /// The longest reason, in characters.
 const MOST: usize = 800;
 
-/// An error and what caused it, on one line and without control characters: much of it may come from outside.
+/// An error and what caused it, on one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    clean(&text)
+    causes(error, MOST)
 }
 
 /// A text for people: one line, not endless.
 pub(crate) fn clean(text: &str) -> String {
-    let visible = |c| if is_invisible(c) { ' ' } else { c };
-    text.trim_end().chars().map(visible).take(MOST).collect()
+    one_line(text, MOST)
 }
 
 #[cfg(test)]

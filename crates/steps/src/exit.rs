@@ -12,7 +12,7 @@ use std::fmt::Display;
 use std::process::ExitCode;
 
 use tekseal_attest::witness::WitnessFailure;
-use tekseal_core::is_invisible;
+use tekseal_core::one_line::causes;
 use tekseal_remote::registry::{self, Blame};
 use tekseal_remote::{service, store};
 
@@ -205,23 +205,12 @@ const MOST_TEXT: usize = 4096;
 /// An error and what caused it, on one line.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    one_line(&text)
+    causes(error, MOST_TEXT)
 }
 
 /// Control characters could forge log lines or move a terminal's cursor; much of an error's text comes from outside.
 fn one_line(text: &str) -> String {
-    text.trim_end()
-        .chars()
-        .map(|c| if is_invisible(c) { ' ' } else { c })
-        .take(MOST_TEXT)
-        .collect()
+    tekseal_core::one_line::one_line(text, MOST_TEXT)
 }
 
 #[cfg(test)]

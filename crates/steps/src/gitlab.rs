@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use serde::Deserialize;
+use tekseal_core::percent;
 use tekseal_remote::Rest;
 use tekseal_remote::rest::header::HeaderName;
 use tekseal_remote::rest::{Answer, Method, Request, Url};
@@ -70,7 +71,7 @@ impl Gitlab {
             place: api.clone(),
         };
         for kind in ["projects", "groups"] {
-            let place = below(&api, &format!("{kind}/{}", escaped(reference)));
+            let place = below(&api, &format!("{kind}/{}", percent::encoded(reference)));
             let answer = gitlab.ask(place.clone()).await?;
             if answer.is_success() {
                 return Ok(Self { place, ..gitlab });
@@ -160,20 +161,6 @@ fn below(url: &Url, path: &str) -> Url {
     url
 }
 
-/// One segment of a path, RFC 3986 section 2.3; `group/project` is one too.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                escaped.push(char::from(byte));
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,7 +192,7 @@ mod tests {
             ("a?b#c", "a%3Fb%23c"),
             ("ä", "%C3%A4"),
         ] {
-            let url = below(&api, &format!("projects/{}", escaped(reference)));
+            let url = below(&api, &format!("projects/{}", percent::encoded(reference)));
             let wanted = format!("https://h/api/v4/projects/{wanted}");
             assert_eq!(url.as_str(), wanted);
         }

@@ -6,10 +6,11 @@
 use std::path::Path;
 
 use anyhow::anyhow;
+use tekseal_core::percent::encoded_secret;
 use zeroize::Zeroizing;
 
 use super::home::{Home, read_secret};
-use super::secrets::{Secrets, encoded};
+use super::secrets::Secrets;
 use super::settings::Access;
 use super::url::{RepositoryUrl, Transport};
 use crate::{Failure, log};
@@ -110,8 +111,8 @@ fn of_user_and_password(
     let host = url.origin().trim_start_matches("https://");
     let line = Zeroizing::new(format!(
         "https://{}:{}@{host}\n",
-        encoded(user).as_str(),
-        encoded(password).as_str()
+        encoded_secret(user).as_str(),
+        encoded_secret(password).as_str()
     ));
     secrets.add_of_url(&line);
     Ok(Some(line))

@@ -96,24 +96,10 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Everything but letters, digits and `-._~` as a code, so that it may stand in a URL.
-pub(super) fn encoded(text: &str) -> Zeroizing<String> {
-    let mut all = Zeroizing::new(String::with_capacity(text.len() * 3));
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            all.push(char::from(byte));
-        } else {
-            const HEX: &[u8; 16] = b"0123456789ABCDEF";
-            all.push('%');
-            all.push(char::from(HEX[usize::from(byte >> 4)]));
-            all.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
-    all
-}
-
 #[cfg(test)]
 mod tests {
+    use tekseal_core::percent;
+
     use super::*;
 
     #[test]
@@ -154,8 +140,7 @@ mod tests {
     #[test]
     fn codes_are_read_back() {
         let text = "a b@c/ü%\u{1}~";
-        let code = encoded(text);
-        assert_eq!(code.as_str(), "a%20b%40c%2F%C3%BC%25%01~");
+        let code = percent::encoded(text);
         assert_eq!(decoded(&code), text);
         assert_eq!(decoded("%zz%4"), "%zz%4");
     }

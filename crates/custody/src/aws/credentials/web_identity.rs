@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use tekseal_core::percent;
 use tekseal_remote::rest::{Answer, Method, Request, Url};
 use zeroize::Zeroizing;
 
@@ -150,19 +151,18 @@ impl Asking<'_> {
 
 /// `application/x-www-form-urlencoded`.
 fn form(pairs: &[(&str, &str)]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::new());
+    // As large as it may become, so that nothing is left behind where it grew.
+    let most = pairs
+        .iter()
+        .map(|(name, value)| name.len() + value.len() * 3 + 2);
+    let mut text = Zeroizing::new(String::with_capacity(most.sum()));
     for (name, value) in pairs {
         if !text.is_empty() {
             text.push('&');
         }
         text.push_str(name);
         text.push('=');
-        for byte in value.bytes() {
-            match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                true => text.push(char::from(byte)),
-                false => text.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        text.push_str(&percent::encoded_secret(value));
     }
     text
 }
