@@ -29,6 +29,7 @@ pub mod layout_args;
 mod lists;
 pub mod log;
 mod not_empty;
+pub mod output;
 mod parameters;
 pub mod policy;
 mod pretty;

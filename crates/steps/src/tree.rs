@@ -12,8 +12,9 @@ use tekseal_remote::store::{self, Tree};
 use crate::Failure;
 use crate::exit;
 use crate::log::quoted;
+use crate::output::{Output, OutputArgs};
 use crate::registry_args::{Access, RegistryArgs, given};
-use crate::verify::{self, Output};
+use crate::verify;
 
 /// Draw what hangs on an image: signatures, attestations, SBOMs, referrers. Nothing of it is verified.
 #[derive(Debug, clap::Args)]
@@ -21,16 +22,8 @@ pub struct Args {
     /// Image, by tag or digest
     #[arg(env = "IMAGE", value_name = "IMAGE")]
     image: String,
-    /// How to print
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     /// Text of a last line, before the image by its digest, such as «would deploy»; then the image itself must be there
     #[arg(long, env = "TEKSEAL_ANNOUNCE", value_name = "TEXT")]
     announce: Option<String>,
@@ -62,7 +55,7 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::no(anyhow::anyhow!("image {image} does not exist"))
             .hint("something hangs on it, but nothing can be done with the image itself"));
     }
-    let text = match args.output {
+    let text = match args.output.form() {
         Output::Text => draw(&image, &tree, announcement.as_deref()),
         Output::Json => format!("{}\n", as_json(&image, &tree, announcement)),
     };

@@ -35,9 +35,9 @@ use crate::ca_args::CaArgs;
 use crate::cluster_args::{ClusterArgs, runs_named};
 use crate::documents::{Documents, RunSource, Wanted, refused};
 use crate::key_args;
+use crate::output::{Output, OutputArgs};
 use crate::registry_args::given;
 use crate::source_args::{ContextArgs, Flags, is_spare, name_of};
-use crate::verify::Output;
 
 use cluster::{Facts, OnCluster};
 use keys::Keys;
@@ -76,16 +76,8 @@ pub struct Args {
     key: Option<String>,
     #[command(flatten)]
     ca: CaArgs,
-    /// How to print
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// All that is said of a run. The names of the members are those of the JSON output.
@@ -226,7 +218,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             let repositories: Vec<Repository> = explanation.repositories.iter().cloned().collect();
             explanation.on_cluster = Some(facts.tell(&repositories, next));
         }
-        texts.push(match args.output {
+        texts.push(match args.output.form() {
             Output::Text => text::draw(&explanation),
             Output::Json => {
                 serde_json::to_string_pretty(&explanation)
@@ -235,7 +227,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             }
         });
     }
-    let between = match args.output {
+    let between = match args.output.form() {
         Output::Text => "\n",
         Output::Json => "",
     };

@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::ca_args::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args::{self, PasswordArgs};
-use crate::verify::Output;
+use crate::output::{Output, OutputArgs};
 
 /// Print the public key of a reference.
 #[derive(Debug, clap::Args)]
@@ -22,21 +22,13 @@ pub(super) struct Args {
     ca: CaArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
-    /// How to print
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (key, _) = key_args::either(&args.key, &args.cluster, &args.ca.all(), &args.password)?;
-    match args.output {
+    match args.output.form() {
         Output::Text => print(&key.to_pem()),
         Output::Json => print(&format!("{:#}\n", described(&key))),
     }

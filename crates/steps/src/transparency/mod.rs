@@ -20,8 +20,8 @@ use clap::Subcommand;
 use tekseal_remote::log::EntryUuid;
 
 use crate::Failure;
+use crate::output::OutputArgs;
 use crate::registry_args::given;
-use crate::verify::Output;
 
 use self::found::{Asked, Found};
 pub use self::log_args::LogArgs;
@@ -35,7 +35,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Print the UUIDs of entries about a digest, an image, a key or an e-mail address; exit 1 when there are none
+    /// Print the UUIDs of entries about a digest, an image, a key or an e-mail address, one a line or as {"UUIDs": […]}; exit 1 when there are none
     Search(Box<search::Args>),
     /// Show an entry as the log gives it; not verified
     Get(GetArgs),
@@ -59,16 +59,8 @@ struct EntryArgs {
 struct GetArgs {
     #[command(flatten)]
     entry: EntryArgs,
-    /// How to print
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     log: LogArgs,
 }
@@ -82,7 +74,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         Command::Get(args) => {
             let (asked, log) = (args.entry.asked()?, args.log.open()?);
             let found = crate::block_on(Found::ask(&log, &asked))?;
-            print::to_stdout(&print::found(&found, args.output)?)
+            print::to_stdout(&print::found(&found, args.output.form())?)
         }
         Command::Verify(args) => verify::run(args),
     }

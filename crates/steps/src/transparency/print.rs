@@ -12,7 +12,7 @@ use tekseal_signing::log::{EntrySigner, Hashed, HashedWhat, Logged};
 
 use super::found::Found;
 use crate::log::quoted;
-use crate::verify::Output;
+use crate::output::Output;
 use crate::{Failure, pretty};
 
 /// Prints data.

@@ -12,8 +12,9 @@ use tekseal_signing::PublicKey;
 use super::log_args::LogArgs;
 use super::print;
 use super::sha::Sha;
+use crate::output::{Output, OutputArgs};
 use crate::registry_args::{Access, RegistryArgs, given};
-use crate::verify::{self, Output};
+use crate::verify;
 use crate::{Failure, files, log};
 
 /// Which entries to look for: those that have one of these.
@@ -31,16 +32,8 @@ pub(super) struct Args {
     /// E-mail address of the signer, as the certificate has it
     #[arg(long, env = "TEKSEAL_EMAIL", value_name = "ADDRESS")]
     email: Option<String>,
-    /// How to print: UUIDs one a line, or {"UUIDs": […]}
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     /// How long to look, in all: seconds, or 90s, 5m, 1h, up to a day
     #[arg(long, env = "TEKSEAL_TIMEOUT", value_name = "DURATION", default_value = "300", value_parser = verify::seconds)]
     timeout: u64,
@@ -93,7 +86,7 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
     if found.is_empty() {
         return Err(none_found(args));
     }
-    print::to_stdout(&match args.output {
+    print::to_stdout(&match args.output.form() {
         Output::Text => found.join("\n") + "\n",
         Output::Json => format!("{}\n", json!({ "UUIDs": found })),
     })

@@ -13,9 +13,9 @@ use super::log_args::LogArgs;
 use super::sha::Sha;
 use super::{EntryArgs, print};
 use crate::cluster_args::ClusterArgs;
+use crate::output::OutputArgs;
 use crate::registry_args::given;
 use crate::trusted_root::read_trusted_root;
-use crate::verify::Output;
 use crate::{Failure, files, key_args};
 
 /// Which entry, who must have it, and of what it must be.
@@ -35,16 +35,8 @@ pub(super) struct Args {
     /// File with the keys of the logs that are trusted, Sigstore's trusted_root.json
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
-    /// How to print what was verified
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     log: LogArgs,
     #[command(flatten)]
@@ -89,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if let Some(sha) = sha {
         is_of(&found, |hashed| sha.is(hashed), &sha.to_string())?;
     }
-    print::to_stdout(&print::verified(&found, &logged, args.output)?)
+    print::to_stdout(&print::verified(&found, &logged, args.output.form())?)
 }
 
 /// What a log of the trusted root vouches for.

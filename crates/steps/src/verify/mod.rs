@@ -30,6 +30,7 @@ use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::files;
 use crate::log;
+use crate::output::OutputArgs;
 use crate::parameters;
 use crate::recursive::{self, Recursive, RecursiveArgs, Selected};
 use crate::registry_args::{Access, RegistryArgs, given};
@@ -68,16 +69,8 @@ pub struct Args {
     /// The images are folders, as `cosign save --dir` writes them
     #[arg(long, env = "TEKSEAL_LOCAL_IMAGE", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     local_image: bool,
-    /// How to print what was verified
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     recursive: RecursiveArgs,
     /// How long to check one image, with all that --recursive adds to it: seconds, or 90s, 5m, 1h, up to a day
@@ -89,15 +82,6 @@ pub struct Args {
     cluster: ClusterArgs,
     #[command(flatten)]
     results: ResultsArgs,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// Text for people.
-    Text,
-    /// JSON for programs.
-    Json,
 }
 
 /// Verifies every image; prints nothing unless all of them pass. The results are written last, also where the answer is no.
@@ -145,7 +129,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         if !args.trust.has_root() {
             args.demands.tell_of_log();
         }
-        print(&verdicts.reports, args.output)?;
+        print(&verdicts.reports, args.output.form())?;
     }
     verdicts.tell(&mut results, Timestamp::now());
     results.commit()?;

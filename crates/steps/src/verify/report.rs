@@ -8,9 +8,10 @@ use tekseal_core::{Provenance, SimpleSigning, Statement};
 use tekseal_remote::store::{Fetched, Place};
 use tekseal_signing::{Verified, Voucher};
 
-use super::{Output, layouts};
+use super::layouts;
 use crate::Failure;
 use crate::log::quoted;
+use crate::output::Output;
 
 /// What was verified of one image.
 #[derive(Serialize)]

@@ -28,10 +28,11 @@ use crate::Failure;
 use crate::cluster_args::{ClusterArgs, NamedRun};
 use crate::exit;
 use crate::log;
+use crate::output::OutputArgs;
 use crate::parameters;
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
-use crate::verify::{self, DemandArgs, Demands, Output, Report, TrustArgs, VerifyingKeyArgs};
+use crate::verify::{self, DemandArgs, Demands, Report, TrustArgs, VerifyingKeyArgs};
 
 pub use own::OwnArgs;
 
@@ -76,16 +77,8 @@ pub struct Args {
     trust: TrustArgs,
     #[command(flatten)]
     own: OwnArgs,
-    /// How to print what was verified
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -184,7 +177,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
     let answer = refusal.as_ref().map(|(answer, _)| *answer);
     if answer.is_none() {
-        verify::print(&reports, args.output)?;
+        verify::print(&reports, args.output.form())?;
         if check.of_task_runs.is_some() && !args.trust.has_root() {
             args.demands.tell_of_log();
         }

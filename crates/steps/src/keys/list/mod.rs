@@ -28,8 +28,8 @@ use super::print;
 use crate::Failure;
 use crate::cluster_args::ClusterArgs;
 use crate::key_args::PasswordArgs;
+use crate::output::{Output, OutputArgs};
 use crate::registry_args::{Access, RegistryArgs, given};
-use crate::verify::Output;
 
 /// Namespace of the controller where nothing else is asked for.
 const SYSTEM_NAMESPACE: &str = "tekton-chains";
@@ -71,16 +71,8 @@ pub(super) struct Args {
     /// Do not look through the records on runs for what a key signed last
     #[arg(long, env = "TEKSEAL_SKIP_RUNS", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     skip_runs: bool,
-    /// How to print
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     password: PasswordArgs,
     #[command(flatten)]
@@ -122,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     inventory.judge(&trusting, now);
     let warnings = inventory.warnings();
-    match args.output {
+    match args.output.form() {
         Output::Text => print(&text::draw(&inventory, now))?,
         Output::Json => print(&format!("{:#}\n", inventory.to_json()))?,
     }

@@ -27,11 +27,12 @@ use self::progress::Progress;
 use self::tally::Tally;
 use super::rule_args::RuleArgs;
 use crate::cluster_args::ClusterArgs;
+use crate::output::OutputArgs;
 use crate::recursive::{Recursive, RecursiveArgs};
 use crate::registry_args::{Access, RegistryArgs, given};
 use crate::results::ResultsArgs;
 use crate::verify::{
-    self, Demands, Examined, HowArgs, Judging, Only, Output, TrustArgs, VerifyingKeyArgs, within,
+    self, Demands, Examined, HowArgs, Judging, Only, TrustArgs, VerifyingKeyArgs, within,
 };
 use crate::{Failure, exit};
 
@@ -64,16 +65,8 @@ pub struct Args {
     how: HowArgs,
     #[command(flatten)]
     trust: TrustArgs,
-    /// How to print the answers
-    #[arg(
-        long,
-        short = 'o',
-        env = "TEKSEAL_OUTPUT",
-        value_enum,
-        default_value = "text",
-        value_name = "FORM"
-    )]
-    output: Output,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     recursive: RecursiveArgs,
     /// How long to check one image, with all that --recursive adds to it: seconds, or 90s, 5m, 1h, up to a day
@@ -128,7 +121,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     if !args.trust.has_root() {
         args.how.tell_of_log();
     }
-    let printer = Printer::new(args.output, is_recursive || images.len() > 1);
+    let printer = Printer::new(args.output.form(), is_recursive || images.len() > 1);
     let all = args.check_all(&asked, &demands, registry.as_ref(), images, printer);
     let tally = crate::block_on(all)?;
     tally.tell(&mut results, Timestamp::now());

@@ -16,7 +16,7 @@ use super::outcome::{Answer, Outcome, Verdict};
 use super::tally::Tally;
 use crate::Failure;
 use crate::log::quoted;
-use crate::verify::Output;
+use crate::output::Output;
 
 /// Prints the outcomes.
 pub(super) enum Printer {
