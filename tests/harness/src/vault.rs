@@ -59,7 +59,9 @@ impl Vault {
                 "-log-level=warn".to_owned(),
             ]
         };
-        let env: [(&str, &OsStr); 1] = [("HOME", folder.path().as_os_str())];
+        // It leaves the sockets of its plugins where temporary files are.
+        let env: [(&str, &OsStr); 2] =
+            ["HOME", "TMPDIR"].map(|name| (name, folder.path().as_os_str()));
         let program = installed.join("vault");
         let (server, [port]) =
             service::start(&program, flags, &env, folder.path(), "/v1/sys/health");
