@@ -270,7 +270,7 @@ impl Plugin {
     fn shown(&self, text: &str) -> String {
         let hidden = self.key.secrets().into_iter();
         let hidden = hidden.fold(text.to_owned(), |text, secret| {
-            text.replace(secret, "(not shown)")
+            text.replace(&secret, "(not shown)")
         });
         let words: Vec<&str> = hidden
             .split(|c: char| is_invisible(c) || c.is_whitespace())

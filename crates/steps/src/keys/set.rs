@@ -8,14 +8,14 @@ use anyhow::anyhow;
 use tekseal_core::key_set::{Entry, KeySet as Document};
 use tekseal_core::time::Time;
 use tekseal_core::trusted_root::Validity;
-use tekseal_signing::{DatedKey, PublicKey};
+use tekseal_signing::{DatedKey, PublicKey, key_ref};
 
 use super::print;
 use super::public::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::registry_args::given;
-use crate::{Failure, key_args, key_sets, key_url, log};
+use crate::{Failure, key_args, key_sets, log};
 
 /// Make or continue a key set for verifiers.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,12 @@ pub(super) struct Args {
     #[arg(long, env = "TEKSEAL_KEYS", value_name = "KEYSET")]
     from: Option<String>,
     /// Public key that is in use from --at on: a file or any other reference of a key; may be repeated
-    #[arg(long = "add", env = "TEKSEAL_KEYS_ADD", value_name = "REF")]
+    #[arg(
+        long = "add",
+        env = "TEKSEAL_KEYS_ADD",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     add: Vec<String>,
     /// What people call the key that is added; else its reference
     #[arg(long, env = "TEKSEAL_KEYS_NAME", value_name = "NAME")]
@@ -65,8 +70,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     for reference in names {
         let key = key_args::public_key(reference, &args.cluster, &ca)?;
-        let name = name.unwrap_or_else(|| key_url::shown(reference));
-        add(&mut keys, key, name, at)?;
+        let name = name.map_or_else(|| key_ref::shown(reference), str::to_owned);
+        add(&mut keys, key, &name, at)?;
     }
     let document = written(&keys)?;
     let path = given(&args.out).next().map(PathBuf::from);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
 use tekseal_core::config::{Choice as _, Config, Namespaces, SignerKind};
-use tekseal_signing::{KeyRef, PublicKey};
+use tekseal_signing::{KeyRef, PublicKey, key_ref};
 
 use super::inventory::{Inventory, Place, Role};
 use super::secret;
@@ -13,7 +13,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::explain::shown;
 use crate::key_args::{self, PasswordArgs};
 use crate::source_args::config_of_map;
-use crate::{Failure, exit, key_url};
+use crate::{Failure, exit};
 
 /// How keys are reached.
 pub(super) struct Gather<'a> {
@@ -155,7 +155,7 @@ impl Gather<'_> {
 
 fn place(reference: &str, role: Role) -> Place {
     Place {
-        source: key_url::shown(reference).to_owned(),
+        source: key_ref::shown(reference),
         role,
         created: None,
     }
