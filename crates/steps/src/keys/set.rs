@@ -126,11 +126,14 @@ fn end(keys: &mut [DatedKey], wanted: &str, at: i64) -> Result<(), Failure> {
             || digest.hex() == wanted
             || digest.as_str() == wanted
     };
-    let mut found: Vec<&mut DatedKey> = keys
-        .iter_mut()
-        .filter(is_wanted)
-        .filter(|entry| entry.valid.end.is_none())
-        .collect();
+    let mut found: Vec<&mut DatedKey> = keys.iter_mut().filter(is_wanted).collect();
+    // An end that was set for later is moved: a key may be lost before.
+    let is_in_use = |entry: &DatedKey| entry.valid.covers(at) && entry.valid.end != Some(at);
+    let has_one = found.iter().any(|entry| is_in_use(entry));
+    found.retain(|entry| match has_one {
+        true => is_in_use(entry),
+        false => entry.valid.end.is_none(),
+    });
     let [entry] = &mut found[..] else {
         let error = match found.len() {
             0 => anyhow!("no key of the set that is in use is called {wanted:?}"),
@@ -214,6 +217,22 @@ mod tests {
             written(&[]).is_err(),
             "a set without a key verifies nothing"
         );
+    }
+
+    #[test]
+    fn an_end_that_was_set_for_later_is_moved_when_the_key_is_lost_before() {
+        let key = key();
+        let mut keys = Vec::new();
+        add(&mut keys, key.clone(), "k", 100).expect("an empty set");
+        end(&mut keys, "k", 900).expect("it is in use");
+        add(&mut keys, key, "k", 1000).expect("in use again");
+        end(&mut keys, "k", 300).expect("it is in use then");
+        let ends = |keys: &[DatedKey]| [keys[0].valid.end, keys[1].valid.end];
+        assert_eq!(ends(&keys), [Some(300), None]);
+        assert!(end(&mut keys, "k", 300).is_err(), "it ends then");
+        assert!(end(&mut keys, "k", 999).is_err(), "between its times");
+        end(&mut keys, "k", 1500).expect("it is in use then");
+        assert_eq!(ends(&keys), [Some(300), Some(1500)]);
     }
 
     #[test]
