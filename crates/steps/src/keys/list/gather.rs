@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
 use tekseal_core::config::{Choice as _, Config, Namespaces, SignerKind};
+use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyRef, PublicKey, key_ref};
 
 use super::inventory::{Inventory, Place, Role};
@@ -19,6 +20,8 @@ use crate::{Failure, exit};
 pub(super) struct Gather<'a> {
     pub(super) cluster: &'a ClusterArgs,
     pub(super) ca: &'a [PathBuf],
+    /// The references of the command line.
+    pub(super) named: Vec<&'a str>,
 }
 
 /// What the configuration says that signs.
@@ -73,6 +76,12 @@ impl Gather<'_> {
                 "it is in the controller's Pod, and not read from here"
             ))),
             Ok(KeyRef::Secret { namespace, name }) => self.secret(inventory, &namespace, &name),
+            // Whoever may write that configuration would choose what is run here, and what that loads.
+            Ok(KeyRef::Kms(KmsRef::Plugin(_))) if !self.named.contains(&reference) => {
+                Err(Failure::misuse(anyhow::anyhow!(
+                    "no program is started here because a configuration says so; name the key as REF too"
+                )))
+            }
             Ok(KeyRef::Kms(_) | KeyRef::Gitlab(_)) => self.held(inventory, reference).map(Some),
             Ok(KeyRef::Url(_)) | Err(_) => Err(Failure::misuse(anyhow::anyhow!(
                 "it is no reference of a key that signs"
@@ -245,6 +254,27 @@ fn signers(config: &Config) -> BTreeMap<Source, Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_starts_no_program_here() {
+        let cluster = ClusterArgs::default();
+        let reference = "nowhere-to-be-found://k";
+        for (named, wanted) in [
+            (vec![], "no program is started here"),
+            (vec!["hashivault://k"], "no program is started here"),
+            (vec![reference], "sigstore-kms-nowhere-to-be-found"),
+        ] {
+            let gather = Gather {
+                cluster: &cluster,
+                ca: &[],
+                named,
+            };
+            let mut inventory = Inventory::default();
+            gather.configured(&mut inventory, reference, &["signs images".to_owned()]);
+            let said = inventory.warnings.join("\n");
+            assert!(said.contains(wanted), "{said}");
+        }
+    }
 
     fn of(pairs: &[(&str, &str)]) -> Vec<(Source, Vec<String>)> {
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());

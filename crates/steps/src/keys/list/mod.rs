@@ -105,6 +105,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let gather = Gather {
         cluster: &args.cluster,
         ca: &ca,
+        named: given(&args.keys).collect(),
     };
     let system = args.system_namespace();
     if let Some(namespace) = system {
