@@ -51,14 +51,16 @@ pub(crate) fn parse(text: &str) -> Result<Url, Failure> {
 /// Nobody is on the way within one machine.
 pub(crate) fn warn_of_plain_http(url: &Url, what: &str) {
     if url.scheme() == "http" && !is_this_machine(url) {
-        log::warn(
-            "plain http: anybody on the way may read and replace what comes",
-            &[
-                ("what", &what),
-                ("host", &url.host_str().unwrap_or_default()),
-            ],
-        );
+        tell_plain_http(what, url.host_str().unwrap_or_default());
     }
+}
+
+/// Warns of what goes to, or comes from, a host by plain http.
+pub(crate) fn tell_plain_http(what: &str, host: &str) {
+    log::warn(
+        "plain http: anybody on the way may read and replace it",
+        &[("what", &what), ("host", &host)],
+    );
 }
 
 /// What a status that is no success means.

@@ -19,7 +19,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
 use crate::registry_args::{given, told_to_wait};
 use crate::witness_args::moment;
-use crate::{Failure, log, source_args};
+use crate::{Failure, key_url, log, source_args};
 
 /// Fulcio of Sigstore's public instance, where cosign asks too.
 const PUBLIC_FULCIO: &str = "https://fulcio.sigstore.dev";
@@ -145,6 +145,7 @@ impl KeylessArgs {
         }
         let context = Context::new(Settings {
             options,
+            plain_notice: Some(key_url::tell_plain_http),
             ..Settings::default()
         });
         let fulcio = Fulcio::new(&url, &context, around.trust).map_err(keyless::Error::from)?;

@@ -8,7 +8,7 @@ use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
 
 use crate::registry_args::told_to_wait;
-use crate::{Failure, log};
+use crate::{Failure, key_url, log};
 
 /// How the services are asked: these authorities are trusted beside the system's, and people are told when they are waited for. How to get in is what
 /// the environment says, as for the services' own tools.
@@ -23,6 +23,7 @@ fn context(ca: &[PathBuf]) -> Context {
         plugin_notice: Some(|program, text| {
             log::info("the plugin says", &[("program", &program), ("text", &text)]);
         }),
+        plain_notice: Some(key_url::tell_plain_http),
         ..Settings::default()
     })
 }

@@ -220,6 +220,7 @@ async fn of_github(context: &Context) -> Result<Zeroizing<String>, Error> {
     let url = Url::parse(&url);
     let mut url = url.map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_URL is no URL"))?;
     url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    context.tell_if_plain("the token of GitHub Actions", &url);
     let bearer = Zeroizing::new(format!("bearer {}", *token));
     let request = Request::new(Method::GET, url, LARGEST as u64 + 1024)
         .secret_header(rest::header::AUTHORIZATION, bearer.as_bytes())

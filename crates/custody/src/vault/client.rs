@@ -62,6 +62,7 @@ struct Refusal {
 impl Vault {
     pub(super) fn new(context: &Context) -> Result<Self, Error> {
         let address = place::address(context)?;
+        context.tell_if_plain("the token of Vault", &address);
         Ok(Self {
             rest: place::rest(context, &address)?,
             address,
