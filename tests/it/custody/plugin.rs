@@ -390,3 +390,20 @@ fn a_pin_in_a_reference_stands_in_no_list_no_key_set_and_no_help() {
         assert_eq!(said.contains(&hidden), is_named, "{said}");
     }
 }
+
+#[test]
+fn no_key_is_made_where_its_public_half_could_not_be_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("key");
+    let reference = format!("openssl://{}", key.display());
+    let make = |prefix: &Path| {
+        let run = Run::new(program("tekseal-keygen")).args(["--kms", &reference]);
+        with_path(run.arg("--output-key-prefix").arg(prefix), &scripts())
+    };
+    make(&folder.path().join("missing/k"))
+        .fails_with(2)
+        .says("no key was made");
+    assert!(!key.exists());
+    make(&folder.path().join("k")).ok();
+    assert!(key.exists() && folder.path().join("k.pub").exists());
+}
