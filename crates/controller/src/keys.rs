@@ -186,7 +186,7 @@ impl Keys {
             return self.of_service(key, source, live).await;
         }
         if *source == Source::Certificates {
-            return certified(live).await;
+            return self.certified(live).await;
         }
         let slot = self.slot(source);
         let mut slot = slot.lock().await;
@@ -304,6 +304,27 @@ impl Keys {
             generation: live.generation,
             looked: Instant::now(),
             signer: signer.clone(),
+        });
+        signer
+    }
+
+    /// A key of the moment. Whoever refused it, or could not be reached, is left alone for a while by all runs that want one.
+    async fn certified(&self, live: &Live) -> Result<Arc<Signer>, Error> {
+        let slot = self.slot(&Source::Certificates);
+        let mut slot = slot.lock().await;
+        if let Some(known) = slot.as_ref()
+            && known.generation == live.generation
+            && known.signer.is_err()
+            && known.looked.elapsed() < REST_OF_SERVICE
+        {
+            return known.signer.clone();
+        }
+        let signer = certified(live).await;
+        *slot = signer.as_ref().err().map(|error| Opened {
+            content: Digest::of(b""),
+            generation: live.generation,
+            looked: Instant::now(),
+            signer: Err(error.clone()),
         });
         signer
     }
@@ -476,43 +497,4 @@ impl fmt::Display for Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use tekseal_signing::KeyAlgorithm;
-
-    use super::*;
-
-    #[test]
-    fn a_plain_key_of_any_kind_is_opened() {
-        for (pem, algorithm) in [
-            (
-                &include_bytes!("../../signing/src/testdata/p256.pkcs8.pem")[..],
-                KeyAlgorithm::P256,
-            ),
-            (
-                include_bytes!("../../signing/src/testdata/p384.pkcs8.pem"),
-                KeyAlgorithm::P384,
-            ),
-            (
-                include_bytes!("../../signing/src/testdata/p521-private.pem"),
-                KeyAlgorithm::P521,
-            ),
-            (
-                include_bytes!("../../signing/src/testdata/rsa.plain.pem"),
-                KeyAlgorithm::Rsa(2048),
-            ),
-            (
-                include_bytes!("../../signing/src/testdata/ed.plain.pem"),
-                KeyAlgorithm::Ed25519,
-            ),
-        ] {
-            let pair = ("x509.pem".to_owned(), Zeroizing::new(pem.to_vec()));
-            let secret = SecretData::opaque(BTreeMap::from([pair]));
-            let material = Material::of_secret(&secret).expect("it has a key");
-            let signer = material.open("k8s://ci/keys");
-            let signer = signer.unwrap_or_else(|e| panic!("{algorithm}: {e}"));
-            assert_eq!(signer.public_key().algorithm(), algorithm);
-        }
-    }
-}
+mod tests;

@@ -151,6 +151,13 @@ pub(crate) fn custody(config: &Config, ca: &[PathBuf]) -> tekseal_custody::Conte
         vault: VaultSettings::of_config(kms),
         plugin_timeout: Some(TIMEOUT),
         plugin_notice: Some(|program, text| tracing::info!(program, text, "the plugin says")),
+        plain_notice: Some(|what, host| {
+            tracing::warn!(
+                what,
+                host,
+                "plain http: anybody on the way may read what is sent"
+            );
+        }),
     });
     if let Some(warning) = context.warning() {
         tracing::warn!("{warning}");

@@ -332,6 +332,11 @@ impl Attempt<'_> {
         for &kind in &kinds {
             let source = Source::of_platform(&live.config, kind);
             let source = source.map_err(|error| chain(&error))?;
+            if own.is_some() && source == Source::Certificates {
+                // It would sign nothing, and stand in public logs for ever.
+                is_absent = false;
+                continue;
+            }
             match self.context.keys.get(&source, live).await {
                 Ok(key) => {
                     if source != Source::Certificates {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tekseal_cluster::{ConfigSource, Severity};
 use tekseal_controller::metrics::Condition;
 use tekseal_core::config::{Choice as _, SignerKind};
+use tekseal_signing::key_ref;
 use tokio::time::timeout;
 
 use crate::keys::{self, Source};
@@ -158,6 +159,7 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
         mounted.public_key().fingerprint(),
     );
     if used != unused && told.differing.as_ref() != Some(&unused) {
+        let named = key_ref::shown(named);
         let note = format!(
             "signers.cosign.key ({named}, {used}) signs, and the mounted key ({unused}) does not"
         );

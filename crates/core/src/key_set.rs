@@ -70,6 +70,9 @@ pub enum Error {
     /// A set that nothing could be verified with.
     #[error("there is no key in it")]
     Empty,
+    /// Something that this version does not have. Passed over, a word for the end of a key that is not ours would leave it in use for ever.
+    #[error("{0} is no member of a key set")]
+    Unknown(Excerpt),
     /// A time of use without any moment.
     #[error("{0} ends before it starts")]
     Backwards(String),
@@ -87,7 +90,8 @@ impl KeySet {
     /// Reads a set.
     ///
     /// # Errors
-    /// For what is none, for an empty one, and for what another reader may understand differently. A key must have a beginning.
+    /// For what is none, for an empty one, for members that are not known, and for what another reader may understand differently. A key must have a
+    /// beginning.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         let document = Node::read(bytes, known_names, MOST_VALUES)?;
         let top = document.top()?;
@@ -103,6 +107,7 @@ impl KeySet {
         if keys.is_empty() {
             return Err(Error::Empty);
         }
+        only(&top, TOP)?;
         Ok(Self { keys })
     }
 
@@ -167,6 +172,9 @@ struct WrittenTime {
 fn read_entry(entry: &Object<'_>) -> Result<Entry, Error> {
     let key = entry.need("publicKey", entry.object("publicKey")?)?;
     let range = key.need("validFor", key.object("validFor")?)?;
+    for (object, known) in [(entry, ENTRY), (&key, KEY), (&range, RANGE)] {
+        only(object, known)?;
+    }
     // A key alone says nothing of when it is used.
     range.need("start", range.time("start")?)?;
     let valid = read_validity(&range)?;
@@ -180,12 +188,26 @@ fn read_entry(entry: &Object<'_>) -> Result<Entry, Error> {
     })
 }
 
+/// That an object has no other members than these.
+fn only(object: &Object<'_>, known: &[&str]) -> Result<(), Error> {
+    match object.names().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::Unknown(Excerpt::of(&object.place_of(name)))),
+    }
+}
+
+const TOP: &[&str] = &["mediaType", "keys"];
+const ENTRY: &[&str] = &["name", "publicKey"];
+/// A trusted root tells the kind of a key beside it; here the key itself does.
+const KEY: &[&str] = &["rawBytes", "keyDetails", "validFor"];
+const RANGE: &[&str] = &["start", "end"];
+
 fn known_names(place: &[Step]) -> &'static [&'static str] {
     match strict_json::path(place, &mut Default::default()) {
-        Some([]) => &["mediaType", "keys"],
-        Some(["keys", "[]"]) => &["name", "publicKey"],
-        Some(["keys", "[]", "publicKey"]) => &["rawBytes", "keyDetails", "validFor"],
-        Some(["keys", "[]", "publicKey", "validFor"]) => &["start", "end"],
+        Some([]) => TOP,
+        Some(["keys", "[]"]) => ENTRY,
+        Some(["keys", "[]", "publicKey"]) => KEY,
+        Some(["keys", "[]", "publicKey", "validFor"]) => RANGE,
         _ => &[],
     }
 }
@@ -262,6 +284,26 @@ mod tests {
                 r#""name":"a""#,
                 r#""name":1"#,
                 "keys[0].name is a number, where a text belongs",
+            ),
+            (
+                r#""end":"#,
+                r#""ends":"#,
+                "keys[0].publicKey.validFor.ends\" is no member of a key set",
+            ),
+            (
+                r#""rawBytes""#,
+                r#""revoked":true,"rawBytes""#,
+                "keys[0].publicKey.revoked\" is no member",
+            ),
+            (
+                r#""name":"a""#,
+                r#""revoked":"2026""#,
+                "keys[0].revoked\" is no member",
+            ),
+            (
+                r#"{"mediaType""#,
+                r#"{"revoked":[],"mediaType""#,
+                "\"revoked\" is no member",
             ),
             (
                 r#""end":"#,

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::Error;
+use crate::{Error, secret_file};
 
 /// How somebody gets tokens.
 pub(crate) trait Credentials: Send + Sync {
@@ -51,7 +51,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How long before its end a token is no longer used.
 const MARGIN: Duration = Duration::from_secs(60);
 /// What a file with a token or with credentials may have.
-const FILE_LIMIT: u64 = 256 * 1024;
+const FILE_LIMIT: usize = 256 * 1024;
 /// What an answer with a token may have.
 pub(crate) const TOKEN_LIMIT: u64 = 64 * 1024;
 
@@ -299,18 +299,13 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// The content of a file that holds a secret.
 pub(crate) fn read_file(what: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
-    use std::io::Read as _;
-
     let failed = |source| Error::File {
         what,
         path: path.to_owned(),
         source,
     };
-    let mut content = Zeroizing::new(Vec::new());
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let read = file.take(FILE_LIMIT + 1).read_to_end(&mut content);
-    read.map_err(failed)?;
-    if content.len() as u64 > FILE_LIMIT {
+    let content = secret_file::read(path, FILE_LIMIT).map_err(failed)?;
+    if content.len() > FILE_LIMIT {
         return Err(failed(std::io::Error::other(format!(
             "it has more than {FILE_LIMIT} bytes"
         ))));

@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tekseal_core::config::KmsSigner;
 use tekseal_remote::Rest;
-use tekseal_remote::rest::Options;
+use tekseal_remote::rest::{Options, Url};
 use zeroize::Zeroizing;
 
+use crate::bearer::is_loopback;
 use crate::vault;
 
 /// Gives the value of a variable of the environment.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub plugin_timeout: Option<Duration>,
     /// Hears what a plugin that did as it was asked wrote to stderr, once: its name, and one line.
     pub plugin_notice: Option<fn(&str, &str)>,
+    /// Hears that something secret goes over plain http to another machine, once for each: what, and to which host.
+    pub plain_notice: Option<fn(&str, &str)>,
 }
 
 /// How to get into Vault. An empty text is an unset one.
@@ -73,6 +76,8 @@ pub struct Context {
     pub(crate) rest: Rest,
     pub(crate) variables: Variables,
     pub(crate) settings: Arc<Settings>,
+    /// What was said of plain http already.
+    said: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl fmt::Debug for Context {
@@ -96,6 +101,26 @@ impl Context {
             rest: Rest::new(settings.options.clone()),
             variables,
             settings: Arc::new(settings),
+            said: Arc::default(),
+        }
+    }
+
+    /// Tells that `what` goes to `url` where everybody on the way may read it, if it does. It is what somebody has set, so it is done.
+    pub(crate) fn tell_if_plain(&self, what: &str, url: &Url) {
+        let Some(notice) = self.settings.plain_notice else {
+            return;
+        };
+        if url.scheme() != "http" || is_loopback(url) {
+            return;
+        }
+        let told = (
+            what.to_owned(),
+            url.host_str().unwrap_or_default().to_owned(),
+        );
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if !said.contains(&told) {
+            notice(&told.0, &told.1);
+            said.push(told);
         }
     }
 

@@ -231,6 +231,7 @@ impl Fulcio {
         {
             return Err(none());
         }
+        context.tell_if_plain("the identity token", &parsed);
         let url = format!("{}{PATH}", parsed.as_str().trim_end_matches('/'));
         Ok(Self {
             url: Url::parse(&url).map_err(|_| none())?,

@@ -19,6 +19,7 @@ pub mod fulcio;
 mod gcp;
 pub mod keyless;
 mod plugin;
+mod secret_file;
 pub mod token;
 mod vault;
 

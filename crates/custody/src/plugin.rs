@@ -22,6 +22,8 @@ use start::{Ended, Failure};
 
 /// How long a program may take for one call, unless it is set: a person may have to touch a token.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How a program ends that would have done it, and was let down by what it asked.
+const EXIT_OUTSIDE: i32 = 3;
 /// The most that is shown of what a program says.
 const MOST_SHOWN: usize = 512;
 /// The hash of every signature. cosign asks its programs for no other, and verifies with no other unless it is told to.
@@ -160,7 +162,12 @@ impl Plugin {
         match Answer::parse(&ended.stdout, &call.method) {
             Ok(Answer::Refused(why)) => {
                 let why = self.shown(&why);
-                Err(self.failed(Blame::Setting, format!("did not {doing}: {why:?}")))
+                // The protocol leaves it open. Ours ends so where the token failed, and not who asked.
+                let blame = match ended.status.code() {
+                    Some(EXIT_OUTSIDE) => Blame::Outside,
+                    _ => Blame::Setting,
+                };
+                Err(self.failed(blame, format!("did not {doing}: {why:?}")))
             }
             Ok(answer) => {
                 self.tell(stderr);
@@ -270,7 +277,7 @@ impl Plugin {
     fn shown(&self, text: &str) -> String {
         let hidden = self.key.secrets().into_iter();
         let hidden = hidden.fold(text.to_owned(), |text, secret| {
-            text.replace(secret, "(not shown)")
+            text.replace(&secret, "(not shown)")
         });
         let words: Vec<&str> = hidden
             .split(|c: char| is_invisible(c) || c.is_whitespace())

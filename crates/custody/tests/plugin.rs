@@ -259,6 +259,13 @@ async fn a_plugin_that_says_nothing_or_something_else_is_named() {
         )
         .await;
         refused(
+            "is-let-down",
+            method,
+            &[program, "the token was pulled out"],
+            Blame::Outside,
+        )
+        .await;
+        refused(
             "is-killed",
             method,
             &[program, "was ended by signal 9"],

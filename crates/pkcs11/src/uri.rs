@@ -8,6 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use tekseal_signing::Zeroizing;
+use tekseal_signing::key_ref::percent_decoded;
 
 use crate::error::Error;
 
@@ -162,7 +163,7 @@ fn attributes<'a>(text: &'a str, separators: &[char]) -> Result<Vec<(&'a str, Ve
             let (name, value) = attribute
                 .split_once('=')
                 .ok_or_else(|| wrong("a part of it is not of the form NAME=VALUE".to_owned()))?;
-            let value = decoded(value);
+            let value = percent_decoded(value);
             let value = value.filter(|value| !value.is_empty()).ok_or_else(|| {
                 wrong(format!(
                     "the value of {name:?} is empty, or has a % without two hexadecimal digits"
@@ -171,27 +172,6 @@ fn attributes<'a>(text: &'a str, separators: &[char]) -> Result<Vec<(&'a str, Ve
             Ok((name, value))
         })
         .collect()
-}
-
-/// RFC 3986, section 2.1.
-fn decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let [high, low, after @ ..] = after else {
-            return None;
-        };
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        let byte = digit(*high)? * 16 + digit(*low)?;
-        bytes.push(u8::try_from(byte).ok()?);
-        rest = after;
-    }
-    Some(bytes)
 }
 
 fn once<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), Error> {

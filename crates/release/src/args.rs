@@ -18,7 +18,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// Private key to sign with: a file, env://NAME or k8s://NAMESPACE/SECRET; its password as tekseal-sign takes it
-    #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
+    #[arg(long, env = "TEKSEAL_KEY", value_name = "REF", hide_env_values = true)]
     key: String,
     /// Public key to verify with; without it the one beside the private key, in its Secret or in NAME.pub
     #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]

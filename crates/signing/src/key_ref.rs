@@ -8,7 +8,9 @@ mod kms;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use kms::{AwsKey, AzureKey, GcpKey, KmsRef, PluginKey, VaultKey, VaultScheme};
+pub use kms::{
+    AwsKey, AzureKey, GcpKey, KmsRef, PluginKey, VaultKey, VaultScheme, percent_decoded,
+};
 
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +105,7 @@ impl KeyRef {
         }
         let scheme = scheme.to_ascii_lowercase();
         let service = |wanted| Error::Service {
-            found: shown(&scheme, rest),
+            found: without_user(&scheme, rest),
             wanted,
         };
         match scheme.as_str() {
@@ -123,8 +125,27 @@ impl KeyRef {
     }
 }
 
+/// A reference, as somebody wrote it, for people and documents: without what may be a secret. That is the query of a URL, the PIN of a token, what stands
+/// before an `@`, and all of what is no reference.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    match KeyRef::parse(text) {
+        Ok(KeyRef::Kms(KmsRef::Plugin(key))) => key.to_string(),
+        Ok(KeyRef::Url(_)) => {
+            let end = text.find(['?', '#']).unwrap_or(text.len());
+            text[..end].to_owned()
+        }
+        Ok(_) => text.to_owned(),
+        Err(Error::Content) => "(not shown)".to_owned(),
+        Err(_) => match text.split_once("://") {
+            Some((scheme, rest)) => without_user(scheme, rest),
+            None => text.to_owned(),
+        },
+    }
+}
+
 /// A reference for an error; what stands before an `@` may be a password.
-fn shown(scheme: &str, rest: &str) -> String {
+fn without_user(scheme: &str, rest: &str) -> String {
     match rest.contains('@') {
         true => format!("{scheme}://(not shown)"),
         false => format!("{scheme}://{rest}"),
@@ -248,6 +269,31 @@ mod tests {
                 Err(Error::Secret(bad.to_owned())),
                 "{bad}"
             );
+        }
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        for (text, wanted) in [
+            (
+                "pkcs11:token=t;object=k?pin-value=hunter2",
+                "pkcs11:token=t;object=k?pin-value=(not shown)",
+            ),
+            ("hsm://u:hunter2@h/k", "hsm://(not shown)@h/k"),
+            ("https://h/k?token=hunter2", "https://h/k"),
+            ("HTTPS://h/k#hunter2", "HTTPS://h/k"),
+            ("https://u:hunter2@h/k", "https://(not shown)"),
+            ("awskms://u:hunter2@h/alias/a", "awskms://(not shown)"),
+            ("-----BEGIN hunter2", "(not shown)"),
+            ("k8s://a/b", "k8s://a/b"),
+            ("k8s://a", "k8s://a"),
+            ("hashivault://k", "hashivault://k"),
+            ("what?.pub", "what?.pub"),
+            ("a@b", "a@b"),
+            ("é", "é"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text), wanted);
         }
     }
 

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_cluster::{SecretData, secrets};
-use tekseal_signing::{KeyRef, PublicKey, Signer, Zeroizing, cosign_key, public_key, signer};
+use tekseal_signing::{
+    KeyRef, PublicKey, Signer, Zeroizing, cosign_key, key_ref, public_key, signer,
+};
 
 use crate::Failure;
 use crate::cluster_args::{self, ClusterArgs};
@@ -23,7 +25,7 @@ pub(crate) const MAX_KEY: u64 = 64 * 1024;
 #[derive(Debug, clap::Args)]
 pub struct SigningKeyArgs {
     /// Private key: a file (cosign.key; PKCS#8, SEC1 or PKCS#1 PEM), env://NAME, k8s://NAMESPACE/SECRET with cosign.key and cosign.password, gitlab://PROJECT, or a service that signs: awskms://, gcpkms://, azurekms://, hashivault://, openbao://, or a scheme of a plugin
-    #[arg(long, env = "TEKSEAL_KEY", value_name = "REF")]
+    #[arg(long, env = "TEKSEAL_KEY", value_name = "REF", hide_env_values = true)]
     key: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,
@@ -232,7 +234,7 @@ fn reading(key: &KeyRef, half: Half) -> String {
     };
     format!(
         "reading the {what} key {}",
-        key_url::shown(&key.to_string())
+        key_ref::shown(&key.to_string())
     )
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use tekseal_core::key_set;
-use tekseal_signing::{KeyRef, KeySet};
+use tekseal_signing::{KeyRef, KeySet, key_ref};
 
 use crate::cluster_args::ClusterArgs;
 use crate::{Failure, files, key_url};
@@ -23,7 +23,7 @@ pub(crate) fn read(
     cluster: &ClusterArgs,
     ca: &[PathBuf],
 ) -> Result<KeySet, Failure> {
-    let place = key_url::shown(reference).to_owned();
+    let place = key_ref::shown(reference);
     bytes(reference, cluster, ca)
         .and_then(|bytes| parse(&bytes))
         .map_err(|failure| failure.context(format!("reading the key set {place}")))

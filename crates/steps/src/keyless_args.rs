@@ -19,7 +19,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::key_args::SigningKeyArgs;
 use crate::registry_args::{given, told_to_wait};
 use crate::witness_args::moment;
-use crate::{Failure, log, source_args};
+use crate::{Failure, key_url, log, source_args};
 
 /// Fulcio of Sigstore's public instance, where cosign asks too.
 const PUBLIC_FULCIO: &str = "https://fulcio.sigstore.dev";
@@ -145,6 +145,7 @@ impl KeylessArgs {
         }
         let context = Context::new(Settings {
             options,
+            plain_notice: Some(key_url::tell_plain_http),
             ..Settings::default()
         });
         let fulcio = Fulcio::new(&url, &context, around.trust).map_err(keyless::Error::from)?;
@@ -197,7 +198,11 @@ impl KeylessArgs {
 
 /// A place that a flag names. A token itself is not taken: everybody on the machine can read what a program was started with.
 fn place_of(text: &str) -> Result<Source, Failure> {
-    if text.starts_with("eyJ") && text.bytes().filter(|byte| *byte == b'.').count() == 2 {
+    let is_token = |word: &str| {
+        word.starts_with("eyJ") && word.bytes().filter(|byte| *byte == b'.').count() == 2
+    };
+    // Also as it stands in a header, or with a line end before it.
+    if text.split_whitespace().any(is_token) {
         return Err(Failure::misuse(anyhow!(
             "--identity-token is a token itself (not shown), and must say where one is"
         ))
@@ -360,9 +365,15 @@ mod tests {
 
     #[test]
     fn a_token_in_the_place_of_a_file_is_refused_and_not_shown() {
-        let refused = args("", "eyJhbGciOi.eyJpc3MiOi.c2ln", "").source(None);
-        let failure = refused.expect_err("a token");
-        assert!(!failure.message().contains("eyJ"), "{}", failure.message());
+        for text in [
+            "eyJhbGciOi.eyJpc3MiOi.c2ln",
+            "\neyJhbGciOi.eyJpc3MiOi.c2ln\n",
+            "Bearer eyJhbGciOi.eyJpc3MiOi.c2ln",
+        ] {
+            let refused = args("", text, "").source(None);
+            let failure = refused.expect_err("a token");
+            assert!(!failure.message().contains("eyJ"), "{}", failure.message());
+        }
         assert!(args("", "env://", "").source(None).is_err());
         assert!(args("", "/t", "envvar").source(None).is_err());
     }

@@ -10,7 +10,7 @@ use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing};
 
 use crate::registry_args::told_to_wait;
-use crate::{Failure, log};
+use crate::{Failure, key_url, log};
 
 /// How the services are asked: these authorities are trusted beside the system's, and people are told when they are waited for. How to get in is what
 /// the environment says, as for the services' own tools.
@@ -25,6 +25,7 @@ fn context(ca: &[PathBuf], vault: VaultSettings) -> Context {
         plugin_notice: Some(|program, text| {
             log::info("the plugin says", &[("program", &program), ("text", &text)]);
         }),
+        plain_notice: Some(key_url::tell_plain_http),
         ..Settings::default()
     });
     if let Some(warning) = context.warning() {
@@ -65,8 +66,8 @@ pub(crate) async fn public_key(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey
     public.map_err(|error| Failure::from(error).context(format!("asking for the public key {key}")))
 }
 
-/// The public half of a key that a controller signs with: Vault is where its configuration says, and is entered with the token that stands there, else
-/// as the environment here says.
+/// The public half of a key that a controller signs with. Vault is where its configuration says, and is entered with the token that stands there; else as
+/// the environment here says, but only if that has Vault at the same address: whoever may write the configuration would be sent what opens Vault from here.
 ///
 /// # Errors
 /// Why it was not looked at.
@@ -75,31 +76,53 @@ pub(crate) async fn of_controller(
     signer: &KmsSigner,
     ca: &[PathBuf],
 ) -> Result<PublicKey, Failure> {
-    let settings = VaultSettings {
-        address: signer.address.clone(),
-        token: Zeroizing::new(signer.token.reveal().to_owned()),
-        ..of_environment()
+    let token = signer.token.reveal();
+    let settings = match key {
+        KmsRef::Vault(_) if !token.is_empty() => VaultSettings {
+            address: signer.address.clone(),
+            token: Zeroizing::new(token.to_owned()),
+            ..VaultSettings::default()
+        },
+        KmsRef::Vault(_) if !is_here(&signer.address) => {
+            let (address, way) = (&signer.address, way_of_controller(signer));
+            return Err(Failure::misuse(anyhow!(
+                "the controller enters Vault at {address} {way}; what opens Vault from here goes only where VAULT_ADDR says: set that to the same"
+            )));
+        }
+        _ => of_environment(),
     };
     let public = tekseal_custody::public_key(key, &context(ca, settings)).await;
-    let error = match public {
-        Ok(public) => return Ok(public),
-        Err(error) => error,
+    public.map_err(|error| match error {
+        tekseal_custody::Error::NoCredentials { .. } if matches!(key, KmsRef::Vault(_)) => {
+            Failure::misuse(anyhow!(
+                "the controller enters Vault {}, and nothing is set to enter it from here (VAULT_TOKEN, ~/.vault-token, TEKSEAL_VAULT_ROLE)",
+                way_of_controller(signer)
+            ))
+        }
+        other => other.into(),
+    })
+}
+
+/// Whether the environment here has Vault at this address; where there is none it is the environment's.
+fn is_here(address: &str) -> bool {
+    let same = |name| {
+        let here = std::env::var(name).unwrap_or_default();
+        here.trim_end_matches('/') == address.trim_end_matches('/')
     };
+    address.is_empty() || same("VAULT_ADDR") || same("BAO_ADDR")
+}
+
+/// How a controller without a token in its configuration enters Vault.
+fn way_of_controller(signer: &KmsSigner) -> &'static str {
     let oidc = &signer.oidc;
-    let its_own = if !signer.spire.socket.is_empty() {
+    if !signer.spire.socket.is_empty() {
         "with a token of its SPIRE agent (signers.kms.auth.spire.sock)"
     } else if !signer.token_path.is_empty() {
         "with the token in a file of its Pod (signers.kms.auth.token-path)"
     } else if !oidc.path.is_empty() && !oidc.role.is_empty() {
         "with an identity token of its Pod (signers.kms.auth.oidc.role)"
     } else {
-        return Err(error.into());
-    };
-    match error {
-        tekseal_custody::Error::NoCredentials { .. } => Err(Failure::misuse(anyhow!(
-            "the controller enters Vault {its_own}, which is not here, and nothing is set to enter it from here (VAULT_TOKEN, ~/.vault-token, TEKSEAL_VAULT_ROLE)"
-        ))),
-        other => Err(other.into()),
+        "with what the environment of its Pod has"
     }
 }
 

@@ -157,10 +157,11 @@ impl Run {
     /// When it cannot be started.
     #[must_use]
     pub fn start(mut self) -> Running {
-        let home = tempfile::tempdir().expect("a temporary folder");
-        self.env
-            .entry("HOME".into())
-            .or_insert_with(|| home.path().into());
+        let mut home = None;
+        self.env.entry("HOME".into()).or_insert_with(|| {
+            let made = tempfile::tempdir().expect("a temporary folder");
+            home.insert(made).path().into()
+        });
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear().envs(&self.env);
         command
@@ -209,7 +210,7 @@ pub struct Running {
     writer: JoinHandle<()>,
     stdout: JoinHandle<Vec<u8>>,
     stderr: JoinHandle<Vec<u8>>,
-    _home: TempDir,
+    _home: Option<TempDir>,
 }
 
 impl Running {

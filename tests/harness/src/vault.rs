@@ -121,7 +121,9 @@ impl Vault {
             flags.extend(more(folder.path(), [first, second]));
             flags
         };
-        let env: [(&str, &OsStr); 1] = [("HOME", folder.path().as_os_str())];
+        // It leaves the sockets of its plugins where temporary files are.
+        let env: [(&str, &OsStr); 2] =
+            ["HOME", "TMPDIR"].map(|name| (name, folder.path().as_os_str()));
         let program = installed.join("vault");
         let (server, [port, first, second]) =
             service::start(&program, flags, &env, folder.path(), "/v1/sys/health");

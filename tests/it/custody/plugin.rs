@@ -70,6 +70,19 @@ fn with_path(run: Run, folder: &Path) -> Run {
     run.env("PATH", format!("{}:{path}", folder.display()))
 }
 
+/// The folder with the plugins of the tests of `tekseal-custody`.
+fn scripts() -> PathBuf {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/custody/tests/plugins");
+    plugins.canonicalize().expect("it is there")
+}
+
+fn made_by_openssl(file: PathBuf) -> PathBuf {
+    let make = Run::new("openssl").args(["genpkey", "-algorithm", "EC"]);
+    let make = make.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-out"]);
+    make.arg(&file).ok();
+    file
+}
+
 fn each_cosign(test: impl Fn(&Cosign)) {
     for version in VERSIONS {
         if let Some(cosign) = cosign(version) {
@@ -317,16 +330,9 @@ fn ours_starts_a_plugin_with_sigstores_half_of_the_protocol() {
 /// The plugins are those of the tests of `tekseal-custody`, which hold more of them, and those that hang, against its errors.
 #[test]
 fn nothing_is_published_of_a_plugin_that_does_what_it_should_not() {
-    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/custody/tests/plugins");
-    let plugins = plugins.canonicalize().expect("it is there");
+    let plugins = scripts();
     let shop = Workshop::new();
-    let file = |name: &str| {
-        let file = shop.path(name);
-        let make = Run::new("openssl").args(["genpkey", "-algorithm", "EC"]);
-        let make = make.args(["-pkeyopt", "ec_paramgen_curve:P-256", "-out"]);
-        make.arg(&file).ok();
-        file
-    };
+    let file = |name: &str| made_by_openssl(shop.path(name));
     let (key, _other) = (file("key"), file("key.other"));
     let attest = |key: &str| with_path(shop.attest_command(&shop.run(), Path::new(key)), &plugins);
     for (evil, code, why) in [
@@ -349,4 +355,55 @@ fn nothing_is_published_of_a_plugin_that_does_what_it_should_not() {
     }
     attest(&format!("openssl://{}", key.display())).ok();
     assert_eq!(shop.registry.tags("team/app").len(), 3);
+}
+
+#[test]
+fn a_pin_in_a_reference_stands_in_no_list_no_key_set_and_no_help() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = made_by_openssl(folder.path().join("k?pin-value=hunter2"));
+    let reference = format!("openssl://{}", key.display());
+    let hidden = reference.replace("hunter2", "(not shown)");
+    let keys = || with_path(Run::new(program("tekseal-keys")), &scripts());
+    for (run, is_named) in [
+        (keys().args(["set", "--add", &reference]), true),
+        (keys().args(["list", &reference]), true),
+        (
+            keys().args(["list", &reference, "--trust", &reference, "-o", "json"]),
+            true,
+        ),
+        (
+            keys()
+                .args(["list", "--help"])
+                .env("TEKSEAL_KEY", &reference),
+            false,
+        ),
+        (
+            Run::new(program("tekseal-sign"))
+                .arg("--help")
+                .env("TEKSEAL_KEY", &reference),
+            false,
+        ),
+    ] {
+        let output = run.ok();
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(!said.contains("hunter2"), "{said}");
+        assert_eq!(said.contains(&hidden), is_named, "{said}");
+    }
+}
+
+#[test]
+fn no_key_is_made_where_its_public_half_could_not_be_written() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("key");
+    let reference = format!("openssl://{}", key.display());
+    let make = |prefix: &Path| {
+        let run = Run::new(program("tekseal-keygen")).args(["--kms", &reference]);
+        with_path(run.arg("--output-key-prefix").arg(prefix), &scripts())
+    };
+    make(&folder.path().join("missing/k"))
+        .fails_with(2)
+        .says("no key was made");
+    assert!(!key.exists());
+    make(&folder.path().join("k")).ok();
+    assert!(key.exists() && folder.path().join("k.pub").exists());
 }

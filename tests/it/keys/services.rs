@@ -1,7 +1,7 @@
 //! `tekseal-keys list` of a controller whose key a real Vault keeps: it is asked where the configuration says, and what only the Pod has is said to be so.
 
 use serde_json::{Value, json};
-use tekseal_harness::{Run, Vault};
+use tekseal_harness::{Run, Vault, audited_requests};
 
 use crate::on_cluster::Yard;
 
@@ -72,7 +72,10 @@ fn keys_of_a_service_are_looked_at_as_the_configuration_says() {
     };
     listed(&stand.list(&[address, token], trusting));
     // What is entered from here, where the configuration has no token.
-    let own = |run: Run| trusting(run).env("VAULT_TOKEN", &stand.token);
+    let own = |run: Run| {
+        let run = trusting(run).env("VAULT_TOKEN", &stand.token);
+        run.env("VAULT_ADDR", &url)
+    };
     listed(&stand.list(&[address], own));
     let ways = [
         (
@@ -108,6 +111,13 @@ fn keys_of_a_service_are_looked_at_as_the_configuration_says() {
         unlisted(&stand.list(&pairs, trusting), wanted);
         listed(&stand.list(&pairs, own));
     }
+    // The configuration does not say to whom a token of this desk goes.
+    let elsewhere = |run: Run| trusting(run).env("VAULT_TOKEN", &stand.token);
+    let audit = stand.vault.audited();
+    unlisted(&stand.list(&[address], elsewhere), "VAULT_ADDR");
+    assert_eq!(audited_requests(&audit, "read", "transit/keys/listed"), 0);
+    listed(&stand.list(&[address], own));
+    assert_eq!(audited_requests(&audit, "read", "transit/keys/listed"), 1);
     unlisted(&stand.list(&[address, token], |run| run), "certificate");
     let nowhere = ("signers.kms.auth.address", NEVER);
     unlisted(&stand.list(&[nowhere, token], trusting), NEVER);

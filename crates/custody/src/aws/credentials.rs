@@ -13,8 +13,6 @@ mod profile;
 mod web_identity;
 mod xml;
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,12 +22,12 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 pub(super) use self::profile::Profile;
-use crate::{Context, Error};
+use crate::{Context, Error, secret_file};
 
 /// Credentials are replaced when they are good for no longer than this.
 const SOON: SignedDuration = SignedDuration::from_mins(5);
 /// The most that a file with credentials, or with a token, may have.
-const MOST_OF_FILE: u64 = 1 << 20;
+const MOST_OF_FILE: usize = 1 << 20;
 /// The most that an answer with credentials may have.
 const MOST_OF_ANSWER: u64 = 64 << 10;
 
@@ -243,20 +241,11 @@ fn read_file(what: &'static str, path: &Path) -> Result<Option<Zeroizing<String>
         source,
     };
     let invalid = |why| failed(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
-    let metadata = match std::fs::metadata(path) {
+    let bytes = match secret_file::read(path, MOST_OF_FILE) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(failed)?,
     };
-    // Others could make us wait for ever.
-    if !metadata.is_file() {
-        return Err(invalid("it is no file"));
-    }
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MOST_OF_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() as u64 > MOST_OF_FILE {
+    if bytes.len() > MOST_OF_FILE {
         return Err(invalid("it is larger than 1 MiB"));
     }
     match std::str::from_utf8(&bytes) {

@@ -79,7 +79,11 @@ impl Service {
             false => "",
         };
         let url = format!("https://{}{fips}.{region}.{suffix}/", self.name());
-        Ok(Url::parse(&url).expect("a region has letters, digits and hyphens alone"))
+        // Not every name of letters, digits and hyphens is one: `xn--` begins another alphabet.
+        Url::parse(&url).map_err(|_| Error::Setting {
+            name: format!("the region {region}"),
+            reason: "no name of a host can have it".to_owned(),
+        })
     }
 }
 
@@ -208,6 +212,9 @@ mod tests {
         let wanted = "https://sts.eu-west-1.api.aws/";
         assert_eq!(url(Service::Sts, "eu-west-1", dual), wanted);
         assert!(url(Service::Kms, "us-iso-east-1", dual).contains("no such endpoints"));
+        for region in ["xn--a", "xn--zz", "xn--"] {
+            assert!(url(Service::Kms, region, &[]).contains("no name of a host"));
+        }
     }
 
     #[test]

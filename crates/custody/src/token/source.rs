@@ -4,7 +4,7 @@
 //! lots; here the order is that of [`Provider::ALL`], and the first that is here decides: with the token of another one the signature would be somebody
 //! else's. A token is fetched each time one is needed, for Kubernetes writes a new one into the file before the old one ends.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use tekseal_remote::rest::{self, Method, Request, Url};
 use zeroize::Zeroizing;
 
 use super::{AUDIENCE, Error, IdentityToken, LARGEST};
-use crate::Context;
+use crate::{Context, secret_file};
 
 /// Where cosign's provider `filesystem` looks.
 pub const DEFAULT_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
@@ -220,6 +220,7 @@ async fn of_github(context: &Context) -> Result<Zeroizing<String>, Error> {
     let url = Url::parse(&url);
     let mut url = url.map_err(|_| missing("ACTIONS_ID_TOKEN_REQUEST_URL is no URL"))?;
     url.query_pairs_mut().append_pair("audience", AUDIENCE);
+    context.tell_if_plain("the token of GitHub Actions", &url);
     let bearer = Zeroizing::new(format!("bearer {}", *token));
     let request = Request::new(Method::GET, url, LARGEST as u64 + 1024)
         .secret_header(rest::header::AUTHORIZATION, bearer.as_bytes())
@@ -282,17 +283,10 @@ async fn ask(
 
 /// The text of a file, of at most one byte more than the largest token, which then is told to be too large.
 fn read_file(path: PathBuf) -> Result<Zeroizing<String>, Error> {
-    let mut text = Zeroizing::new(String::with_capacity(LARGEST + 2));
-    let mut read = || {
-        // A pipe might never end.
-        if !std::fs::metadata(&path)?.is_file() {
-            return Err(io::Error::other("it is no plain file"));
-        }
-        let file = std::fs::File::open(&path)?;
-        file.take(LARGEST as u64 + 1).read_to_string(&mut text)
-    };
-    match read() {
-        Ok(_) => Ok(text),
-        Err(source) => Err(Error::File { path, source }),
-    }
+    let text = secret_file::read(&path, LARGEST).and_then(|bytes| {
+        let text = std::str::from_utf8(&bytes);
+        let text = text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no text"))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    });
+    text.map_err(|source| Error::File { path, source })
 }

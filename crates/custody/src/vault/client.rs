@@ -64,6 +64,7 @@ struct Refusal {
 impl Vault {
     pub(super) fn new(scheme: VaultScheme, context: &Context) -> Result<Self, Error> {
         let address = place::address(scheme, context)?;
+        context.tell_if_plain("the token of Vault", &address);
         Ok(Self {
             rest: place::rest(context, &address)?,
             address,

@@ -5,8 +5,6 @@
 //! taken at once. A login is <https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login> or
 //! <https://developer.hashicorp.com/vault/api-docs/auth/kubernetes#login>, which have one form.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::client::{Ask, Repeat, Vault};
 use super::{SERVICE, place};
-use crate::{Context, Error};
+use crate::{Context, Error, secret_file};
 
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const TOKEN_PATH: &str = "signers.kms.auth.token-path";
@@ -285,7 +283,7 @@ fn read(
         name: name.to_owned(),
         reason: format!("{} {reason}", path.display()),
     };
-    let bytes = read_bytes(path).map_err(|source| Error::File {
+    let bytes = secret_file::read(path, MOST_TOKEN).map_err(|source| Error::File {
         what,
         path: path.to_owned(),
         source,
@@ -302,18 +300,6 @@ fn read(
         true => Err(wrong("is empty")),
         false => Ok(Zeroizing::new(text.to_owned())),
     }
-}
-
-/// The bytes of a file, and one more than a token may have where it is too large. A pipe could be waited for without an end.
-fn read_bytes(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    // As large as it may become, so that nothing is left behind where it grew.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MOST_TOKEN + 1));
-    let most = u64::try_from(MOST_TOKEN + 1).unwrap_or(u64::MAX);
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tekseal_core::Blame;
@@ -162,6 +163,39 @@ fn an_identity_token_that_is_not_there_or_empty_is_named() {
     // A folder, and a pipe that nobody writes to.
     let said = story(&opening(&with_login(&server, folder)));
     assert!(said.ends_with("it is no file"), "{said}");
+}
+
+#[test]
+fn a_token_that_goes_to_another_machine_by_plain_http_is_told_once() {
+    static TOLD: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+    let server = vault(|_| refusal(400, "not now"));
+    let context = |url: &str| {
+        let url = url.to_owned();
+        let settings = Settings {
+            options: options(),
+            plain_notice: Some(|what, host| {
+                let mut told = TOLD.lock().expect("nobody panics with it");
+                told.push((what.to_owned(), host.to_owned()));
+            }),
+            ..Settings::default()
+        };
+        let variables = move |name: &str| match name {
+            "VAULT_ADDR" => Some(url.clone().into()),
+            "VAULT_TOKEN" => Some(TOKEN.into()),
+            _ => None,
+        };
+        Context::with_variables(settings, Arc::new(variables))
+    };
+    assert!(open(&context(&server.url)).is_ok());
+    assert!(TOLD.lock().expect("nobody panics with it").is_empty());
+    // This machine too, but not by the names that say so.
+    let elsewhere = context(&server.url.replace("127.0.0.1", "0.0.0.0"));
+    for _ in 0..2 {
+        assert!(open(&elsewhere).is_ok());
+    }
+    let told = TOLD.lock().expect("nobody panics with it");
+    let wanted = ("the token of Vault".to_owned(), "0.0.0.0".to_owned());
+    assert_eq!(*told, [wanted]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl VaultScheme {
 }
 
 /// A key that a program on the PATH knows, `sigstore-kms-SCHEME`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PluginKey {
     /// The scheme.
     pub scheme: String,
@@ -102,9 +102,10 @@ impl PluginKey {
         rest.strip_prefix("//").unwrap_or(rest)
     }
 
-    /// What in the reference is nobody else's business: a PIN (RFC 7512, `pin-value`), and what stands before an `@`.
+    /// What in the reference is nobody else's business: a PIN (RFC 7512, `pin-value`), and what stands before an `@`; each as it stands there, and
+    /// without percent signs, as a program may repeat it. The longest come first, so that none is left of which another one is a part.
     #[must_use]
-    pub fn secrets(&self) -> Vec<&str> {
+    pub fn secrets(&self) -> Vec<String> {
         let rest = self.resource();
         let pins = rest
             .match_indices("pin-value=")
@@ -112,9 +113,17 @@ impl PluginKey {
         let pins = pins.map(|value| value.split(['&', ';']).next().unwrap_or_default());
         let authority = rest.split('/').next().unwrap_or_default();
         let user = authority.rsplit_once('@').map(|(user, _)| user);
-        pins.chain(user)
-            .filter(|secret| !secret.is_empty())
-            .collect()
+        let written = pins.chain(user).filter(|secret| !secret.is_empty());
+        let mut secrets: Vec<String> = written
+            .flat_map(|secret| {
+                let plain = percent_decoded(secret).and_then(|bytes| String::from_utf8(bytes).ok());
+                [Some(secret.to_owned()), plain]
+            })
+            .flatten()
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.dedup();
+        secrets
     }
 }
 
@@ -312,10 +321,39 @@ impl fmt::Display for PluginKey {
             .secrets()
             .into_iter()
             .fold(self.reference.clone(), |text, secret| {
-                text.replace(secret, "(not shown)")
+                text.replace(&secret, "(not shown)")
             });
         f.write_str(&text)
     }
+}
+
+impl fmt::Debug for PluginKey {
+    /// Without secrets, as people see it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PluginKey({self})")
+    }
+}
+
+/// The bytes of a text in which some are written with percent signs (RFC 3986, section 2.1); nothing where a percent sign has no two digits.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let [high, low, after @ ..] = after else {
+            return None;
+        };
+        let digit = |byte: u8| char::from(byte).to_digit(16);
+        let byte = digit(*high)? * 16 + digit(*low)?;
+        bytes.push(u8::try_from(byte).ok()?);
+        rest = after;
+    }
+    Some(bytes)
 }
 
 /// `8-4-4-4-12` hexadecimal digits.
@@ -457,12 +495,18 @@ mod tests {
                 "hsm://(not shown)@host/key",
             ),
             ("hsm:///a:b", "/a:b", "hsm:///a:b"),
+            (
+                "pkcs11:token=41;object=k?pin-value=%341",
+                "token=41;object=k?pin-value=%341",
+                "pkcs11:token=(not shown);object=k?pin-value=(not shown)",
+            ),
         ] {
             let Some(KmsRef::Plugin(key)) = parse(text) else {
                 panic!("{text} is one");
             };
             assert_eq!(key.resource(), resource);
             assert_eq!(key.to_string(), said);
+            assert_eq!(format!("{key:?}"), format!("PluginKey({said})"));
         }
         assert_eq!(parse("pkcs11:"), None);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tekseal_core::config::{Choice as _, Config, Namespaces, SignerKind};
 use tekseal_core::credential;
+use tekseal_signing::key_ref;
 
 /// What decides on the key.
 pub(super) struct Keys<'c> {
@@ -69,7 +70,7 @@ impl Keys<'_> {
 pub(crate) fn shown(value: &str) -> String {
     match credential::looks_like("", value) {
         Some(what) => format!("(not shown: it looks like {what})"),
-        None => value.to_owned(),
+        None => key_ref::shown(value),
     }
 }
 

@@ -56,11 +56,22 @@ fn make(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Fail
     if public_path.symlink_metadata().is_ok() {
         return Err(exists(public_path));
     }
+    check_folder(public_path)?;
     let public = crate::block_on(kms::create(key, algorithm, &args.ca.all()))?;
     write_new(public_path, public.to_pem().as_bytes(), Mode::Public)
         .map_err(|failure| there_all_the_same(failure, key))?;
     tell("made key", key, public_path, &public);
     Ok(public)
+}
+
+/// That a file can be made there: services do not forget a key that nobody has the public half of.
+fn check_folder(path: &Path) -> Result<(), Failure> {
+    let trial = files::temporary(files::folder_of(path), b"", Mode::Public);
+    trial.map(drop).map_err(|e| {
+        Failure::of_writing(&e)
+            .context(format!("writing {}", path.display()))
+            .hint("no key was made")
+    })
 }
 
 fn rotate(args: &Args, key: &KmsRef, public_path: &Path) -> Result<PublicKey, Failure> {

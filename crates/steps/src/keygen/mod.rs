@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(env = "TEKSEAL_SECRET", value_name = "SECRET")]
     secret: Option<String>,
     /// Make the key where it stays, with a service or a plugin, in the place of a pair: awskms://, gcpkms://, azurekms://, hashivault://, openbao://, or a scheme of a plugin; of a Secret that is named too nothing is made
-    #[arg(long, env = "TEKSEAL_KMS", value_name = "REF")]
+    #[arg(long, env = "TEKSEAL_KMS", value_name = "REF", hide_env_values = true)]
     kms: Option<String>,
     /// Replace the pair in the Secret by a new one and keep its public key there, as cosign.pub.1; with --kms make a new version of the key, and keep the public key of the earlier one in a file
     #[arg(long)]

@@ -14,7 +14,7 @@ use crate::output::{Output, OutputArgs};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Key: a file (public or private), env://NAME, k8s://NAMESPACE/SECRET, gitlab://PROJECT, https://…, or one of a service, such as hashivault://NAME
-    #[arg(env = "TEKSEAL_KEY", value_name = "REF")]
+    #[arg(env = "TEKSEAL_KEY", value_name = "REF", hide_env_values = true)]
     key: String,
     #[command(flatten)]
     password: PasswordArgs,

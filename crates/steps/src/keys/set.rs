@@ -8,14 +8,14 @@ use anyhow::anyhow;
 use tekseal_core::key_set::{Entry, KeySet as Document};
 use tekseal_core::time::Time;
 use tekseal_core::trusted_root::Validity;
-use tekseal_signing::{DatedKey, PublicKey};
+use tekseal_signing::{DatedKey, PublicKey, key_ref};
 
 use super::print;
 use crate::ca_args::CaArgs;
 use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::registry_args::given;
-use crate::{Failure, key_args, key_sets, key_url, log};
+use crate::{Failure, key_args, key_sets, log};
 
 /// Make or continue a key set for verifiers.
 #[derive(Debug, clap::Args)]
@@ -24,7 +24,12 @@ pub(super) struct Args {
     #[arg(long, env = "TEKSEAL_KEYS", value_name = "KEYSET")]
     from: Option<String>,
     /// Public key that is in use from --at on: a file or any other reference of a key; may be repeated
-    #[arg(long = "add", env = "TEKSEAL_KEYS_ADD", value_name = "REF")]
+    #[arg(
+        long = "add",
+        env = "TEKSEAL_KEYS_ADD",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     add: Vec<String>,
     /// What people call the key that is added; else its reference
     #[arg(long, env = "TEKSEAL_KEYS_NAME", value_name = "NAME")]
@@ -65,8 +70,8 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     }
     for reference in names {
         let key = key_args::public_key(reference, &args.cluster, &ca)?;
-        let name = name.unwrap_or_else(|| key_url::shown(reference));
-        add(&mut keys, key, name, at)?;
+        let name = name.map_or_else(|| key_ref::shown(reference), str::to_owned);
+        add(&mut keys, key, &name, at)?;
     }
     let document = written(&keys)?;
     let path = given(&args.out).next().map(PathBuf::from);
@@ -121,11 +126,14 @@ fn end(keys: &mut [DatedKey], wanted: &str, at: i64) -> Result<(), Failure> {
             || digest.hex() == wanted
             || digest.as_str() == wanted
     };
-    let mut found: Vec<&mut DatedKey> = keys
-        .iter_mut()
-        .filter(is_wanted)
-        .filter(|entry| entry.valid.end.is_none())
-        .collect();
+    let mut found: Vec<&mut DatedKey> = keys.iter_mut().filter(is_wanted).collect();
+    // An end that was set for later is moved: a key may be lost before.
+    let is_in_use = |entry: &DatedKey| entry.valid.covers(at) && entry.valid.end != Some(at);
+    let has_one = found.iter().any(|entry| is_in_use(entry));
+    found.retain(|entry| match has_one {
+        true => is_in_use(entry),
+        false => entry.valid.end.is_none(),
+    });
     let [entry] = &mut found[..] else {
         let error = match found.len() {
             0 => anyhow!("no key of the set that is in use is called {wanted:?}"),
@@ -209,6 +217,22 @@ mod tests {
             written(&[]).is_err(),
             "a set without a key verifies nothing"
         );
+    }
+
+    #[test]
+    fn an_end_that_was_set_for_later_is_moved_when_the_key_is_lost_before() {
+        let key = key();
+        let mut keys = Vec::new();
+        add(&mut keys, key.clone(), "k", 100).expect("an empty set");
+        end(&mut keys, "k", 900).expect("it is in use");
+        add(&mut keys, key, "k", 1000).expect("in use again");
+        end(&mut keys, "k", 300).expect("it is in use then");
+        let ends = |keys: &[DatedKey]| [keys[0].valid.end, keys[1].valid.end];
+        assert_eq!(ends(&keys), [Some(300), None]);
+        assert!(end(&mut keys, "k", 300).is_err(), "it ends then");
+        assert!(end(&mut keys, "k", 999).is_err(), "between its times");
+        end(&mut keys, "k", 1500).expect("it is in use then");
+        assert_eq!(ends(&keys), [Some(300), Some(1500)]);
     }
 
     #[test]

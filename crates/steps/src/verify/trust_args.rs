@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_signing::{IdentityRule, Matcher, Needs, Trust};
+use tekseal_signing::{IdentityRule, Matcher, Needs, Trust, key_ref};
 
 use crate::registry_args::{RegistryArgs, given};
 use crate::trusted_root::{parse_trusted_root, read_trusted_root};
 use crate::tuf::{Reach, TufArgs};
-use crate::{Failure, key_args, key_url};
+use crate::{Failure, key_args};
 
 /// Who must have signed, where that is not a key.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,7 @@ impl TrustArgs {
     /// Refuses a key that is elsewhere where nothing may be connected to.
     pub(super) fn may_be_asked_for(&self, reference: &str) -> Result<(), Failure> {
         if self.offline && key_args::is_elsewhere(reference) {
-            let shown = key_url::shown(reference);
+            let shown = key_ref::shown(reference);
             return Err(Failure::misuse(anyhow!(
                 "--offline is given, and {shown} is not on this machine"
             ))

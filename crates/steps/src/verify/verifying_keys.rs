@@ -12,7 +12,12 @@ use crate::{Failure, key_args, key_sets};
 #[derive(Debug, clap::Args)]
 pub struct VerifyingKeyArgs {
     /// Public key: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --keys, or --certificate-identity says who must have signed
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     key: Option<String>,
     /// Public keys, each with the time at which it is in use, any of which may have signed then: a key set of tekseal-keys, as a file, https://…, env://NAME, or k8s://NAMESPACE/CONFIGMAP with keys.json
     #[arg(long, env = "TEKSEAL_KEYS", value_name = "KEYSET")]

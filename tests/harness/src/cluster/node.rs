@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::Client;
 use crate::peers::cache_folder;
+use crate::process::Folder;
 use crate::registry::Registry;
 use crate::run::{Run, on_path};
 
@@ -25,7 +25,8 @@ pub struct Node {
     registry: Registry,
     told: Value,
     kubeconfigs: AtomicU32,
-    folder: TempDir,
+    /// Removed though nobody drops it: it is of the whole process.
+    folder: Folder,
 }
 
 impl Deref for Node {
@@ -65,7 +66,7 @@ impl Node {
             ),
             registry: Registry::at(text("registry")),
             kubeconfigs: AtomicU32::new(1),
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder: Folder::make(),
             told,
         }
     }

@@ -180,6 +180,8 @@ pub struct Registry {
 /// Where everything of a registry lies.
 enum Folder {
     Own(TempDir),
+    /// Removed also where nobody drops it.
+    Swept(process::Folder),
     Given(PathBuf),
 }
 
@@ -187,6 +189,7 @@ impl Folder {
     fn path(&self) -> &Path {
         match self {
             Self::Own(folder) => folder.path(),
+            Self::Swept(folder) => folder.path(),
             Self::Given(folder) => folder,
         }
     }
@@ -225,7 +228,7 @@ impl Registry {
             front: None,
             back: Server::at(address),
             certificates: None,
-            folder: Folder::Own(tempfile::tempdir().expect("a temporary folder")),
+            folder: Folder::Swept(process::Folder::make()),
             port: 0,
         }
     }

@@ -487,6 +487,8 @@ impl GitServer {
                 &format!("--port={port}"),
             ])
             .arg(format!("--base-path={}", base.display()))
+            // One of its own would stay: nobody drops the server that tests share.
+            .env("HOME", &base)
             .timeout(Duration::from_secs(3600))
             .start();
         let deadline = Instant::now() + Duration::from_secs(30);

@@ -36,6 +36,7 @@ pub(super) async fn find(context: &Context, region: &str) -> Result<Option<Crede
     let session =
         session.unwrap_or_else(|| format!("tekseal-{}", Timestamp::now().as_millisecond()));
     let url = Service::Sts.url(region, context)?;
+    context.tell_if_plain("the identity token", &url);
     let form = form(&[
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
 use tekseal_core::config::{Choice as _, Config, KmsSigner, Namespaces, SignerKind};
-use tekseal_signing::{KeyRef, PublicKey};
+use tekseal_signing::key_ref::KmsRef;
+use tekseal_signing::{KeyRef, PublicKey, key_ref};
 
 use super::inventory::{Inventory, Place, Role};
 use super::secret;
@@ -13,12 +14,14 @@ use crate::cluster_args::ClusterArgs;
 use crate::explain::shown;
 use crate::key_args::{self, PasswordArgs};
 use crate::source_args::config_of_map;
-use crate::{Failure, exit, key_url, kms};
+use crate::{Failure, exit, kms};
 
 /// How keys are reached.
 pub(super) struct Gather<'a> {
     pub(super) cluster: &'a ClusterArgs,
     pub(super) ca: &'a [PathBuf],
+    /// The references of the command line.
+    pub(super) named: Vec<&'a str>,
 }
 
 /// What the configuration says that signs.
@@ -85,6 +88,11 @@ impl Gather<'_> {
             Ok(KeyRef::Secret { namespace, name }) => {
                 self.secret(inventory, &namespace, &name).map_err(said)
             }
+            // Whoever may write that configuration would choose what is run here, and what that loads.
+            Ok(KeyRef::Kms(KmsRef::Plugin(_))) if !self.named.contains(&reference) => Err(
+                "not looked at: no program is started here because a configuration says so; name the key as REF too"
+                    .to_owned(),
+            ),
             Ok(KeyRef::Kms(key)) => {
                 let asked = crate::block_on(kms::of_controller(&key, kms, self.ca));
                 match asked {
@@ -174,7 +182,7 @@ impl Gather<'_> {
 
 fn place(reference: &str, role: Role) -> Place {
     Place {
-        source: key_url::shown(reference).to_owned(),
+        source: key_ref::shown(reference),
         role,
         created: None,
     }
@@ -264,6 +272,27 @@ fn signers(config: &Config) -> BTreeMap<Source, Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_configuration_starts_no_program_here() {
+        let cluster = ClusterArgs::default();
+        let reference = "nowhere-to-be-found://k";
+        for (named, wanted) in [
+            (vec![], "no program is started here"),
+            (vec!["hashivault://k"], "no program is started here"),
+            (vec![reference], "sigstore-kms-nowhere-to-be-found"),
+        ] {
+            let gather = Gather {
+                cluster: &cluster,
+                ca: &[],
+                named,
+            };
+            let mut inventory = Inventory::default();
+            gather.configured(&mut inventory, reference, &["signs images".to_owned()]);
+            let said = inventory.warnings.join("\n");
+            assert!(said.contains(wanted), "{said}");
+        }
+    }
 
     fn of(pairs: &[(&str, &str)]) -> Vec<(Source, Vec<String>)> {
         let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());

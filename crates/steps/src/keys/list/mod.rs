@@ -38,7 +38,7 @@ const SYSTEM_NAMESPACE: &str = "tekton-chains";
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Keys to list beside the controller's, by their references; a private key in a file or a variable is opened
-    #[arg(env = "TEKSEAL_KEY", value_name = "REF")]
+    #[arg(env = "TEKSEAL_KEY", value_name = "REF", hide_env_values = true)]
     keys: Vec<String>,
     /// Image by digest whose signatures and attestations tell what a key signed; may be repeated
     #[arg(
@@ -49,7 +49,12 @@ pub(super) struct Args {
     )]
     images: Vec<String>,
     /// What verifiers trust: a key set, a public key or another reference of a key, or the policy of an admission controller with public keys in it; may be repeated
-    #[arg(long, env = "TEKSEAL_TRUST", value_name = "DOCUMENT")]
+    #[arg(
+        long,
+        env = "TEKSEAL_TRUST",
+        value_name = "DOCUMENT",
+        hide_env_values = true
+    )]
     trust: Vec<String>,
     /// Exit 1 where there is a warning
     #[arg(long, env = "TEKSEAL_STRICT", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value = "false", value_name = "BOOL")]
@@ -92,6 +97,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let gather = Gather {
         cluster: &args.cluster,
         ca: &ca,
+        named: given(&args.keys).collect(),
     };
     let system = args.system_namespace();
     if let Some(namespace) = system {

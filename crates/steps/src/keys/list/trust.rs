@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tekseal_core::key_set;
 use tekseal_core::time::Time;
-use tekseal_signing::{KeyRef, KeySet, PublicKey};
+use tekseal_signing::{KeyRef, KeySet, PublicKey, key_ref};
 
 use crate::cluster_args::ClusterArgs;
 use crate::{Failure, files, key_args, key_sets, key_url};
@@ -72,7 +72,7 @@ impl Trusting {
         cluster: &ClusterArgs,
         ca: &[PathBuf],
     ) -> Result<Self, Failure> {
-        let name = key_url::shown(reference).to_owned();
+        let name = key_ref::shown(reference);
         let keys = keys(reference, cluster, ca);
         Ok(Self {
             keys: keys.map_err(|f| f.context(format!("reading what is trusted, {name}")))?,

@@ -1,0 +1,81 @@
+//! Which keys can be opened, and who is asked how often.
+
+use std::collections::BTreeMap;
+
+use tekseal_attest::settings::Told;
+use tekseal_custody::token;
+use tekseal_custody::{Fulcio, Keyless};
+use tekseal_harness::{Proxy, service_account_claims, unsigned_token};
+use tekseal_signing::KeyAlgorithm;
+
+use super::*;
+use crate::{live, reconcile};
+
+#[tokio::test]
+async fn a_fulcio_that_refused_is_left_alone_for_a_while_under_one_configuration() {
+    let context = reconcile::tests::context().await;
+    let fulcio = Proxy::start("127.0.0.1:1");
+    fulcio
+        .on("POST", "/api/v2/signingCert")
+        .answer(403, &[], b"{}");
+    let name = format!("tekseal-token-{}", fulcio.address().replace(':', "-"));
+    let token = std::env::temp_dir().join(name);
+    std::fs::write(&token, unsigned_token(&service_account_claims("a", "b")))
+        .expect("the folder can be written");
+    let live = |generation| {
+        let config = Config::from_map(&BTreeMap::new()).expect("a good map");
+        let custody = live::custody(&config, &[]);
+        let url = format!("http://{}", fulcio.address());
+        let fulcio = Fulcio::new(&url, &custody, None).expect("a good URL");
+        let clock = || jiff::Timestamp::now().as_second();
+        let source = token::Source::File(token.clone());
+        Live {
+            keyless: Some(Keyless::new(source, fulcio, custody.clone(), clock)),
+            told: Told::default(),
+            config,
+            generation,
+            custody,
+        }
+    };
+    let first = live(1);
+    for (live, asked) in [(&first, 1), (&first, 1), (&live(2), 2)] {
+        let got = context.keys.get(&Source::Certificates, live).await;
+        let error = got.err().expect("it was refused");
+        assert!(matches!(error, Error::Certificate { .. }), "{error}");
+        assert_eq!(fulcio.seen().len(), asked);
+    }
+    std::fs::remove_file(&token).expect("it was written");
+}
+
+#[test]
+fn a_plain_key_of_any_kind_is_opened() {
+    for (pem, algorithm) in [
+        (
+            &include_bytes!("../../../signing/src/testdata/p256.pkcs8.pem")[..],
+            KeyAlgorithm::P256,
+        ),
+        (
+            include_bytes!("../../../signing/src/testdata/p384.pkcs8.pem"),
+            KeyAlgorithm::P384,
+        ),
+        (
+            include_bytes!("../../../signing/src/testdata/p521-private.pem"),
+            KeyAlgorithm::P521,
+        ),
+        (
+            include_bytes!("../../../signing/src/testdata/rsa.plain.pem"),
+            KeyAlgorithm::Rsa(2048),
+        ),
+        (
+            include_bytes!("../../../signing/src/testdata/ed.plain.pem"),
+            KeyAlgorithm::Ed25519,
+        ),
+    ] {
+        let pair = ("x509.pem".to_owned(), Zeroizing::new(pem.to_vec()));
+        let secret = SecretData::opaque(BTreeMap::from([pair]));
+        let material = Material::of_secret(&secret).expect("it has a key");
+        let signer = material.open("k8s://ci/keys");
+        let signer = signer.unwrap_or_else(|e| panic!("{algorithm}: {e}"));
+        assert_eq!(signer.public_key().algorithm(), algorithm);
+    }
+}
