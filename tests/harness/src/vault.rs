@@ -10,18 +10,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::cluster::Client;
+use crate::cluster::{Client, PodAccount};
 use crate::http::{Answer, Request, request};
 use crate::peers::{cache_folder, present};
+use crate::port::lasting_port;
 use crate::process::{Daemon, Folder};
 use crate::run::{Run, on_path};
 use crate::sigstore::service;
+use crate::tls::Certificates;
 
 const ROOT: &str = "root";
+/// Beside what the development mode has, in its folder.
+const ABROAD: &str = "abroad.json";
 
 /// A running Vault with the transit engine at `transit`. It ends when this value is dropped, and when the process of the tests ends in whatever way.
 pub struct Vault {
     address: String,
+    abroad: Option<(String, Certificates)>,
     _server: Daemon,
     /// The last to be dropped.
     folder: Folder,
@@ -46,10 +51,37 @@ impl Vault {
     /// When it does not come up, and when it is missing and `CI` is `true`.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// One of one's own, which also speaks https at another address of this machine, with a certificate of a [private authority](Self::ca).
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_also_at(host: &str) -> Option<Self> {
+        Self::start_with(Some(host))
+    }
+
+    fn start_with(host: Option<&str>) -> Option<Self> {
         let installed = find()?;
         let folder = Folder::make();
+        let abroad = host.map(|host| {
+            let certificates = Certificates::make();
+            let (certificate, key) = certificates.server();
+            let address = format!("{host}:{}", lasting_port());
+            let listener = json!({"listener": [{"tcp": {
+                "address": address, "tls_cert_file": certificate, "tls_key_file": key,
+            }}]});
+            fs::write(folder.path().join(ABROAD), listener.to_string())
+                .expect("the folder is ours");
+            (format!("https://{address}"), certificates)
+        });
+        let is_abroad = abroad.is_some();
         let flags = |[port]: [u16; 1]| {
-            vec![
+            let config = is_abroad.then(|| format!("-config={ABROAD}"));
+            let flags = vec![
                 "server".to_owned(),
                 "-dev".to_owned(),
                 "-dev-no-store-token".to_owned(),
@@ -57,7 +89,8 @@ impl Vault {
                 format!("-dev-listen-address=127.0.0.1:{port}"),
                 format!("-dev-plugin-dir={}", installed.join("plugins").display()),
                 "-log-level=warn".to_owned(),
-            ]
+            ];
+            flags.into_iter().chain(config).collect()
         };
         let env: [(&str, &OsStr); 1] = [("HOME", folder.path().as_os_str())];
         let program = installed.join("vault");
@@ -65,6 +98,7 @@ impl Vault {
             service::start(&program, flags, &env, folder.path(), "/v1/sys/health");
         let vault = Self {
             address: format!("127.0.0.1:{port}"),
+            abroad,
             _server: server,
             folder,
         };
@@ -82,6 +116,28 @@ impl Vault {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What `VAULT_ADDR` is to be where its [other address](Self::start_also_at) is meant.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    #[must_use]
+    pub fn url_abroad(&self) -> &str {
+        let (url, _) = self.abroad.as_ref().expect("it has another address");
+        url
+    }
+
+    /// The authority that vouches for it there, PEM.
+    ///
+    /// # Panics
+    ///
+    /// When it has no other address.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        let (_, certificates) = self.abroad.as_ref().expect("it has another address");
+        certificates.ca()
     }
 
     /// The token that may do everything.
@@ -122,6 +178,20 @@ impl Vault {
     /// Makes a key of the transit engine.
     pub fn make_key(&self, name: &str, kind: &str) {
         self.set(&format!("transit/keys/{name}"), &json!({"type": kind}));
+    }
+
+    /// The public half of a version of a key of the transit engine, PEM.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn public_key(&self, name: &str, version: u32) -> String {
+        let answer = self.ask("GET", &format!("transit/keys/{name}"), &Value::Null);
+        let key: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let public = key["data"]["keys"][version.to_string()]["public_key"].as_str();
+        let public = public.unwrap_or_else(|| panic!("{name} has no version {version}: {key}"));
+        public.to_owned()
     }
 
     /// A policy that lets sign with a key and read it, and nothing else. It has the key's name.
@@ -169,7 +239,7 @@ impl Vault {
     }
 
     /// Lets a ServiceAccount of a cluster log in at `auth/kubernetes` as `role`; a login gives this policy for an hour. The cluster is asked whether a token
-    /// is its own, as whoever `reviewer` is.
+    /// is its own, and for whom it is meant, as whoever `reviewer` is.
     ///
     /// # Panics
     ///
@@ -178,7 +248,7 @@ impl Vault {
         &self,
         reviewer: &Client,
         role: &str,
-        [namespace, name]: [&str; 2],
+        account: PodAccount<'_>,
         policy: &str,
     ) {
         // It is there after the first call.
@@ -192,10 +262,13 @@ impl Vault {
             "kubernetes_host": reviewer.url(), "kubernetes_ca_cert": ca, "token_reviewer_jwt": reviewer.token(), "disable_local_ca_jwt": true,
         });
         self.set("auth/kubernetes/config", &config);
-        let wanted = json!({
-            "bound_service_account_names": [name], "bound_service_account_namespaces": [namespace],
+        let mut wanted = json!({
+            "bound_service_account_names": [account.name], "bound_service_account_namespaces": [account.namespace],
             "token_policies": [policy], "token_no_default_policy": true, "token_ttl": "1h",
         });
+        if let Some(audience) = account.audience {
+            wanted["audience"] = audience.into();
+        }
         self.set(&format!("auth/kubernetes/role/{role}"), &wanted);
     }
 }
