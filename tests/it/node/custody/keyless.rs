@@ -24,7 +24,7 @@ fn sigstore(node: &Node) -> Sigstore {
         url: node.issuer(),
         ca: node.ca(),
     };
-    Sigstore::start_for(cluster).expect("tests/peers --node builds Sigstore")
+    Sigstore::start_for(cluster).expect("tests/peers --beside-node builds Sigstore")
 }
 
 #[test]

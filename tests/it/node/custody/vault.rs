@@ -22,7 +22,8 @@ struct Keeper {
 impl Keeper {
     fn new(installed: &Installed) -> Self {
         let node = installed.node;
-        let vault = Vault::start_also_at(node.host()).expect("tests/peers --node builds Vault");
+        let vault =
+            Vault::start_also_at(node.host()).expect("tests/peers --beside-node builds Vault");
         vault.make_key(KEY, "ecdsa-p256");
         vault.make_policy(KEY);
         // As Vault's documentation has it: an account that may ask whose a token is, and nothing else.
