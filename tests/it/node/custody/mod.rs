@@ -138,6 +138,16 @@ impl Installed {
         assert_eq!(rolled.code(), Some(0), "{rolled:?}\n{}", self.log());
     }
 
+    /// There is no Pod that is ready: the controller says that it cannot sign.
+    #[track_caller]
+    fn is_not_ready(&self) {
+        let deployment = self.node.get(&object_path(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": CONTROLLER, "namespace": self.system},
+        })));
+        let status = &deployment.expect("it was applied")["status"];
+        assert_eq!(status["readyReplicas"], Value::Null, "{status:#}");
+    }
+
     /// What the controller said.
     fn log(&self) -> String {
         let told = self

@@ -94,6 +94,7 @@ fn a_key_in_vault_signs_real_runs_and_the_pod_has_nothing_but_its_token() {
     let first = installed.built("vault/first");
     let refused = r#"Vault refused to log in at auth/kubernetes/login as "tekseal-controller""#;
     installed.waits(&first, refused);
+    installed.is_not_ready();
     keeper.let_in(&installed.system, "default");
     installed.waits(&first, "status 403");
     let reads = || audited_requests(&audit, "read", &format!("transit/keys/{KEY}"));
