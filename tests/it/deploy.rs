@@ -121,6 +121,11 @@ impl Cluster {
 
     /// Applies a folder of `deploy` and gives its objects, as the server has them.
     fn apply(&self, folder: &str) -> Vec<Value> {
+        self.apply_overlay(&deploy().join(folder))
+    }
+
+    /// The same of an overlay elsewhere.
+    fn apply_overlay(&self, folder: &Path) -> Vec<Value> {
         let text = render(&self.kubectl, folder);
         let applied = self
             .kubectl()
@@ -216,8 +221,7 @@ fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-fn render(kubectl: &Path, folder: &str) -> String {
-    let folder = deploy().join(folder);
+fn render(kubectl: &Path, folder: &Path) -> String {
     Run::new(kubectl)
         .arg("kustomize")
         .arg(folder)
@@ -380,11 +384,54 @@ fn the_controller_signs_with_these_rights_alone() {
 }
 
 #[test]
+fn each_service_is_shown_a_token_for_it_alone() {
+    let Some(cluster) = Cluster::new() else {
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let overlay = folder.path().join("overlay");
+    fs::create_dir(&overlay).expect("the folder is ours");
+    // kustomize follows no absolute path.
+    std::os::unix::fs::symlink(
+        deploy().canonicalize().expect("it is there"),
+        folder.path().join("deploy"),
+    )
+    .expect("the folder is ours");
+    let text = "resources: [../deploy/base]\ncomponents: [../deploy/components/vault]\n";
+    fs::write(overlay.join("kustomization.yaml"), text).expect("the folder is ours");
+    cluster.namespace("tekton-chains", &json!({}));
+    let objects = cluster.apply_overlay(&overlay);
+    let deployment = one(&objects, "Deployment");
+    cluster.is_restricted(deployment);
+    let pod = &deployment["spec"]["template"]["spec"];
+    let mounts = pod["containers"][0]["volumeMounts"].as_array();
+    let at = |volume: &Value| {
+        let mut mounts = mounts.into_iter().flatten();
+        let mount = mounts.find(|mount| mount["name"] == volume["name"]);
+        mount.expect("each is mounted")["mountPath"].clone()
+    };
+    let volumes = pod["volumes"].as_array().expect("it has volumes");
+    let tokens: Vec<[Value; 3]> = volumes
+        .iter()
+        .filter(|volume| volume["projected"].is_object())
+        .map(|volume| {
+            let token = &volume["projected"]["sources"][0]["serviceAccountToken"];
+            [at(volume), token["path"].clone(), token["audience"].clone()]
+        })
+        .collect();
+    let wanted = [
+        ["/var/run/sigstore/cosign", "oidc-token", "sigstore"],
+        ["/var/run/secrets/vault", "token", "vault"],
+    ];
+    assert_eq!(tokens, wanted.map(|token| token.map(Value::from)));
+}
+
+#[test]
 fn what_chains_has_is_left_to_it_on_the_way() {
     let Some(kubectl) = kubectl() else {
         return;
     };
-    let text = render(&kubectl, "overlays/migrate-from-chains");
+    let text = render(&kubectl, &deploy().join("overlays/migrate-from-chains"));
     for kind in ["Namespace", "ConfigMap", "Secret"] {
         assert!(!text.contains(&format!("\nkind: {kind}\n")), "{kind}");
     }
@@ -404,7 +451,7 @@ fn arguments_in_the_deployment_are_those_of_the_program() {
         ("overlays/openshift", ["--config-from=tektonconfig/config"]),
         ("overlays/namespaces", ["--namespace=team-a,team-b"]),
     ] {
-        let text = render(&kubectl, folder);
+        let text = render(&kubectl, &deploy().join(folder));
         for arg in args {
             assert!(
                 text.contains(&format!("- {arg}\n")),

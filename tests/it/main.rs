@@ -5,6 +5,7 @@ mod architecture;
 mod bad_input;
 mod bundle_files;
 mod bundles;
+mod certified;
 mod chain;
 mod children;
 mod cluster;

@@ -30,6 +30,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::live::Live;
+use crate::trouble::with_hint;
 
 /// How long a mounted key is used without a look at its files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
@@ -134,6 +135,22 @@ pub(crate) enum Error {
         /// Why.
         source: Arc<tekseal_cluster::Error>,
     },
+}
+
+impl Error {
+    /// Why there is no key, and what people can do about it, on one line.
+    pub(crate) fn story(&self) -> String {
+        let hint = match self {
+            Self::Certificate { source } => source.hint(),
+            Self::Service { source, .. } => source.hint(),
+            Self::Absent(_)
+            | Self::Kind(_)
+            | Self::Open { .. }
+            | Self::File { .. }
+            | Self::Cluster { .. } => None,
+        };
+        with_hint(self, hint.as_deref())
+    }
 }
 
 /// All keys in use.

@@ -348,14 +348,14 @@ impl Attempt<'_> {
                 Err(keys::Error::Absent(_)) if own.is_some() && source == Source::Mounted => {
                     continue;
                 }
-                Err(error) => return Err(chain(&error)),
+                Err(error) => return Err(error.story()),
             }
             is_absent = false;
         }
         let mut vouches = Vouches::ForAll;
         if let Some(source) = own {
             let key = self.context.keys.get(&source, live).await;
-            let key = key.map_err(|error| chain(&error))?;
+            let key = key.map_err(|error| error.story())?;
             let of_rule = kinds.iter().map(|&kind| (kind, Arc::clone(&key)));
             signers = of_rule.collect();
             if is_absent {

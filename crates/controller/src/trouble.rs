@@ -82,10 +82,7 @@ impl Trouble {
 
     /// Trouble with a transparency log or a timestamp authority. Their keys and their addresses can be mended without another run.
     pub(crate) fn of_witness(failure: &WitnessFailure) -> Self {
-        let (stage, mut reason) = (Stage::Log, chain(failure));
-        if let Some(hint) = failure.hint() {
-            reason = clean(&format!("{reason} ({hint})"));
-        }
+        let (stage, reason) = (Stage::Log, with_hint(failure, failure.hint().as_deref()));
         // What a log has already and does not hand out may yet be read in its files.
         let is_of_log = matches!(failure.cause, Cause::Again { .. } | Cause::Remote(_));
         match failure.blame() {
@@ -120,6 +117,15 @@ const MOST: usize = 800;
 /// An error and what caused it, on one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     causes(error, MOST)
+}
+
+/// The same, and what people can do about it.
+pub(crate) fn with_hint(error: &dyn Error, hint: Option<&str>) -> String {
+    let reason = chain(error);
+    match hint {
+        Some(hint) => clean(&format!("{reason} ({hint})")),
+        None => reason,
+    }
 }
 
 /// A text for people: one line, not endless.

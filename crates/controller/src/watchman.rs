@@ -145,7 +145,7 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
     };
     context.metrics.key(condition);
     context.health.set_key(match &key {
-        Err(error) if !is_spared => Err(chain(error)),
+        Err(error) if !is_spared => Err(error.story()),
         _ => Ok(()),
     });
     if named.is_empty() {

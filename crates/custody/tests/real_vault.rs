@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tekseal_core::{Blame, Digest};
 use tekseal_custody::{Context, Error, Settings, VaultSettings};
-use tekseal_harness::{ApiServer, JwtKey, Vault, audited_requests};
+use tekseal_harness::{ApiServer, JwtKey, PodAccount, Vault, audited_requests};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::{KeyRef, KmsRef};
 use tekseal_signing::{KeyAlgorithm, Signer};
@@ -390,7 +390,11 @@ fn a_service_account_of_a_cluster_logs_in_with_its_token() {
     };
     prepared(&vault, "by-account", "ecdsa-p256");
     let namespace = cluster.namespace();
-    let account = [namespace.as_str(), "default"];
+    let account = PodAccount {
+        namespace: &namespace,
+        name: "default",
+        audience: None,
+    };
     vault.let_in_service_account(cluster, "signer", account, "by-account");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let identity = folder.path().join("token");

@@ -18,7 +18,7 @@ start registry docker-registry serve "$folder/registry.yml"
   openssl "${key[@]}" -subj '/CN=private authority of one test' -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.crt
   openssl "${key[@]}" -subj /CN=kube-apiserver -CA ca.crt -CAkey ca.key -keyout server.key -out server.crt \
     -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=serverAuth \
-    -addext "subjectAltName=IP:127.0.0.1,IP:$node,IP:$service,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc"
+    -addext "subjectAltName=IP:127.0.0.1,IP:$node,IP:$service,DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:${issuer#https://}"
   # kube-apiserver reads the older form of a private key only.
   openssl ecparam -name prime256v1 -genkey -noout -out service-accounts.key
   umask 077
@@ -38,7 +38,7 @@ start kube-apiserver "$kubernetes/kube-apiserver" --etcd-servers http://127.0.0.
   --bind-address 0.0.0.0 --secure-port 443 --advertise-address "$node" --service-cluster-ip-range 10.96.0.0/16 \
   --tls-cert-file "$folder/server.crt" --tls-private-key-file "$folder/server.key" \
   --token-auth-file "$folder/tokens.csv" --authorization-mode RBAC --allow-privileged \
-  --service-account-issuer https://kubernetes.default.svc \
+  --service-account-issuer "$issuer" \
   --service-account-key-file "$folder/service-accounts.key" --service-account-signing-key-file "$folder/service-accounts.key" \
   --enable-aggregator-routing --kubelet-preferred-address-types InternalIP --profiling=false
 

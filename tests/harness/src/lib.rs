@@ -40,7 +40,8 @@ pub use aws::{AWS_REGION, Aws, Moto};
 pub use clock::{Clock, dynamic_program};
 pub use clouds::{AzureVault, GoogleKms, KeyKind, TestKey};
 pub use cluster::{
-    ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, Watch, kubectl, object_path,
+    ApiRequest, ApiServer, ApiSetup, Audit, Chains, Client, Node, PodAccount, Watch, kubectl,
+    object_path,
 };
 pub use cosign::{Cosign, Layout, cosign};
 pub use http::{Answer, Request, request};
@@ -53,7 +54,7 @@ pub use proxy::{Bearer, Gate, Moment, Proxy, Rule, Seen, sequential_latencies};
 pub use registry::{Manifest, PASSWORD, Registry, Setup, USER};
 pub use run::{Output, Run, Running, program};
 pub use sigstore::{
-    Certifier, Certifying, Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore,
+    Certifier, Certifying, ClusterIssuer, Fulcio, Issuer, RekorV1, RekorV2, Services, Sigstore,
     TimestampAuthority, service_account_claims, unsigned_token,
 };
 pub use softhsm::SoftHsm;

@@ -53,14 +53,6 @@ impl Certificates {
         made
     }
 
-    /// Those that were made in a folder before.
-    pub(crate) fn of(folder: &Path) -> Self {
-        Self {
-            folder: folder.to_owned(),
-            _temporary: None,
-        }
-    }
-
     /// Makes them in a folder that somebody else removes.
     pub(crate) fn make_in(folder: &Path) -> Self {
         let authority = Authority::make(
@@ -89,7 +81,10 @@ impl Certificates {
                 "extendedKeyUsage=clientAuth",
             ],
         );
-        Self::of(folder)
+        Self {
+            folder: folder.to_owned(),
+            _temporary: None,
+        }
     }
 
     /// The authority's certificate, PEM.

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::cluster::Client;
+use crate::cluster::{Client, PodAccount};
 use crate::http::{Answer, Request, request};
 use crate::peers::{cache_folder, present};
+use crate::port::lasting_port;
 use crate::process::{Daemon, Folder};
 use crate::run::{Run, on_path};
 use crate::sigstore::service;
@@ -31,11 +32,35 @@ pub struct Vault {
 
 /// Where it listens beside, with certificates of a private authority.
 struct Https {
-    ca: PathBuf,
+    host: String,
     /// With a certificate for the address.
     port: u16,
     /// With one for [`Vault::NAME`] alone.
     named: u16,
+    certificates: Certificates,
+}
+
+impl Https {
+    fn of(host: &str) -> Self {
+        Self {
+            host: host.to_owned(),
+            port: lasting_port(),
+            named: lasting_port(),
+            certificates: Certificates::make(),
+        }
+    }
+
+    /// What Vault's configuration says of it.
+    fn listeners(&self) -> Value {
+        let listener = |port: u16, (certificate, key): (PathBuf, PathBuf)| {
+            json!({"tcp": {
+                "address": format!("{}:{port}", self.host), "tls_cert_file": certificate, "tls_key_file": key,
+            }})
+        };
+        let of_name = self.certificates.server_named(Vault::NAME);
+        let of_address = self.certificates.server();
+        json!({"listener": [listener(self.port, of_address), listener(self.named, of_name)]})
+    }
 }
 
 impl Vault {
@@ -60,56 +85,31 @@ impl Vault {
     /// When it does not come up, and when it is missing and `CI` is `true`.
     #[must_use]
     pub fn start() -> Option<Self> {
-        Self::begin(|_, _| Vec::new(), |_| None)
+        Self::begin(None)
     }
 
-    /// The same, which listens with https too.
+    /// The same, which listens with https too, on an address of this machine that its certificate is for: `127.0.0.1`, or that of the tests' Kubernetes
+    /// node.
     ///
     /// # Panics
     ///
     /// As [`start`](Self::start).
     #[must_use]
-    pub fn start_with_https() -> Option<Self> {
-        let listeners = |folder: &Path, [port, named]: [u16; 2]| {
-            let at = folder.join("tls");
-            // Another port is tried where one is taken meanwhile.
-            let certificates = match at.join("ca.crt").is_file() {
-                true => Certificates::of(&at),
-                false => {
-                    fs::create_dir(&at).expect("the folder is ours");
-                    Certificates::make_in(&at)
-                }
-            };
-            let of_name = match at.join(format!("{}.crt", Self::NAME)) {
-                certificate if certificate.is_file() => {
-                    (certificate.clone(), certificate.with_extension("key"))
-                }
-                _ => certificates.server_named(Self::NAME),
-            };
-            let listener = |port: u16, (certificate, key): (PathBuf, PathBuf)| json!({"tcp": {"address": format!("127.0.0.1:{port}"), "tls_cert_file": certificate, "tls_key_file": key}});
-            let listeners = json!({"listener": [listener(port, certificates.server()), listener(named, of_name)]});
-            let config = folder.join("listeners.json");
-            fs::write(&config, listeners.to_string()).expect("the folder is ours");
-            vec![format!("-config={}", config.display())]
-        };
-        let https = |(folder, [port, named]): (&Path, [u16; 2])| {
-            Some(Https {
-                ca: folder.join("tls/ca.crt"),
-                port,
-                named,
-            })
-        };
-        Self::begin(listeners, https)
+    pub fn start_with_https(host: &str) -> Option<Self> {
+        Self::begin(Some(host))
     }
 
-    fn begin(
-        more: impl Fn(&Path, [u16; 2]) -> Vec<String>,
-        https: impl Fn((&Path, [u16; 2])) -> Option<Https>,
-    ) -> Option<Self> {
+    fn begin(host: Option<&str>) -> Option<Self> {
         let installed = find()?;
         let folder = Folder::make();
-        let flags = |[port, first, second]: [u16; 3]| {
-            let mut flags = vec![
+        let https = host.map(Https::of);
+        let config = https.as_ref().map(|https| {
+            let file = folder.path().join("listeners.json");
+            fs::write(&file, https.listeners().to_string()).expect("the folder is ours");
+            format!("-config={}", file.display())
+        });
+        let flags = |[port]: [u16; 1]| {
+            let flags = vec![
                 "server".to_owned(),
                 "-dev".to_owned(),
                 "-dev-no-store-token".to_owned(),
@@ -118,18 +118,17 @@ impl Vault {
                 format!("-dev-plugin-dir={}", installed.join("plugins").display()),
                 "-log-level=warn".to_owned(),
             ];
-            flags.extend(more(folder.path(), [first, second]));
-            flags
+            flags.into_iter().chain(config.clone()).collect()
         };
         // It leaves the sockets of its plugins where temporary files are.
         let env: [(&str, &OsStr); 2] =
             ["HOME", "TMPDIR"].map(|name| (name, folder.path().as_os_str()));
         let program = installed.join("vault");
-        let (server, [port, first, second]) =
+        let (server, [port]) =
             service::start(&program, flags, &env, folder.path(), "/v1/sys/health");
         let vault = Self {
             address: format!("127.0.0.1:{port}"),
-            https: https((folder.path(), [first, second])),
+            https,
             _server: server,
             folder,
         };
@@ -156,7 +155,8 @@ impl Vault {
     /// Where it has no https.
     #[must_use]
     pub fn https_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.https().port)
+        let https = self.https();
+        format!("https://{}:{}", https.host, https.port)
     }
 
     /// The same, where its certificate is for [`NAME`](Self::NAME) and not for its address.
@@ -166,7 +166,8 @@ impl Vault {
     /// Where it has no https.
     #[must_use]
     pub fn named_url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.https().named)
+        let https = self.https();
+        format!("https://{}:{}", https.host, https.named)
     }
 
     /// The authority of both, PEM.
@@ -175,8 +176,8 @@ impl Vault {
     ///
     /// Where it has no https.
     #[must_use]
-    pub fn ca(&self) -> &Path {
-        &self.https().ca
+    pub fn ca(&self) -> PathBuf {
+        self.https().certificates.ca()
     }
 
     fn https(&self) -> &Https {
@@ -221,6 +222,20 @@ impl Vault {
     /// Makes a key of the transit engine.
     pub fn make_key(&self, name: &str, kind: &str) {
         self.set(&format!("transit/keys/{name}"), &json!({"type": kind}));
+    }
+
+    /// The public half of a version of a key of the transit engine, PEM.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn public_key(&self, name: &str, version: u32) -> String {
+        let answer = self.ask("GET", &format!("transit/keys/{name}"), &Value::Null);
+        let key: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let public = key["data"]["keys"][version.to_string()]["public_key"].as_str();
+        let public = public.unwrap_or_else(|| panic!("{name} has no version {version}: {key}"));
+        public.to_owned()
     }
 
     /// A policy that lets sign with a key and read it, and nothing else. It has the key's name.
@@ -268,7 +283,7 @@ impl Vault {
     }
 
     /// Lets a ServiceAccount of a cluster log in at `auth/kubernetes` as `role`; a login gives this policy for an hour. The cluster is asked whether a token
-    /// is its own, as whoever `reviewer` is.
+    /// is its own, and for whom it is meant, as whoever `reviewer` is.
     ///
     /// # Panics
     ///
@@ -277,7 +292,7 @@ impl Vault {
         &self,
         reviewer: &Client,
         role: &str,
-        [namespace, name]: [&str; 2],
+        account: PodAccount<'_>,
         policy: &str,
     ) {
         // It is there after the first call.
@@ -291,10 +306,13 @@ impl Vault {
             "kubernetes_host": reviewer.url(), "kubernetes_ca_cert": ca, "token_reviewer_jwt": reviewer.token(), "disable_local_ca_jwt": true,
         });
         self.set("auth/kubernetes/config", &config);
-        let wanted = json!({
-            "bound_service_account_names": [name], "bound_service_account_namespaces": [namespace],
+        let mut wanted = json!({
+            "bound_service_account_names": [account.name], "bound_service_account_namespaces": [account.namespace],
             "token_policies": [policy], "token_no_default_policy": true, "token_ttl": "1h",
         });
+        if let Some(audience) = account.audience {
+            wanted["audience"] = audience.into();
+        }
         self.set(&format!("auth/kubernetes/role/{role}"), &wanted);
     }
 }

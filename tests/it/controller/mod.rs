@@ -1,6 +1,7 @@
 //! The controller as a process beside a real API server and a real registry.
 
 mod bundles;
+mod certificates;
 mod clocks;
 mod faults;
 mod hostile;

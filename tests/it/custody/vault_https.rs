@@ -11,7 +11,7 @@ const KEY: &str = "hashivault://private";
 
 /// One with the key, and a token that may sign with it.
 fn vault() -> Option<(Vault, String)> {
-    let vault = Vault::start_with_https()?;
+    let vault = Vault::start_with_https("127.0.0.1")?;
     vault.make_key("private", "ecdsa-p256");
     vault.make_policy("private");
     let token = vault.token(&["private"], "1h");

@@ -17,7 +17,7 @@ struct Stand {
 impl Stand {
     fn new() -> Option<Self> {
         let yard = Yard::new()?;
-        let vault = Vault::start_with_https()?;
+        let vault = Vault::start_with_https("127.0.0.1")?;
         vault.make_key("listed", "ecdsa-p256");
         vault.make_policy("listed");
         let token = vault.token(&["listed"], "1h");

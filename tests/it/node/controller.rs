@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tekseal_harness::{Node, Run, Running, cosign, object_path};
 use tempfile::TempDir;
 
+use super::image_task;
 use crate::controller::serve_tekton_configs;
 use crate::workshop::plain_key;
 
@@ -84,23 +85,6 @@ impl Stand {
         plain_key().1
     }
 
-    /// A Task that says it built an image of this repository; `image` is in the registry.
-    fn task(&self, repository: &str, digest: &str) -> Value {
-        let url = format!("{}/{repository}:1", self.node.registry().address());
-        let shell = self.node.shell_image(&[]);
-        let write = |name: &str, file: &str, text: &str| {
-            json!({"name": name, "image": shell, "command": ["/bin/sh"],
-                "args": ["-c", r#"printf %s "$1" >"$2""#, "sh", text, file]})
-        };
-        json!({
-            "results": [{"name": "IMAGE_URL"}, {"name": "IMAGE_DIGEST"}],
-            "steps": [
-                write("build", "$(results.IMAGE_URL.path)", &url),
-                write("push", "$(results.IMAGE_DIGEST.path)", digest),
-            ],
-        })
-    }
-
     fn wait_marked(&self, run: &Value) -> Value {
         self.node
             .wait_for(&object_path(run), |run| mark(run).is_some())
@@ -138,7 +122,7 @@ fn a_task_run_of_the_real_tekton_is_signed_and_waited_for() {
     let run = stand.node.create(&json!({
         "apiVersion": "tekton.dev/v1", "kind": "TaskRun",
         "metadata": {"name": "real", "namespace": stand.builds},
-        "spec": {"taskSpec": stand.task("team/real", &digest)},
+        "spec": {"taskSpec": image_task(stand.node, "team/real", &digest)},
     }));
     // Begins to wait before the first pod is there, and ends when the signature is.
     let waiting = stand
@@ -200,7 +184,7 @@ fn the_guides_tekton_config_drives_a_pipeline_run_with_deep_inspection() {
     let run = stand.node.create(&json!({
         "apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
         "metadata": {"name": "ci", "namespace": stand.builds},
-        "spec": {"pipelineSpec": {"tasks": [{"name": "build", "taskSpec": stand.task("team/pipeline", &digest)}]}},
+        "spec": {"pipelineSpec": {"tasks": [{"name": "build", "taskSpec": image_task(stand.node, "team/pipeline", &digest)}]}},
     }));
     let run = stand.wait_marked(&run);
     assert_eq!(

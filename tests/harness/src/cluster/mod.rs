@@ -47,6 +47,17 @@ const ISSUER: &str = "https://kubernetes.default.svc";
 const AUDIT_LOG: &str = "audit.log";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
+/// Who shows a token: a ServiceAccount, and whom the token is meant for, where that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct PodAccount<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The audience that the token must have.
+    pub audience: Option<&'a str>,
+}
+
 /// How an API server shall be.
 #[derive(Clone, Debug)]
 pub struct ApiSetup {

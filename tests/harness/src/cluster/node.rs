@@ -77,6 +77,29 @@ impl Node {
         &self.registry
     }
 
+    /// The address at which its Pods reach what runs beside the tests, if that listens there.
+    ///
+    /// # Panics
+    ///
+    /// When `tests/cluster/run` did not tell it.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let address = self.told["address"].as_str();
+        let host = address.and_then(|address| address.split(':').next());
+        host.expect("tests/cluster/run tells it")
+    }
+
+    /// What tokens of its ServiceAccounts name as their issuer.
+    ///
+    /// # Panics
+    ///
+    /// When `tests/cluster/run` did not tell it.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        let issuer = self.told["issuer"].as_str();
+        issuer.expect("tests/cluster/run tells it")
+    }
+
     /// The administrator's kubeconfig.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
@@ -118,6 +141,21 @@ impl Node {
         let out = Run::new(script)
             .arg(format!("{}/{repository}", self.registry.address()))
             .args(files)
+            .ok();
+        out.stdout.trim().to_owned()
+    }
+
+    /// Pushes an image as those that are released: a static program `/usr/bin/NAME` that it starts with, as a user without rights. Gives its reference with
+    /// its digest.
+    #[must_use]
+    pub fn program_image(&self, name: &str, program: &Path) -> String {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/image");
+        let path = format!("/usr/bin/{name}");
+        let repository = name.replacen('-', "/", 1);
+        let out = Run::new(script)
+            .arg(format!("{}/{repository}", self.registry.address()))
+            .arg(format!("{path}={}", program.display()))
+            .args(["--user", "65532:65532", "--entrypoint", &path])
             .ok();
         out.stdout.trim().to_owned()
     }

@@ -87,6 +87,12 @@ impl Proxy {
         Self::with_tokens(upstream, None)
     }
 
+    /// The same at another address of this machine than loopback, such as the one at which the Pods of a node reach it.
+    #[must_use]
+    pub fn start_at(host: &str, upstream: &str) -> Self {
+        Self::bind(host, upstream, None)
+    }
+
     /// Starts a proxy that asks for bearer tokens, and gives them out at `/token`.
     #[must_use]
     pub fn start_with_bearer(upstream: &str, bearer: Bearer) -> Self {
@@ -94,7 +100,11 @@ impl Proxy {
     }
 
     fn with_tokens(upstream: &str, bearer: Option<Bearer>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on loopback");
+        Self::bind("127.0.0.1", upstream, bearer)
+    }
+
+    fn bind(host: &str, upstream: &str, bearer: Option<Bearer>) -> Self {
+        let listener = TcpListener::bind((host, 0)).expect("a free port of this machine");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address")
@@ -119,7 +129,7 @@ impl Proxy {
         }
     }
 
-    /// `127.0.0.1:port` of the proxy.
+    /// `host:port` of the proxy, `127.0.0.1` unless another one was wanted.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.shared.address

@@ -34,6 +34,15 @@ impl Peers {
     }
 }
 
+/// A cluster, by whose word its ServiceAccounts are who they are.
+#[derive(Clone, Copy, Debug)]
+pub struct ClusterIssuer<'a> {
+    /// What its tokens name as their issuer. There is its discovery document, with the keys.
+    pub url: &'a str,
+    /// The certificate authority of its API server, PEM.
+    pub ca: &'a Path,
+}
+
 /// A running authority with a root of its own, and its running log.
 pub struct Fulcio {
     address: String,
@@ -54,6 +63,7 @@ impl Fulcio {
         peers: &Peers,
         trillian: &Trillian,
         issuer: &Issuer,
+        real: Option<ClusterIssuer<'_>>,
         folder: &Path,
     ) -> Self {
         Authority::make(
@@ -72,10 +82,16 @@ impl Fulcio {
         let entry =
             |url: &str, kind: &str| json!({"IssuerURL": url, "ClientID": AUDIENCE, "Type": kind});
         let (cluster, people) = (issuer.cluster(), issuer.people());
-        let issuers = json!({"OIDCIssuers": {
+        let mut issuers = json!({"OIDCIssuers": {
             &cluster: entry(&cluster, "kubernetes"),
             &people: entry(&people, "email"),
         }});
+        if let Some(real) = real {
+            let ca = fs::read_to_string(real.ca).expect("the API server has one");
+            let mut entry = entry(real.url, "kubernetes");
+            entry["CACert"] = ca.into();
+            issuers["OIDCIssuers"][real.url] = entry;
+        }
         let config = folder.join("fulcio.json");
         fs::write(&config, issuers.to_string()).expect("the folder is ours");
         let flags = |[http, grpc, metrics]: [u16; 3]| {

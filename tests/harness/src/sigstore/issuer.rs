@@ -87,9 +87,16 @@ impl Issuer {
     /// A token for a ServiceAccount. Fulcio certifies it as `https://kubernetes.io/namespaces/NAMESPACE/serviceaccounts/NAME`.
     #[must_use]
     pub fn service_account_token(&self, namespace: &str, name: &str) -> String {
+        self.service_account_token_for(AUDIENCE, namespace, name)
+    }
+
+    /// The same for another audience than Fulcio.
+    #[must_use]
+    pub fn service_account_token_for(&self, audience: &str, namespace: &str, name: &str) -> String {
         let uid = "6b1f5d0e-0000-4000-8000-000000000002";
         self.token(
             &self.cluster(),
+            audience,
             json!({
                 "sub": format!("system:serviceaccount:{namespace}:{name}"),
                 "kubernetes.io": {
@@ -106,15 +113,16 @@ impl Issuer {
     pub fn email_token(&self, address: &str) -> String {
         self.token(
             &self.people(),
+            AUDIENCE,
             json!({"sub": address, "email": address, "email_verified": true}),
         )
     }
 
-    fn token(&self, issuer: &str, mut claims: Value) -> String {
+    fn token(&self, issuer: &str, audience: &str, mut claims: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.expect("it is not 1970").as_secs();
         claims["iss"] = issuer.into();
-        claims["aud"] = json!([AUDIENCE]);
+        claims["aud"] = json!([audience]);
         claims["iat"] = now.into();
         claims["exp"] = (now + VALID_FOR.as_secs()).into();
         let head = json!({"alg": "RS256", "typ": "JWT", "kid": KEY_ID});

@@ -36,7 +36,7 @@ use self::trillian::Trillian;
 use crate::process::Folder;
 
 pub use self::certifier::{Certifier, Certifying, service_account_claims, unsigned_token};
-pub use self::fulcio::Fulcio;
+pub use self::fulcio::{ClusterIssuer, Fulcio};
 pub use self::issuer::Issuer;
 pub use self::rekor_v1::RekorV1;
 pub use self::rekor_v2::RekorV2;
@@ -77,6 +77,20 @@ impl Sigstore {
     /// When it does not come up, and when a program is missing and `CI` is `true`.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// One of one's own, whose Fulcio also believes the tokens of a cluster; it asks the cluster for the keys when it starts.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::start`].
+    #[must_use]
+    pub fn start_for(cluster: ClusterIssuer<'_>) -> Option<Self> {
+        Self::start_with(Some(cluster))
+    }
+
+    fn start_with(cluster: Option<ClusterIssuer<'_>>) -> Option<Self> {
         let (with_database, with_trillian, with_rekor, with_fulcio) = (
             database::Peers::find()?,
             trillian::Peers::find()?,
@@ -93,7 +107,7 @@ impl Sigstore {
         let trillian = Trillian::start(&with_trillian, &database, &part("trillian"));
         let rekor = RekorV1::start(&with_rekor, &database, &trillian, &part("rekor"));
         let issuer = Issuer::start(&part("issuer"));
-        let fulcio = Fulcio::start(&with_fulcio, &trillian, &issuer, &part("fulcio"));
+        let fulcio = Fulcio::start(&with_fulcio, &trillian, &issuer, cluster, &part("fulcio"));
         Some(Self {
             rekor,
             fulcio,

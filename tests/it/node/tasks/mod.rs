@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tekseal_harness::{Node, Run, Running, cosign, kubectl, object_path, program};
+use tekseal_harness::{Node, Run, Running, cosign, kubectl, object_path};
 
-use super::result;
+use super::{copy, result, static_program};
 use crate::tasks::{catalogue, project, rendered};
 use crate::workshop::plain_key;
 
@@ -64,11 +64,7 @@ fn images(node: &Node) -> &'static BTreeMap<String, String> {
                 if step.image == name && !images.contains_key(name) {
                     let repository = name.replacen('-', "/", 1);
                     let path = format!("/usr/bin/{name}");
-                    let file = program(name);
-                    let bytes = fs::read(&file).expect("it is there");
-                    let is_static = !bytes.windows(9).any(|window| window == b"/ld-linux");
-                    assert!(is_static, "{} needs a loader, which is not in its image: ./build makes static programs, TEKSEAL_BIN_DIR names them", file.display());
-                    let image = node.image(&repository, &[(&path, &file)]);
+                    let image = node.image(&repository, &[(&path, &static_program(name))]);
                     images.insert(name.to_owned(), image);
                 }
             }
@@ -114,19 +110,6 @@ fn tasks_with(images: &BTreeMap<String, String>) -> String {
         "an image is not pinned:\n{made}"
     );
     made
-}
-
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("it is there") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            fs::create_dir_all(&target).expect("it is writable");
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("it is writable");
-        }
-    }
 }
 
 impl Bench {
