@@ -141,7 +141,8 @@ impl Way {
         let mut paths: Vec<PathBuf> = std::env::split_paths(&listed)
             .filter(|path| !path.as_os_str().is_empty())
             .collect();
-        if paths.is_empty() {
+        let is_named = !paths.is_empty();
+        if !is_named {
             let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
             paths.extend(home.map(|home| home.join(".kube/config")));
         }
@@ -149,6 +150,8 @@ impl Way {
             match files.add(&path) {
                 // A list may name files that somebody else has.
                 Err(WayError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
+                // A container may have the home of somebody else.
+                Err(WayError::Read(..)) if !is_named => {}
                 added => added?,
             }
         }
