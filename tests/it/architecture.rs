@@ -78,8 +78,15 @@ const FORBIDDEN_IN_CORE: &[&str] = &[
 /// What `signing` must never reach: keys stay away from the network.
 const FORBIDDEN_IN_SIGNING: &[&str] = &["tokio", "hyper", "reqwest", "kube", "rustls"];
 
-/// What no program may reach: a second TLS and crypto provider.
-const FORBIDDEN_IN_PROGRAMS: &[&str] = &["aws-lc-rs", "aws-lc-sys", "openssl-sys", "native-tls"];
+/// What no program may reach: a second TLS and crypto provider, and the tables of Unicode that Cargo.lock keeps out (see Cargo.toml).
+const FORBIDDEN_IN_PROGRAMS: &[&str] = &[
+    "aws-lc-rs",
+    "aws-lc-sys",
+    "openssl-sys",
+    "native-tls",
+    "icu_normalizer",
+    "unicode-normalization",
+];
 
 fn metadata() -> Value {
     let text = cargo(&[

@@ -145,7 +145,7 @@ mod tests {
 
     fn cluster(address: &str) -> Cluster {
         let url = format!("http://{address}").parse().expect("it is a URL");
-        Cluster::with(kube::Config::new(url), "test").expect("nothing is sent yet")
+        Cluster::plain(url, "test").expect("nothing is sent yet")
     }
 
     #[tokio::test]

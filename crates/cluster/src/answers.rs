@@ -15,12 +15,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body::Frame;
 use kube::Client;
 use kube::client::Body;
 use tokio::time::sleep;
 
+use crate::connection::{BoxError, Connection};
 use crate::items::{Items, ListError, MOST_ITEM, Part};
 use crate::seen::Seen;
 
@@ -38,22 +40,25 @@ const LAST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Streamed;
 
-/// A client that asks through another, with bounded answers.
-pub(crate) fn bounded(client: Client, namespace: &str) -> Client {
+/// A client that asks through a connection, with bounded answers.
+pub(crate) fn bounded(connection: Connection, namespace: &str) -> Client {
     let ask = move |request: Request<Body>| {
-        let client = client.clone();
+        let connection = connection.clone();
         async move {
             let rule = Rule::of(&request);
-            let answer = send(&client, request, &rule).await?;
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await;
+            let body = body.map_err(|_| AnswerError::Question)?;
+            let answer = send(&connection, parts, body, &rule).await?;
             let (parts, body) = answer.into_parts();
             let rule = match parts.status {
                 StatusCode::OK => rule,
                 _ => Rule::whole(MOST_OBJECT),
             };
             if parts.headers.contains_key(header::CONTENT_ENCODING) {
-                return Err(kube::Error::Service(Box::new(AnswerError::Encoding)));
+                return Err(AnswerError::Encoding.into());
             }
-            Ok(Response::from_parts(parts, Answer { body, rule }))
+            Ok::<_, BoxError>(Response::from_parts(parts, Answer { body, rule }))
         }
     };
     Client::new(tower::service_fn(ask), namespace)
@@ -62,20 +67,17 @@ pub(crate) fn bounded(client: Client, namespace: &str) -> Client {
 /// Sends a request, and again while the API server has no time for it. Not a watch: whoever watches is to know that nothing is seen, and
 /// begins anew with waits of its own.
 async fn send(
-    client: &Client,
-    request: Request<Body>,
+    connection: &Connection,
+    parts: Parts,
+    body: Bytes,
     rule: &Rule,
-) -> kube::Result<Response<Body>> {
-    let (parts, mut body) = request.into_parts();
+) -> Result<Response<reqwest::Body>, BoxError> {
     let mut wait = FIRST_WAIT;
     loop {
         let is_last = wait > LAST_WAIT || matches!(rule, Rule::Lines { .. });
-        let again = if is_last { None } else { body.try_clone() };
-        let request = Request::from_parts(parts.clone(), body);
-        let answer = client.send(request).await?;
-        match again {
-            Some(again) if is_busy(answer.status()) => body = again,
-            _ => return Ok(answer),
+        let answer = connection.send(parts.clone(), body.clone()).await?;
+        if is_last || !is_busy(answer.status()) {
+            return Ok(answer);
         }
         let wanted = answer.headers().get(header::RETRY_AFTER);
         let wanted = wanted.and_then(|value| value.to_str().ok()?.parse().ok());
@@ -112,6 +114,8 @@ enum AnswerError {
     Event,
     #[error("the answer is compressed, which was not asked for")]
     Encoding,
+    #[error("the body of the request cannot be read")]
+    Question,
     #[error(transparent)]
     List(#[from] ListError),
 }
@@ -196,13 +200,13 @@ fn is_collection_of_runs(path: &str) -> bool {
 
 /// An answer that is let in by a rule.
 struct Answer {
-    body: Body,
+    body: reqwest::Body,
     rule: Rule,
 }
 
 impl http_body::Body for Answer {
     type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -212,8 +216,7 @@ impl http_body::Body for Answer {
             let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => frame,
                 // As the connection has it: kube looks for what ended a watch.
-                Some(Err(kube::Error::Service(error))) => return Poll::Ready(Some(Err(error))),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.without_url().into()))),
                 None => return Poll::Ready(None),
             };
             let bytes = match frame.into_data() {
@@ -291,8 +294,8 @@ mod tests {
         busy.answer(503, &[], b"");
         proxy.when(|_| true).answer(200, &[], b"{}");
         let server = format!("http://{}", proxy.address());
-        let config = kube::Config::new(server.parse().expect("an address"));
-        let cluster = Cluster::with(config, "test").expect("it is one");
+        let server = server.parse().expect("an address");
+        let cluster = Cluster::plain(server, "test").expect("it is one");
         let get = |path: &str| {
             let request = Request::get(path).body(Body::empty());
             cluster.client.send(request.expect("a request"))

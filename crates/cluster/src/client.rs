@@ -5,15 +5,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::{Uri, header};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
-use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::answers;
 use crate::children::Room;
+use crate::connection::Connection;
 use crate::error::{Cause, Error, Operation};
+use crate::way::Way;
 
 /// The name under which changes are recorded in `managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "tekseal-controller";
@@ -37,42 +37,50 @@ impl Cluster {
     /// becomes the user agent and the field manager.
     ///
     /// # Errors
-    /// If none of them says how to get there. Nothing is sent yet.
+    /// If none of them says how to get there, or a program that says the credentials does not. Nothing is sent yet.
     pub async fn connect(kubeconfig: Option<&Path>, program: &'static str) -> Result<Self, Error> {
-        let config = match kubeconfig {
-            Some(path) => from_file(path).await?,
-            None => Config::infer().await.map_err(|error| Error::NoWay {
-                file: None,
-                source: Box::new(error),
-            })?,
+        let no_way = |source| Error::NoWay {
+            file: kubeconfig.map(|path| path.display().to_string()),
+            source,
         };
-        Self::with(config, program)
+        let way = match kubeconfig {
+            Some(path) => Way::of_file(path),
+            None => Way::infer(),
+        };
+        let way = way.map_err(|error| no_way(error.into()))?;
+        let (server, namespace) = (way.server.clone(), way.namespace.clone());
+        let connection = Connection::open(way, program).await.map_err(no_way)?;
+        Ok(Self::through(connection, &server, namespace))
     }
 
-    pub(crate) fn with(mut config: Config, program: &'static str) -> Result<Self, Error> {
-        let agent = (header::USER_AGENT, HeaderValue::from_static(program));
-        config.headers.push(agent);
-        config.connect_timeout = Some(Duration::from_secs(10));
-        // It would try again for minutes without a word; `answers` does it.
-        config.default_retry = false;
-        let url = config.cluster_url.clone();
-        let namespace = config.default_namespace.clone();
-        let client = kube::Client::try_from(config).map_err(|error| Error::NoWay {
-            file: None,
-            source: Box::new(error),
-        })?;
-        let default_port = if url.scheme_str() == Some("http") {
+    /// A server that is asked without any credential.
+    #[cfg(test)]
+    pub(crate) fn plain(
+        server: Uri,
+        program: &'static str,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let way = Way::plain(server.clone());
+        let namespace = way.namespace.clone();
+        Ok(Self::through(
+            Connection::plain(way, program)?,
+            &server,
+            namespace,
+        ))
+    }
+
+    fn through(connection: Connection, server: &Uri, namespace: String) -> Self {
+        let default_port = if server.scheme_str() == Some("http") {
             80
         } else {
             443
         };
-        Ok(Self {
-            client: answers::bounded(client, &namespace),
+        Self {
+            client: answers::bounded(connection, &namespace),
             room: Room::new(),
-            host: url.host().unwrap_or_default().to_owned(),
-            port: url.port_u16().unwrap_or(default_port),
+            host: server.host().unwrap_or_default().to_owned(),
+            port: server.port_u16().unwrap_or(default_port),
             namespace,
-        })
+        }
     }
 
     /// The API server's clock, to the second; nothing where it does not say what time it is.
@@ -129,15 +137,4 @@ impl Cluster {
             )),
         }
     }
-}
-
-async fn from_file(path: &Path) -> Result<Config, Error> {
-    let no_way = |error: kube::config::KubeconfigError| Error::NoWay {
-        file: Some(path.display().to_string()),
-        source: Box::new(error),
-    };
-    let kubeconfig = Kubeconfig::read_from(path).map_err(no_way)?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .map_err(no_way)
 }

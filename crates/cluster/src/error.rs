@@ -88,7 +88,7 @@ pub enum Cause {
     Certificate(#[source] rustls::Error),
     /// No connection, or a broken one.
     #[error("no complete answer from the API server")]
-    Transport(#[source] kube::Error),
+    Transport(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Nothing was asked, since nothing can be there: it is not found.
     #[error("no object can have that name")]
     Name,
@@ -199,17 +199,27 @@ fn in_file(file: &Option<String>) -> String {
 
 impl From<kube::Error> for Cause {
     fn from(error: kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) => Self::Refused {
-                status: status.code,
-                reason: status.reason.clone(),
-                message: status.message.chars().take(500).collect(),
-            },
-            kube::Error::SerdeError(error) => Self::Answer(error.to_string()),
-            other => match certificate_error(&other) {
-                Some(error) => Self::Certificate(error),
-                None => Self::Transport(other),
-            },
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            kube::Error::Api(status) => {
+                return Self::Refused {
+                    status: status.code,
+                    reason: status.reason.clone(),
+                    message: status.message.chars().take(500).collect(),
+                };
+            }
+            kube::Error::SerdeError(error) => return Self::Answer(error.to_string()),
+            kube::Error::FromUtf8(error) => return Self::Answer(error.to_string()),
+            kube::Error::Service(error) => error,
+            kube::Error::HyperError(error) => error.into(),
+            kube::Error::ReadEvents(error) => error.into(),
+            kube::Error::HttpError(error) => error.into(),
+            kube::Error::BuildRequest(error) => error.into(),
+            // All others are of kube's own ways to a cluster. Whoever prints a `kube::Error` has a printer of YAML in each program.
+            _ => "kube gave up".into(),
+        };
+        match certificate_error(&*source) {
+            Some(error) => Self::Certificate(error),
+            None => Self::Transport(source),
         }
     }
 }

@@ -279,8 +279,8 @@ mod tests {
         let headers = [("Content-Type", "application/json")];
         proxy.when(|_| true).answer(200, &headers, body);
         let server = format!("http://{}", proxy.address());
-        let config = kube::Config::new(server.parse().expect("an address"));
-        let cluster = Cluster::with(config, "test").expect("it is one");
+        let server = server.parse().expect("an address");
+        let cluster = Cluster::plain(server, "test").expect("it is one");
         let events = Events::new(&cluster, "test", None);
         let run = RunRef::new(RunKind::TaskRun, "b", "a").expect("they are names");
         let tell = || events.of_run(&run, "u", Severity::Warning, "Odd", "it is odd");

@@ -1,6 +1,7 @@
 //! Runs that are read from the cluster, and what is said when they cannot be.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 use tekseal_harness::{Certificates, Run};
@@ -251,4 +252,76 @@ fn a_way_that_leads_nowhere_is_told_apart_from_a_server_that_is_down() {
         .says("401 Unauthorized")
         .says("hint: the token or certificate is not accepted");
     assert!(!said.stderr.contains("hunter2"), "{said:?}");
+}
+
+/// As the command lines of clouds write it: YAML, and a program that says the token.
+#[test]
+fn a_program_says_the_token_and_a_certificate_may_have_another_name() {
+    let Some(yard) = Yard::new() else { return };
+    yard.task_run("build", nowhere());
+    let bytes = fs::read(yard.api.kubeconfig()).expect("it is there");
+    let config: Value = serde_json::from_slice(&bytes).expect("JSON");
+    let token = config["users"][0]["user"]["token"]
+        .as_str()
+        .expect("the administrator has a token");
+    fs::write(
+        yard.path("ca.pem"),
+        fs::read(yard.api.ca()).expect("it is there"),
+    )
+    .expect("the folder is ours");
+    let script = format!(
+        "#!/bin/sh\ncase $KUBERNETES_EXEC_INFO in *ExecCredential*) printf 'status:\\n  token: %s\\n' {token};; esac\n"
+    );
+    let plugin = yard.path("says-token");
+    fs::write(&plugin, script).expect("the folder is ours");
+    fs::set_permissions(&plugin, fs::Permissions::from_mode(0o700)).expect("the file is ours");
+    let address = yard.api.address();
+    let (_, port) = address.rsplit_once(':').expect("an address has a port");
+    let of = |name: &str, command: &str| {
+        format!(
+            r"apiVersion: v1
+kind: Config
+preferences: {{}}
+current-context: here   # as it was written by hand
+contexts:
+- context:
+    cluster: here
+    user: program
+  name: here
+clusters:
+- cluster:
+    certificate-authority: ca.pem
+    server: https://127.0.0.1:{port}
+    tls-server-name: {name}
+  name: here
+users:
+- name: program
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: {command}
+      args: null
+      interactiveMode: Never
+      installHint: Install it
+        as is written there
+"
+        )
+    };
+    let file = yard.path("kubeconfig.yaml");
+    let provenance = |text: String| {
+        fs::write(&file, text).expect("the folder is ours");
+        Run::tool("tekseal-provenance")
+            .args(["--run", &yard.reference("taskrun", "build"), "--out", "out"])
+            .folder(yard.path(""))
+            .env("KUBECONFIG", &file)
+    };
+    provenance(of("localhost", "./says-token")).ok();
+    provenance(of("elsewhere.example", "./says-token"))
+        .fails_with(2)
+        .says("invalid peer certificate");
+    let said = provenance(of("localhost", "./absent"))
+        .fails_with(2)
+        .says("there is no way to the cluster")
+        .says("Install it as is written there");
+    assert!(!said.stderr.contains(token), "{said:?}");
 }

@@ -288,7 +288,8 @@ mod tests {
                 named,
             };
             let mut inventory = Inventory::default();
-            gather.configured(&mut inventory, reference, &["signs images".to_owned()]);
+            let (signs, kms) = (["signs images".to_owned()], KmsSigner::default());
+            gather.configured(&mut inventory, reference, &signs, &kms);
             let said = inventory.warnings.join("\n");
             assert!(said.contains(wanted), "{said}");
         }

@@ -91,6 +91,8 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
         .iter()
         .cloned()
         .partition(|row| contest::is_policy(row.work));
+    let (held, rest): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|row| contest::is_held(row.work));
     let (logged, plain): (Vec<_>, Vec<_>) = rest
         .into_iter()
         .partition(|row| contest::is_logged(row.work));
@@ -99,6 +101,9 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
     }
     if !logged.is_empty() {
         report::print_logged(&logged);
+    }
+    if !held.is_empty() {
+        report::print_held(&held);
     }
     if !policies.is_empty() {
         report::print_policies(&policies);

@@ -9,7 +9,7 @@ use std::thread;
 use serde_json::{Value, json};
 use tekseal_harness::{Image, Registry, Run};
 
-use super::task_run;
+use super::payloads::task_run;
 
 /// Where they lie.
 pub(super) const REPOSITORY: &str = "attested/app";

@@ -69,7 +69,7 @@ impl Logged {
 
 /// The running services.
 pub(super) struct Witnesses {
-    sigstore: Option<Sigstore>,
+    pub(super) sigstore: Option<Sigstore>,
     rekor_v2: Option<RekorV2>,
     authority: Option<TimestampAuthority>,
 }
@@ -81,19 +81,19 @@ struct Addresses {
 }
 
 impl Witnesses {
-    /// Starts what these works need.
+    /// Starts what these works need; what has a database also where others want it.
     ///
     /// # Panics
     ///
     /// When it is not built, or does not come up.
-    pub(super) fn start(works: &[&str]) -> Self {
+    pub(super) fn start(works: &[&str], is_sigstore_wanted: bool) -> Self {
         let wanted: Vec<_> = Logged::ALL
             .into_iter()
             .filter(|logged| works.contains(&logged.name))
             .collect();
         let needs = |log| wanted.iter().any(|logged| logged.log == log);
         Self {
-            sigstore: needs(Log::RekorV1)
+            sigstore: (is_sigstore_wanted || needs(Log::RekorV1))
                 .then(|| Sigstore::start().expect("tests/peers --sigstore was run")),
             rekor_v2: needs(Log::RekorV2)
                 .then(|| RekorV2::start().expect("tests/peers --sigstore-basic was run")),
@@ -314,7 +314,7 @@ impl Contest {
         self.write(&format!("root-{}.json", logged.name), &root)
     }
 
-    fn write(&self, name: &str, json: &Value) -> PathBuf {
+    pub(super) fn write(&self, name: &str, json: &Value) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, json.to_string()).expect("the folder is ours");
         path

@@ -5,7 +5,9 @@
 //! Every signature is put on an image of its own, so that no program finds the work of another.
 
 mod attested;
+mod held;
 mod logged;
+mod payloads;
 mod policy;
 
 use std::cell::Cell;
@@ -14,20 +16,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tekseal_harness::{Cosign, Image, Proxy, Registry, Run, cosign, fixtures};
 use tempfile::TempDir;
 
+use self::held::{Held, Safe};
 use self::logged::{Logged, Witnesses};
 use self::policy::{Judging, Policies};
 use crate::measure::{Cost, Job};
 use crate::names::chosen;
 use crate::report::{self, Row};
 
+pub(crate) use self::held::is_held;
 pub(crate) use self::logged::is_logged;
 pub(crate) use self::policy::is_policy;
 
-/// What is measured without logs and policies, in the order of the table.
+/// What is measured without logs, keys of others and policies, in the order of the table.
 const WORKS: [&str; 9] = [
     "sign",
     "sign-plain",
@@ -60,6 +63,7 @@ pub(crate) struct Contest {
     registry: Registry,
     works: Vec<&'static str>,
     witnesses: Witnesses,
+    safe: Option<Safe>,
     policies: Option<Policies>,
     players: Vec<Player>,
     key: PathBuf,
@@ -93,6 +97,7 @@ impl Contest {
         let known = WORKS
             .into_iter()
             .chain(Logged::ALL.map(|logged| logged.name))
+            .chain(Held::ALL.map(|held| held.name))
             .chain(Judging::ALL.map(|judging| judging.name));
         let known: Vec<_> = known.map(|name| (name, name)).collect();
         let works = chosen("work", &known, works)?;
@@ -126,7 +131,8 @@ impl Contest {
         }
         let signed = registry.push_image(REPOSITORY, "verified");
         let contest = Self {
-            witnesses: Witnesses::start(&works),
+            witnesses: Witnesses::start(&works, Held::need_sigstore(&works)),
+            safe: Safe::open(&works, folder.path()),
             policies,
             works,
             folder,
@@ -163,7 +169,8 @@ impl Contest {
     /// Measures everything.
     pub(crate) fn rows(&self, rounds: usize) -> Vec<Row> {
         let mut costs = Costs::new();
-        let has_others = self.works.iter().any(|work| !is_policy(work));
+        let is_other = |work: &&&str| !is_policy(work) && !is_held(work);
+        let has_others = self.works.iter().any(|work| is_other(&work));
         // The first round fills the caches and does not count.
         for round in (0..=rounds).filter(|_| has_others) {
             eprintln!("bench: round {round} of {rounds}");
@@ -198,6 +205,7 @@ impl Contest {
         }
         // What opening the encrypted key costs.
         report::add_difference(&mut rows, "derive", ("sign-only", "sign-only-plain"));
+        rows.extend(self.held_rows(rounds));
         if let Some(policies) = &self.policies {
             rows.extend(self.policy_rows(policies, rounds));
         }
@@ -365,33 +373,6 @@ impl Contest {
         }
     }
 
-    /// A folder as `tekseal-provenance` leaves it, with the simple-signing payload of `image` alone: what `cosign sign` signs.
-    fn payload(&self, programs: &Path, image: &str) -> PathBuf {
-        let folder = self
-            .folder
-            .path()
-            .join(format!("payload-{}", image.replace(['/', ':', '@'], "-")));
-        let run = self.folder.path().join("run.json");
-        fs::write(&run, task_run(image).to_string()).expect("the temporary folder is writable");
-        Run::new(programs.join("tekseal-provenance"))
-            .arg("--run")
-            .arg(&run)
-            .arg("--out")
-            .arg(&folder)
-            .ok();
-        let index = folder.join("payloads.json");
-        let all: Vec<Value> =
-            serde_json::from_slice(&fs::read(&index).expect("the index of payloads"))
-                .expect("the index is JSON");
-        let only: Vec<_> = all
-            .into_iter()
-            .filter(|payload| payload["kind"] == "simplesigning")
-            .collect();
-        assert_eq!(only.len(), 1, "the run has one image");
-        fs::write(&index, json!(only).to_string()).expect("the folder is writable");
-        folder
-    }
-
     /// A cosign command that finds neither settings nor logins.
     fn command(&self, cosign: &Cosign, args: &[&str]) -> Job {
         let home = text(self.folder.path());
@@ -400,19 +381,6 @@ impl Contest {
             .env("TUF_ROOT", &format!("{home}/tuf"))
             .env("COSIGN_PASSWORD", PASSWORD)
     }
-}
-
-/// A completed build of `repository@digest`: the one of the fixtures with another result.
-fn task_run(image: &str) -> Value {
-    let file = fixtures().join("golden/tr-image-simple/input.json");
-    let mut run: Value = serde_json::from_slice(&fs::read(file).expect("the fixture is there"))
-        .expect("the fixture is JSON");
-    let (url, digest) = image.split_once('@').expect("a reference has a digest");
-    run["status"]["results"] = json!([
-        {"name": "IMAGE_URL", "type": "string", "value": url},
-        {"name": "IMAGE_DIGEST", "type": "string", "value": digest},
-    ]);
-    run
 }
 
 /// Verifies a recorded provenance in a bundle, with its entry of a log, and asks nobody. cosign is given the image's manifest as the file that was
