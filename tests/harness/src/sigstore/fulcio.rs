@@ -13,6 +13,7 @@ use super::service;
 use super::trillian::Trillian;
 use crate::process::Daemon;
 use crate::run::Run;
+use crate::spire::Spire;
 use crate::tls::Authority;
 
 /// Neither server takes a key without a password.
@@ -72,9 +73,12 @@ impl Fulcio {
         let entry =
             |url: &str, kind: &str| json!({"IssuerURL": url, "ClientID": AUDIENCE, "Type": kind});
         let (cluster, people) = (issuer.cluster(), issuer.people());
+        let mut workloads = entry(&issuer.workloads(), "spiffe");
+        workloads["SPIFFETrustDomain"] = Spire::TRUST_DOMAIN.into();
         let issuers = json!({"OIDCIssuers": {
             &cluster: entry(&cluster, "kubernetes"),
             &people: entry(&people, "email"),
+            issuer.workloads(): workloads,
         }});
         let config = folder.join("fulcio.json");
         fs::write(&config, issuers.to_string()).expect("the folder is ours");
