@@ -4,4 +4,5 @@ mod aws;
 mod azure;
 mod gcp;
 mod plugin;
+mod spiffe;
 mod vault;
