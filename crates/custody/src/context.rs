@@ -47,7 +47,7 @@ pub struct VaultSettings {
     pub login_role: String,
     /// A file with the identity token to log in with; by default that of the ServiceAccount.
     pub login_token_path: PathBuf,
-    /// The socket of a SPIRE agent that gives the identity token instead.
+    /// The socket of a SPIFFE agent that gives the identity token instead; the path is `jwt` then where it is not set, and the role may be Vault's own choice.
     pub spire_socket: String,
     /// The audience of that token.
     pub spire_audience: String,

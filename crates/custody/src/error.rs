@@ -7,6 +7,8 @@ use tekseal_core::Blame;
 use tekseal_remote::rest::Failed;
 use tekseal_signing::{KeyAlgorithm, RemoteError, public_key};
 
+use crate::spiffe;
+
 /// Why a key that somebody else holds cannot be used. No text holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,6 +37,12 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The agent of SPIFFE says not who we are.
+    #[error("no identity token to log in to Vault with")]
+    Spiffe {
+        /// Why.
+        source: spiffe::Error,
     },
     /// No complete answer came.
     #[error("cannot {action}")]
@@ -135,6 +143,7 @@ impl Error {
             | Self::Algorithm { .. }
             | Self::Unsupported { .. } => Blame::Setting,
             Self::Request { source, .. } => blame_of_request(source),
+            Self::Spiffe { source } => source.blame(),
             Self::Refused { may_pass, .. } => match may_pass {
                 true => Blame::Outside,
                 false => Blame::Setting,
@@ -158,6 +167,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Request { source, .. } => source.hint(),
+            Self::Spiffe { source } => source.hint(),
             _ => None,
         }
     }

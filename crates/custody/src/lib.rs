@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Each service is spoken to in plain REST over the one client of `tekseal-remote`; credentials are found where the service's own tools look for them inside
-//! a cluster. No key and no signature is kept here.
+//! a cluster. The exception is SPIFFE, whose agent speaks gRPC at a socket of the machine. No key and no signature is kept here.
 
 mod aws;
 mod azure;
@@ -20,6 +20,7 @@ mod gcp;
 pub mod keyless;
 mod plugin;
 mod secret_file;
+pub mod spiffe;
 pub mod token;
 mod vault;
 

@@ -51,8 +51,8 @@ pub struct KeylessArgs {
         hide_env_values = true
     )]
     identity_token: Option<String>,
-    /// Provider of the identity token, as cosign names it: envvar (SIGSTORE_ID_TOKEN), filesystem (/var/run/sigstore/cosign/oidc-token), github-actions or
-    /// google-workload-identity
+    /// Provider of the identity token, as cosign names it: envvar (SIGSTORE_ID_TOKEN), filesystem (/var/run/sigstore/cosign/oidc-token), github-actions,
+    /// spiffe (SPIFFE_ENDPOINT_SOCKET) or google-workload-identity
     #[arg(long, env = "TEKSEAL_OIDC_PROVIDER", value_name = "NAME")]
     oidc_provider: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use tekseal_core::config::KmsSigner;
-use tekseal_custody::{Context, Settings, VaultSettings};
+use tekseal_custody::{Context, Settings, VaultSettings, spiffe};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing};
@@ -35,19 +35,31 @@ fn context(ca: &[PathBuf], vault: VaultSettings) -> Context {
 }
 
 /// How to log in to Vault as the Pod, which its own tools have no variable for: the role, the path of the login (`kubernetes` unless it says another)
-/// and the file with the identity token (that of the ServiceAccount unless it says another). Without a role only a token opens it.
+/// and the file with the identity token (that of the ServiceAccount unless it says another). With an audience it is a token for it that the agent of SPIFFE
+/// gives, and the path is `jwt` unless it says another. Without either only a token opens it.
 fn of_environment() -> VaultSettings {
     let variable = |name| std::env::var(name).unwrap_or_default();
+    let or = |value: String, otherwise: &str| match value.is_empty() {
+        true => otherwise.to_owned(),
+        false => value,
+    };
     let login_role = variable("TEKSEAL_VAULT_ROLE");
+    let login_path = variable("TEKSEAL_VAULT_LOGIN_PATH");
+    let spire_audience = variable("TEKSEAL_VAULT_SPIFFE_AUDIENCE");
+    if !spire_audience.is_empty() {
+        return VaultSettings {
+            login_path,
+            login_role,
+            spire_socket: or(variable(spiffe::SOCKET_VARIABLE), spiffe::DEFAULT_SOCKET),
+            spire_audience,
+            ..VaultSettings::default()
+        };
+    }
     if login_role.is_empty() {
         return VaultSettings::default();
     }
-    let login_path = variable("TEKSEAL_VAULT_LOGIN_PATH");
     VaultSettings {
-        login_path: match login_path.is_empty() {
-            true => "kubernetes".to_owned(),
-            false => login_path,
-        },
+        login_path: or(login_path, "kubernetes"),
         login_role,
         login_token_path: variable("TEKSEAL_VAULT_IDENTITY_TOKEN").into(),
         ..VaultSettings::default()

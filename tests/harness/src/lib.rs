@@ -7,7 +7,7 @@
 //!   Cosign, buildah: the peers whose verdict counts
 //!   Kyverno, PolicyTester, PolicyJson, Opa: what enforces policies
 //!   RekorV2, TimestampAuthority, Sigstore: what stands behind signatures
-//!   Vault: what holds keys for others; SoftHsm: a token that holds keys
+//!   Vault: what holds keys for others; SoftHsm: a token that holds keys; Spire: who says who a process is
 //!   GoogleKms, AzureVault: what clouds' key management services say, as they document it
 //!   Aws: an imitation of its key management, where there is no real one; Moto: one by others
 //!   ApiServer: the real kube-apiserver, with Tekton's types; Node: with kubelet, containerd and Tekton beside it
@@ -32,6 +32,7 @@ mod registry;
 mod run;
 mod sigstore;
 mod softhsm;
+mod spire;
 mod tls;
 mod tuf;
 mod vault;
@@ -58,6 +59,7 @@ pub use sigstore::{
     TimestampAuthority, service_account_claims, unsigned_token,
 };
 pub use softhsm::SoftHsm;
+pub use spire::Spire;
 pub use tls::Certificates;
 pub use tuf::{TufKey, TufRepository, signed};
 pub use vault::{JwtKey, Vault, audited_requests};

@@ -271,9 +271,14 @@ impl Vault {
     /// Lets whoever shows a token signed with `key` log in at `auth/jwt` as `role`, if it is for `vault` and about `subject`; a login gives these
     /// policies, for an hour or so many uses (0: any number).
     pub fn let_in(&self, key: &JwtKey, role: &str, subject: &str, policy: &str, uses: u32) {
+        self.let_in_by(&[key.public_pem()], role, subject, policy, uses);
+    }
+
+    /// The [same](Self::let_in) for a token that is signed with one of these keys (PEM).
+    pub fn let_in_by(&self, keys: &[String], role: &str, subject: &str, policy: &str, uses: u32) {
         // It is there after the first call.
         let _ = self.ask("POST", "sys/auth/jwt", &json!({"type": "jwt"}));
-        let config = json!({"jwt_validation_pubkeys": [key.public_pem()]});
+        let config = json!({"jwt_validation_pubkeys": keys, "default_role": role});
         self.set("auth/jwt/config", &config);
         let wanted = json!({
             "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["vault"], "bound_subject": subject,

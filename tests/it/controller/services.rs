@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tekseal_harness::{Run, Running};
+use tekseal_harness::{Run, Running, Spire, Vault};
 
 use super::stand::{PATIENCE, SIGNED, Stand, annotation, is_signed_once, layers};
 
@@ -176,4 +176,43 @@ fn a_service_that_refuses_is_waited_for_and_nothing_is_published() {
     make_key(&stand, "service.key");
     let run = stand.wait_marked(&run);
     is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
+#[ignore = "needs Vault and SPIRE: ./test --sigstore"]
+fn spire_says_to_vault_who_the_controller_is() {
+    let (Some(stand), Some(vault), Some(spire)) = (Stand::new(), Vault::start(), Spire::start(""))
+    else {
+        return;
+    };
+    vault.make_key("controller", "ecdsa-p256");
+    vault.make_policy("controller");
+    let id = format!("spiffe://{}/controller", Spire::TRUST_DOMAIN);
+    vault.let_in_by(&spire.keys_pem(), "signer", &id, "controller", 0);
+    fs::remove_file(stand.keys().join("x509.pem")).expect("it is there");
+    let (address, socket) = (vault.url(), spire.address());
+    let of_vault = [
+        ("signers.kms.kmsref", "hashivault://controller"),
+        ("signers.kms.auth.address", &*address),
+        ("signers.kms.auth.oidc.path", "jwt"),
+        ("signers.kms.auth.oidc.role", "signer"),
+        ("signers.kms.auth.spire.sock", &*socket),
+        ("signers.kms.auth.spire.audience", "vault"),
+    ];
+    stand.configure(&[KMS, &of_vault].concat());
+    let _controller = start(&stand);
+    let run = stand.completed("app", stand.image_results());
+    let told = stand.wait_event(&run, "SigningBlocked");
+    assert!(told.contains("has no identity for this process"), "{told}");
+    assert_eq!(layers(&stand.registry, "team/app", &stand.digest, "sig"), 0);
+    spire.name("controller");
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+    let public = Run::tool("tekseal-keys").args(["public", "hashivault://controller"]);
+    let public = public
+        .env("VAULT_ADDR", &address)
+        .env("VAULT_TOKEN", vault.root());
+    let key = stand.path("vault.pub");
+    fs::write(&key, public.ok().stdout).expect("the folder is ours");
+    verify(&stand, &key).ok();
 }

@@ -4,5 +4,6 @@ mod aws;
 mod azure;
 mod gcp;
 mod plugin;
+mod spiffe;
 mod vault;
 mod vault_https;

@@ -39,6 +39,8 @@ pub(crate) enum Who {
     Stranger,
     /// Somebody with an e-mail address, by the issuer for people.
     Person,
+    /// A process of this machine, by a SPIRE.
+    Workload,
 }
 
 impl Who {
@@ -48,6 +50,7 @@ impl Who {
             Self::Builder => IDENTITY,
             Self::Stranger => "https://kubernetes.io/namespaces/team/serviceaccounts/stranger",
             Self::Person => "builder@example.com",
+            Self::Workload => "spiffe://tekseal.test/signer",
         }
     }
 
@@ -56,6 +59,7 @@ impl Who {
         match self {
             Self::Builder | Self::Stranger => issuer.cluster(),
             Self::Person => issuer.people(),
+            Self::Workload => issuer.workloads(),
         }
     }
 
@@ -64,6 +68,7 @@ impl Who {
             Self::Builder => issuer.service_account_token(SERVICE_ACCOUNT.0, SERVICE_ACCOUNT.1),
             Self::Stranger => issuer.service_account_token("team", "stranger"),
             Self::Person => issuer.email_token(self.name()),
+            Self::Workload => panic!("its agent alone gives a token"),
         }
     }
 }

@@ -10,3 +10,4 @@ mod keyless_full;
 mod lying;
 mod ours;
 mod ours_full;
+mod workloads;

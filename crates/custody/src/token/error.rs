@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tekseal_core::Blame;
 use tekseal_remote::rest::Failed;
 
-use crate::error;
+use crate::{error, spiffe};
 
 /// Why there is no identity token. No text holds a token.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +70,9 @@ pub enum Error {
         /// What came.
         found: &'static str,
     },
+    /// The agent of SPIFFE gives none.
+    #[error(transparent)]
+    Spiffe(#[from] spiffe::Error),
     /// What is there is no token.
     #[error("the identity token is malformed: {0}")]
     Malformed(&'static str),
@@ -82,10 +85,12 @@ pub enum Error {
     )]
     Algorithm(String),
     /// It is for somebody else.
-    #[error("the identity token is for the audience [{}], and must be for {}", found.join(", "), super::AUDIENCE)]
+    #[error("the identity token is for the audience [{}], and must be for {wanted}", found.join(", "))]
     Audience {
         /// For whom it is.
         found: Vec<String>,
+        /// For whom it must be.
+        wanted: String,
     },
     /// It is over.
     #[error("the identity token ended at {}, and it is {}", moment(*end), moment(*now))]
@@ -118,6 +123,7 @@ impl Error {
             Self::Request { source, .. } => error::blame_of_request(source),
             Self::Refused { status, .. } => error::blame_of_status(*status),
             Self::Answer { .. } => Blame::Outside,
+            Self::Spiffe(error) => error.blame(),
             Self::File { .. }
             | Self::Variable(_)
             | Self::Nowhere(_)
@@ -151,6 +157,7 @@ impl Error {
                 "the clock of this machine may be wrong, or that of the issuer"
             }
             Self::Request { source, .. } => return source.hint(),
+            Self::Spiffe(error) => return error.hint(),
             Self::Variable(_)
             | Self::Unsupported { .. }
             | Self::Provider(_)

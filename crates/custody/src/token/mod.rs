@@ -17,7 +17,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use zeroize::Zeroizing;
 
 pub use error::Error;
@@ -93,7 +93,7 @@ struct Federated {
 /// One or several.
 #[derive(Default, Deserialize)]
 #[serde(untagged)]
-enum Audience {
+pub(crate) enum Audience {
     #[default]
     None,
     One(String),
@@ -101,7 +101,7 @@ enum Audience {
 }
 
 /// A NumericDate, seconds since 1970.
-struct Moment(i64);
+pub(crate) struct Moment(i64);
 
 /// true, also where it is written as a text.
 #[derive(Default)]
@@ -146,36 +146,8 @@ impl IdentityToken {
     /// times is told.
     pub fn parse(text: &str, now: i64) -> Result<Self, Error> {
         let text = text.trim_ascii();
-        if text.is_empty() {
-            return Err(Error::Malformed("it is empty"));
-        }
-        if text.len() > LARGEST {
-            return Err(Error::Malformed("it has more than 16 KiB"));
-        }
-        let mut parts = text.split('.');
-        let (Some(head), Some(claims), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(Error::Malformed(
-                "a JWT has three parts, with dots between them",
-            ));
-        };
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map(Zeroizing::new);
-        let (Ok(head), Ok(claims), Ok(signature)) =
-            (decode(head), decode(claims), decode(signature))
-        else {
-            return Err(Error::Malformed("a part of it is not base64url"));
-        };
-        // The text of the error could have a part of the token.
-        let head: Head = serde_json::from_slice(&head)
-            .map_err(|_| Error::Malformed("its head is no JSON with an alg"))?;
-        check_algorithm(&head.alg, signature.is_empty())?;
-        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| {
-            Error::Malformed(
-                "its claims are no JSON with iss, sub, aud and exp as OpenID Connect has them",
-            )
-        })?;
-        claims.check(now)?;
+        let claims: Claims = read(text)?;
+        check(&claims.aud, AUDIENCE, &claims.exp, claims.nbf.as_ref(), now)?;
         let (subject, email) = claims.subject()?;
         Ok(Self {
             names: claims.names(email.as_deref()),
@@ -223,6 +195,68 @@ impl IdentityToken {
     }
 }
 
+/// The claims of a token, which somebody signed. No error has a part of it but the name of an algorithm.
+pub(crate) fn read<C: DeserializeOwned>(text: &str) -> Result<C, Error> {
+    if text.is_empty() {
+        return Err(Error::Malformed("it is empty"));
+    }
+    if text.len() > LARGEST {
+        return Err(Error::Malformed("it has more than 16 KiB"));
+    }
+    let mut parts = text.split('.');
+    let (Some(head), Some(claims), Some(signature), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Error::Malformed(
+            "a JWT has three parts, with dots between them",
+        ));
+    };
+    let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map(Zeroizing::new);
+    let (Ok(head), Ok(claims), Ok(signature)) = (decode(head), decode(claims), decode(signature))
+    else {
+        return Err(Error::Malformed("a part of it is not base64url"));
+    };
+    // The text of the error could have a part of the token.
+    let head: Head = serde_json::from_slice(&head)
+        .map_err(|_| Error::Malformed("its head is no JSON with an alg"))?;
+    check_algorithm(&head.alg, signature.is_empty())?;
+    serde_json::from_slice(&claims).map_err(|_| {
+        Error::Malformed(
+            "its claims are no JSON with iss, sub, aud and exp as OpenID Connect has them",
+        )
+    })
+}
+
+/// Whether a token is for this audience, and good now.
+pub(crate) fn check(
+    aud: &Audience,
+    audience: &str,
+    exp: &Moment,
+    nbf: Option<&Moment>,
+    now: i64,
+) -> Result<(), Error> {
+    let found: &[String] = match aud {
+        Audience::None => &[],
+        Audience::One(one) => std::slice::from_ref(one),
+        Audience::Several(several) => several,
+    };
+    if !found.iter().any(|one| one == audience) {
+        return Err(Error::Audience {
+            found: found.iter().take(5).map(|one| shown(one)).collect(),
+            wanted: shown(audience),
+        });
+    }
+    if exp.0 <= now {
+        return Err(Error::Expired { end: exp.0, now });
+    }
+    match nbf {
+        Some(Moment(start)) if *start > now + MOST_AHEAD => {
+            Err(Error::NotYetValid { start: *start, now })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_algorithm(alg: &str, is_unsigned: bool) -> Result<(), Error> {
     const SIGNED: [&str; 10] = [
         "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -237,31 +271,6 @@ fn check_algorithm(alg: &str, is_unsigned: bool) -> Result<(), Error> {
 }
 
 impl Claims {
-    fn check(&self, now: i64) -> Result<(), Error> {
-        let audience: &[String] = match &self.aud {
-            Audience::None => &[],
-            Audience::One(one) => std::slice::from_ref(one),
-            Audience::Several(several) => several,
-        };
-        if !audience.iter().any(|one| one == AUDIENCE) {
-            return Err(Error::Audience {
-                found: audience.iter().take(5).map(|one| shown(one)).collect(),
-            });
-        }
-        if self.exp.0 <= now {
-            return Err(Error::Expired {
-                end: self.exp.0,
-                now,
-            });
-        }
-        match &self.nbf {
-            Some(Moment(start)) if *start > now + MOST_AHEAD => {
-                Err(Error::NotYetValid { start: *start, now })
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The subject, and the e-mail address if that is it.
     fn subject(&self) -> Result<(String, Option<String>), Error> {
         let is_name = |text: &str| {
@@ -309,7 +318,7 @@ impl Claims {
 }
 
 /// A text of a token, for people.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
     if text.chars().count() > 80 {
         shown.push('…');

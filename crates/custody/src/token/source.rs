@@ -5,7 +5,7 @@
 //! else's. A token is fetched each time one is needed, for Kubernetes writes a new one into the file before the old one ends.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use tekseal_core::config::X509Signer;
@@ -13,6 +13,7 @@ use tekseal_remote::rest::{self, Method, Request, Url};
 use zeroize::Zeroizing;
 
 use super::{AUDIENCE, Error, IdentityToken, LARGEST};
+use crate::spiffe::{self, Agent};
 use crate::{Context, secret_file};
 
 /// Where cosign's provider `filesystem` looks.
@@ -22,7 +23,6 @@ pub const DEFAULT_FILE: &str = "/var/run/sigstore/cosign/oidc-token";
 const VARIABLE: &str = "SIGSTORE_ID_TOKEN";
 const GITHUB_URL: &str = "ACTIONS_ID_TOKEN_REQUEST_URL";
 const GITHUB_TOKEN: &str = "ACTIONS_ID_TOKEN_REQUEST_TOKEN";
-const SPIFFE_SOCKET: &str = "SPIFFE_ENDPOINT_SOCKET";
 /// Host and port of Google's metadata server, in place of the usual one.
 const GOOGLE_HOST: &str = "GCE_METADATA_HOST";
 const GOOGLE_DEFAULT_HOST: &str = "metadata.google.internal";
@@ -125,7 +125,7 @@ impl Provider {
             Self::EnvVar => "the variable SIGSTORE_ID_TOKEN",
             Self::FileSystem => DEFAULT_FILE,
             Self::GitHubActions => "GitHub Actions",
-            Self::Spiffe => "SPIFFE_ENDPOINT_SOCKET",
+            Self::Spiffe => "SPIFFE_ENDPOINT_SOCKET or /tmp/spire-agent/public/api.sock",
             Self::Buildkite => "Buildkite",
             Self::GoogleWorkloadIdentity => "Google's metadata server",
             Self::GoogleImpersonate => "GOOGLE_SERVICE_ACCOUNT_NAME",
@@ -139,7 +139,9 @@ impl Provider {
             Self::EnvVar => is_set(VARIABLE),
             Self::FileSystem => PathBuf::from(DEFAULT_FILE).exists(),
             Self::GitHubActions => is_set(GITHUB_URL) && is_set(GITHUB_TOKEN),
-            Self::Spiffe => is_set(SPIFFE_SOCKET),
+            Self::Spiffe => {
+                is_set(spiffe::SOCKET_VARIABLE) || Path::new(spiffe::DEFAULT_SOCKET).exists()
+            }
             Self::Buildkite => is_set("BUILDKITE_AGENT_ACCESS_TOKEN"),
             Self::GoogleImpersonate => is_set("GOOGLE_SERVICE_ACCOUNT_NAME"),
             Self::GoogleWorkloadIdentity => {
@@ -155,10 +157,7 @@ impl Provider {
             Self::FileSystem => read_file(PathBuf::from(DEFAULT_FILE)),
             Self::GitHubActions => of_github(context).await,
             Self::GoogleWorkloadIdentity => of_google(context).await,
-            Self::Spiffe => Err(Error::Unsupported {
-                name: self.name(),
-                instead: "its agent speaks gRPC alone; have spiffe-helper write the JWT-SVID for the audience sigstore into a file, and give that with --identity-token",
-            }),
+            Self::Spiffe => of_spiffe(context).await,
             Self::Buildkite => Err(Error::Unsupported {
                 name: self.name(),
                 instead: "put what `buildkite-agent oidc request-token --audience sigstore` prints into the variable SIGSTORE_ID_TOKEN",
@@ -232,6 +231,21 @@ async fn of_github(context: &Context) -> Result<Zeroizing<String>, Error> {
         found: "something that is no JSON with a value",
     })?;
     Ok(Zeroizing::new(given.value))
+}
+
+/// From the agent of this machine. Fulcio wants to know who vouches, which an agent says only where it is told to.
+async fn of_spiffe(context: &Context) -> Result<Zeroizing<String>, Error> {
+    let address = context.variable(spiffe::SOCKET_VARIABLE);
+    let address = address.as_deref().unwrap_or(spiffe::DEFAULT_SOCKET);
+    let agent = Agent::at(spiffe::SOCKET_VARIABLE, address)?;
+    let svid = agent.svid(AUDIENCE, &context.settings.options).await?;
+    if !svid.has_issuer {
+        return Err(Error::NotHere {
+            name: Provider::Spiffe.name(),
+            reason: "its token names no issuer, which Fulcio needs: set jwt_issuer in the configuration of SPIRE's server".to_owned(),
+        });
+    }
+    Ok(svid.text)
 }
 
 /// Specification: <https://cloud.google.com/compute/docs/instances/verifying-instance-identity>.

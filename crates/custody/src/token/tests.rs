@@ -118,7 +118,7 @@ fn what_cannot_be_good_is_refused_by_name() {
     }
     let mut without = claims();
     without.as_object_mut().expect("an object").remove("aud");
-    assert!(matches!(parse(&without), Err(Error::Audience { found }) if found.is_empty()));
+    assert!(matches!(parse(&without), Err(Error::Audience { found, .. }) if found.is_empty()));
 }
 
 #[test]

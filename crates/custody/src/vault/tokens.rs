@@ -1,6 +1,6 @@
 //! The token that Vault is shown: given, from a file, or by a login.
 //!
-//! What the settings say goes before the variables, as Tekton Chains has it: a file, then a token, then a login. Then come those that sigstore's client looks
+//! What the settings say goes before the variables, as Tekton Chains has it: a login with a token of SPIRE, then a file, then a token, then a login. Then come those that sigstore's client looks
 //! for: `VAULT_TOKEN`, `BAO_TOKEN`, `~/.vault-token`. A file is read with each request, which costs nothing beside it, so a token that was replaced is
 //! taken at once. A login is <https://developer.hashicorp.com/vault/api-docs/auth/jwt#jwt-login> or
 //! <https://developer.hashicorp.com/vault/api-docs/auth/kubernetes#login>, which have one form.
@@ -9,17 +9,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tekseal_remote::rest::Method;
+use tekseal_remote::rest::{Method, Options};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::client::{Ask, Repeat, Vault};
 use super::{SERVICE, place};
+use crate::spiffe::Agent;
 use crate::{Context, Error, secret_file};
 
 const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 const TOKEN_PATH: &str = "signers.kms.auth.token-path";
 const LOGIN_TOKEN_PATH: &str = "signers.kms.auth.oidc.token-path";
+const SPIRE_SOCKET: &str = "signers.kms.auth.spire.sock";
+/// Where sigstore's client logs in unless it is told otherwise.
+const SPIRE_LOGIN_PATH: &str = "jwt";
 /// No token is longer.
 const MOST_TOKEN: usize = 64 * 1024;
 /// A login says which policies and what metadata the token has.
@@ -65,8 +69,20 @@ pub(super) enum Ends {
 pub(super) struct Login {
     path: String,
     role: String,
-    identity: PathBuf,
+    identity: Identity,
     session: Mutex<Session>,
+}
+
+/// Where the identity token of a login comes from.
+enum Identity {
+    /// It is in this file.
+    File(PathBuf),
+    /// The agent of SPIFFE gives one for this audience.
+    Spiffe {
+        agent: Agent,
+        audience: String,
+        options: Options,
+    },
 }
 
 /// What the last login gave.
@@ -102,12 +118,9 @@ impl Tokens {
     /// Which of them the settings and the variables mean. Nothing is read yet.
     pub(super) fn find(context: &Context) -> Result<Self, Error> {
         let set = &context.settings.vault;
+        // In Chains the token that such a login gives takes the place of every other.
         if !set.spire_socket.is_empty() {
-            return Err(Error::Unsupported {
-                service: SERVICE.to_owned(),
-                what: "be entered with a token from a SPIRE agent (spire_socket, signers.kms.auth.spire.sock); \
-                       have spiffe-helper write it to a file, and name that in signers.kms.auth.oidc.token-path",
-            });
+            return Login::with_spire(context).map(Self::Login);
         }
         if !set.token_path.as_os_str().is_empty() {
             return Ok(Self::File {
@@ -126,10 +139,10 @@ impl Tokens {
             return Ok(Self::Login(Login {
                 path: place::mount("signers.kms.auth.oidc.path", &set.login_path)?,
                 role: set.login_role.clone(),
-                identity: match set.login_token_path.as_os_str().is_empty() {
+                identity: Identity::File(match set.login_token_path.as_os_str().is_empty() {
                     true => PathBuf::from(SERVICE_ACCOUNT_TOKEN),
                     false => set.login_token_path.clone(),
-                },
+                }),
                 session: Mutex::default(),
             }));
         }
@@ -221,15 +234,57 @@ impl Session {
     }
 }
 
+impl Identity {
+    async fn fetch(&self) -> Result<Zeroizing<String>, Error> {
+        match self {
+            Self::File(path) => read(
+                LOGIN_TOKEN_PATH,
+                "the identity token to log in to Vault with",
+                path,
+                Ends::Whitespace,
+            ),
+            Self::Spiffe {
+                agent,
+                audience,
+                options,
+            } => {
+                let svid = agent.svid(audience, options).await;
+                Ok(svid.map_err(|source| Error::Spiffe { source })?.text)
+            }
+        }
+    }
+}
+
 impl Login {
+    /// With what Chains' `signers.kms.auth.spire.*` say. Path and role are those of `signers.kms.auth.oidc.*`; Vault has a role where none is named.
+    fn with_spire(context: &Context) -> Result<Self, Error> {
+        let set = &context.settings.vault;
+        if set.spire_audience.is_empty() {
+            return Err(Error::Setting {
+                name: "signers.kms.auth.spire.audience".to_owned(),
+                reason: "it is empty, and an agent of SPIFFE gives no token for nobody".to_owned(),
+            });
+        }
+        let path = match set.login_path.is_empty() {
+            true => SPIRE_LOGIN_PATH,
+            false => &set.login_path,
+        };
+        let agent = Agent::at(SPIRE_SOCKET, &set.spire_socket);
+        Ok(Self {
+            path: place::mount("signers.kms.auth.oidc.path", path)?,
+            role: set.login_role.clone(),
+            identity: Identity::Spiffe {
+                agent: agent.map_err(|source| Error::Spiffe { source })?,
+                audience: set.spire_audience.clone(),
+                options: context.settings.options.clone(),
+            },
+            session: Mutex::default(),
+        })
+    }
+
     async fn enter(&self, session: &mut Session, vault: &Vault) -> Result<Token, Error> {
         session.token = None;
-        let identity = read(
-            LOGIN_TOKEN_PATH,
-            "the identity token to log in to Vault with",
-            &self.identity,
-            Ends::Whitespace,
-        )?;
+        let identity = self.identity.fetch().await?;
         let body = serde_json::to_vec(&Credentials {
             role: &self.role,
             jwt: &identity,

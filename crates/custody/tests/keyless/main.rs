@@ -1,7 +1,9 @@
 //! Certificates for whom identity tokens stand: from a server that speaks Fulcio's protocol, and that does not tell the truth where a test wants that.
 
+mod agent;
 mod fulcio;
 mod holding;
+mod spiffe;
 mod tokens;
 
 use std::collections::HashMap;

@@ -353,12 +353,4 @@ fn what_vaults_client_would_do_and_we_do_not_is_refused_by_name() {
         said.starts_with("VAULT_PROXY_ADDR cannot be used: "),
         "{said}"
     );
-
-    let spire = VaultSettings {
-        spire_socket: "/run/spire/agent.sock".to_owned(),
-        address: https.to_owned(),
-        ..VaultSettings::default()
-    };
-    let said = story(&opening(&context_of(&[], spire)));
-    assert!(said.contains("spire_socket"), "{said}");
 }

@@ -13,6 +13,7 @@ use super::service;
 use super::trillian::Trillian;
 use crate::process::Daemon;
 use crate::run::Run;
+use crate::spire::Spire;
 use crate::tls::Authority;
 
 /// Neither server takes a key without a password.
@@ -82,9 +83,12 @@ impl Fulcio {
         let entry =
             |url: &str, kind: &str| json!({"IssuerURL": url, "ClientID": AUDIENCE, "Type": kind});
         let (cluster, people) = (issuer.cluster(), issuer.people());
+        let mut workloads = entry(&issuer.workloads(), "spiffe");
+        workloads["SPIFFETrustDomain"] = Spire::TRUST_DOMAIN.into();
         let mut issuers = json!({"OIDCIssuers": {
             &cluster: entry(&cluster, "kubernetes"),
             &people: entry(&people, "email"),
+            issuer.workloads(): workloads,
         }});
         if let Some(real) = real {
             let ca = fs::read_to_string(real.ca).expect("the API server has one");

@@ -1,11 +1,12 @@
-//! Two issuers of identity tokens (OpenID Connect), one as Kubernetes clusters have them and one for people, served by the tests themselves.
+//! Two issuers of identity tokens (OpenID Connect), one as Kubernetes clusters have them and one for people, served by the tests themselves. A third has the
+//! keys of a SPIRE, which makes its tokens itself.
 
 use std::fs;
 use std::io::{self, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,6 +23,7 @@ const KEY_ID: &str = "test";
 const VALID_FOR: Duration = Duration::from_secs(600);
 const CLUSTER: &str = "/cluster";
 const PEOPLE: &str = "/people";
+const WORKLOADS: &str = "/workloads";
 const CONFIGURATION: &str = "/.well-known/openid-configuration";
 const KEYS: &str = "/keys";
 
@@ -30,6 +32,8 @@ pub struct Issuer {
     address: String,
     key: PathBuf,
     folder: PathBuf,
+    /// What each SPIRE has signed with.
+    workload_keys: Arc<Mutex<Vec<Value>>>,
     stopping: Arc<AtomicBool>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -52,21 +56,25 @@ impl Issuer {
         let address = address.to_string();
         let stopping = Arc::new(AtomicBool::new(false));
         let (at, stopped) = (address.clone(), Arc::clone(&stopping));
+        let workload_keys = Arc::new(Mutex::new(Vec::new()));
+        let of_workloads = Arc::clone(&workload_keys);
         let accepting = thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
-                let (at, keys) = (at.clone(), keys.clone());
+                let (at, keys, of_workloads) =
+                    (at.clone(), keys.clone(), Arc::clone(&of_workloads));
                 // Whoever goes away loses this connection and nothing else.
-                thread::spawn(move || serve(&stream, &at, &keys));
+                thread::spawn(move || serve(&stream, &at, &keys, &of_workloads));
             }
         });
         Self {
             address,
             key,
             folder: folder.to_owned(),
+            workload_keys,
             stopping,
             accepting: Some(accepting),
         }
@@ -82,6 +90,22 @@ impl Issuer {
     #[must_use]
     pub fn people(&self) -> String {
         format!("http://{}{PEOPLE}", self.address)
+    }
+
+    /// The issuer of tokens that a [SPIRE](crate::Spire) makes, if it was [told](Self::vouch_for) its keys.
+    #[must_use]
+    pub fn workloads(&self) -> String {
+        format!("http://{}{WORKLOADS}", self.address)
+    }
+
+    /// Adds the keys of a SPIRE, as JWKs.
+    ///
+    /// # Panics
+    ///
+    /// When somebody panicked with them.
+    pub fn vouch_for(&self, keys: Vec<Value>) {
+        let mut known = self.workload_keys.lock().expect("nobody panics with them");
+        known.extend(keys);
     }
 
     /// A token for a ServiceAccount. Fulcio certifies it as `https://kubernetes.io/namespaces/NAMESPACE/serviceaccounts/NAME`.
@@ -151,14 +175,24 @@ impl Drop for Issuer {
     }
 }
 
-fn serve(stream: &TcpStream, address: &str, keys: &Value) -> io::Result<()> {
+fn serve(
+    stream: &TcpStream,
+    address: &str,
+    keys: &Value,
+    of_workloads: &Mutex<Vec<Value>>,
+) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = read_request(&mut reader, stream)? {
         let path = request.path();
-        let document = [CLUSTER, PEOPLE].into_iter().find_map(|issuer| {
+        let all = [CLUSTER, PEOPLE, WORKLOADS];
+        let document = all.into_iter().find_map(|issuer| {
             let issuer_url = format!("http://{address}{issuer}");
             match path.strip_prefix(issuer)? {
                 CONFIGURATION => Some(configuration(&issuer_url)),
+                KEYS if issuer == WORKLOADS => {
+                    let keys = of_workloads.lock().expect("nobody panics with them");
+                    Some(json!({"keys": *keys}))
+                }
                 KEYS => Some(keys.clone()),
                 _ => None,
             }
@@ -187,7 +221,7 @@ fn configuration(issuer: &str) -> Value {
         "token_endpoint": format!("{issuer}/token"),
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256"],
     })
 }
 

@@ -7,7 +7,7 @@
 //!          ──▶ Sigstore            what needs a database:
 //!                RekorV1           the log that promises, and can be searched
 //!                Fulcio            certificates, and the log of them
-//!                Issuer            identity tokens, by the tests themselves
+//!                Issuer            identity tokens, by the tests themselves; and keys of a SPIRE
 //!   Services ──▶ trusted_root.json for verifiers, a signing configuration for cosign
 //! ```
 //!
