@@ -53,7 +53,7 @@ pub(super) enum Tokens {
         ends: Ends,
     },
     /// It is given to whoever shows an identity token.
-    Login(Login),
+    Login(Box<Login>),
 }
 
 /// What around a token in a file is none of it.
@@ -120,7 +120,7 @@ impl Tokens {
         let set = &context.settings.vault;
         // In Chains the token that such a login gives takes the place of every other.
         if !set.spire_socket.is_empty() {
-            return Login::with_spire(context).map(Self::Login);
+            return Login::with_spire(context).map(|login| Self::Login(Box::new(login)));
         }
         if !set.token_path.as_os_str().is_empty() {
             return Ok(Self::File {
@@ -136,7 +136,7 @@ impl Tokens {
             });
         }
         if !set.login_path.is_empty() && !set.login_role.is_empty() {
-            return Ok(Self::Login(Login {
+            return Ok(Self::Login(Box::new(Login {
                 path: place::mount("signers.kms.auth.oidc.path", &set.login_path)?,
                 role: set.login_role.clone(),
                 identity: Identity::File(match set.login_token_path.as_os_str().is_empty() {
@@ -144,7 +144,7 @@ impl Tokens {
                     false => set.login_token_path.clone(),
                 }),
                 session: Mutex::default(),
-            }));
+            })));
         }
         for name in ["VAULT_TOKEN", "BAO_TOKEN"] {
             if let Some(token) = context.variable(name) {
