@@ -214,7 +214,7 @@ const NOT_IN_TASKS: &[(&str, &str, &str)] = &[
 ];
 
 /// Variables that are no flag of ours: HOME is where Tekton puts credentials, TMPDIR where there is room.
-const NOT_OURS: &[&str] = &["HOME", "TMPDIR"];
+const NOT_OURS: &[&str] = &["HOME", "TMPDIR", "SPIFFE_ENDPOINT_SOCKET"];
 
 /// What the help of a program tells: each flag or argument with its variable.
 #[derive(Debug, Default)]
