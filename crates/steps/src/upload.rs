@@ -35,7 +35,12 @@ pub struct Args {
     #[arg(env = "TEKSEAL_DIR", value_name = "DIR")]
     folder: PathBuf,
     /// Public key that must have signed the folder: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET; without it any key of signed.json will do
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     key: Option<String>,
     #[command(flatten)]
     layout: LayoutArgs,

@@ -72,7 +72,12 @@ pub struct Args {
     )]
     config_from: Option<ConfigSource>,
     /// Public key of the controller, with which the record on the run is verified: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     key: Option<String>,
     #[command(flatten)]
     ca: CaArgs,

@@ -27,7 +27,12 @@ pub(super) struct Args {
     #[arg(long, env = "IMAGE", value_name = "IMAGE")]
     image: Option<String>,
     /// File with the public key of the signer, PEM
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     key: Option<String>,
     /// E-mail address of the signer, as the certificate has it
     #[arg(long, env = "TEKSEAL_EMAIL", value_name = "ADDRESS")]

@@ -30,7 +30,12 @@ pub(super) struct Args {
     #[arg(long, env = "TEKSEAL_SHA", value_name = "DIGEST")]
     sha: Option<String>,
     /// Public key that must have signed: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     key: Option<String>,
     /// File with the keys of the logs that are trusted, Sigstore's trusted_root.json
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]

@@ -39,7 +39,12 @@ pub struct Args {
     )]
     images: Vec<String>,
     /// Public key: a file or any other reference of a key, such as k8s://NAMESPACE/SECRET, https://… or hashivault://…; else --certificate-identity says who must have signed
-    #[arg(long, env = "TEKSEAL_PUBLIC_KEY", value_name = "REF")]
+    #[arg(
+        long,
+        env = "TEKSEAL_PUBLIC_KEY",
+        value_name = "REF",
+        hide_env_values = true
+    )]
     key: Option<String>,
     #[command(flatten)]
     identity: IdentityArgs,
