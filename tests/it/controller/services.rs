@@ -112,6 +112,45 @@ fn runs_are_signed_with_the_key_of_a_service() {
     stand.nothing_is_called_forged();
 }
 
+/// What the configuration says of it is enough, beside the authority: by the flag, or as Vault's own client reads it.
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn a_vault_with_a_private_authority_signs_runs() {
+    let Some(stand) = Stand::new() else { return };
+    let Some(vault) = Vault::start_with_https("127.0.0.1") else {
+        return;
+    };
+    vault.make_key("release", "ecdsa-p256");
+    vault.make_policy("release");
+    let (url, token) = (vault.https_url(), vault.token(&["release"], "1h"));
+    let of_vault = [
+        ("signers.kms.kmsref", "openbao://release"),
+        ("signers.kms.auth.address", url.as_str()),
+        ("signers.kms.auth.token", token.as_str()),
+    ];
+    stand.configure(&[KMS, &of_vault].concat());
+    let by_flag = |run: Run| run.arg("--registry-ca").arg(vault.ca());
+    let by_variable = |run: Run| run.env("VAULT_CACERT", vault.ca());
+    let ways: [(&str, &dyn Fn(Run) -> Run); 2] = [("flag", &by_flag), ("variable", &by_variable)];
+    for (name, way) in ways {
+        let _controller = way(stand.command()).start();
+        let run = stand.completed(name, stand.image_results());
+        let run = stand.wait_marked(&run);
+        assert_eq!(annotation(&run, SIGNED), Some("true"), "{name}: {run}");
+    }
+    let public = Run::tool("tekseal-keys")
+        .args(["public", "openbao://release", "--ca"])
+        .arg(vault.ca())
+        .env("BAO_ADDR", &url)
+        .env("BAO_TOKEN", &token)
+        .ok();
+    let file = stand.path("vault.pub");
+    fs::write(&file, public.stdout).expect("the folder is ours");
+    verify(&stand, &file)
+        .args(["--type", "slsaprovenance02"])
+        .ok();
+}
+
 #[test]
 fn each_type_of_artifact_has_the_key_of_its_signer() {
     let Some(stand) = Stand::new() else { return };
