@@ -1,6 +1,7 @@
 //! The real SPIRE: a server that keeps a trust domain, and an agent that tells processes of this machine who they are. The agent knows them by their user.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -38,11 +39,6 @@ impl Spire {
         let installed = find()?;
         let folder = Folder::make();
         let at = |name: &str| folder.path().join(name).display().to_string();
-        let health = |port: u16| {
-            format!(
-                "health_checks {{ listener_enabled = true bind_address = \"127.0.0.1\" bind_port = \"{port}\" }}\n"
-            )
-        };
         let domain = Self::TRUST_DOMAIN;
         let write = |name: &str, text: String| {
             fs::write(folder.path().join(name), text).expect("the folder is ours");
@@ -51,7 +47,7 @@ impl Spire {
             true => String::new(),
             false => format!("jwt_issuer = \"{issuer}\""),
         };
-        let flags = |[healthy, port]: [u16; 2]| {
+        let flags = |[port]: [u16; 1]| {
             let settings = format!(
                 "server {{ bind_address = \"127.0.0.1\" bind_port = \"{port}\" trust_domain = \"{domain}\" log_level = \"WARN\"\n\
                  socket_path = \"{}\" data_dir = \"{}\" {issued}\n\
@@ -59,18 +55,24 @@ impl Spire {
                  plugins {{\n\
                  DataStore \"sql\" {{ plugin_data {{ database_type = \"sqlite3\" connection_string = \"{}\" }} }}\n\
                  NodeAttestor \"join_token\" {{ plugin_data {{}} }}\n\
-                 KeyManager \"memory\" {{ plugin_data {{}} }}\n}}\n{}",
+                 KeyManager \"memory\" {{ plugin_data {{}} }}\n}}\n",
                 at("server.sock"),
                 at("server"),
                 at("entries.sqlite3"),
-                health(healthy)
             );
             write("server.conf", settings);
             vec!["run".to_owned(), "-config".to_owned(), at("server.conf")]
         };
         let program = installed.join("spire-server");
-        let (server, [_, port]) = service::start(&program, flags, &[], folder.path(), "/ready");
-        let flags = |[healthy]: [u16; 1]| {
+        let socket = at("server.sock");
+        // Its socket may be there before it finds that its port is taken.
+        let is_ready = || {
+            let check = Run::new(&program).args(["healthcheck", "-socketPath", &socket]);
+            check.run().code() == Some(0)
+        };
+        let (server, [port]) =
+            service::start_until(&program, flags, folder.path(), &socket, is_ready);
+        let flags = |[]: [u16; 0]| {
             let settings = format!(
                 "agent {{ server_address = \"127.0.0.1\" server_port = \"{port}\" trust_domain = \"{domain}\" log_level = \"WARN\"\n\
                  socket_path = \"{}\" data_dir = \"{}\" insecure_bootstrap = true\n\
@@ -78,14 +80,13 @@ impl Spire {
                  plugins {{\n\
                  NodeAttestor \"join_token\" {{ plugin_data {{}} }}\n\
                  KeyManager \"memory\" {{ plugin_data {{}} }}\n\
-                 WorkloadAttestor \"unix\" {{ plugin_data {{}} }}\n}}\n{}",
+                 WorkloadAttestor \"unix\" {{ plugin_data {{}} }}\n}}\n",
                 at("agent.sock"),
                 at("agent"),
-                health(healthy)
             );
             write("agent.conf", settings);
-            // It serves once, so each attempt has one of its own.
-            let said = Run::new(&program)
+            // It serves once.
+            let said = Run::new(installed.join("spire-server"))
                 .args(["token", "generate", "-socketPath", &at("server.sock")])
                 .args(["-spiffeID", &id(AGENT)])
                 .ok();
@@ -95,13 +96,10 @@ impl Spire {
                 .map(str::to_owned)
                 .to_vec()
         };
-        let (agent, [_]) = service::start(
-            &installed.join("spire-agent"),
-            flags,
-            &[],
-            folder.path(),
-            "/ready",
-        );
+        let socket = at("agent.sock");
+        let is_ready = || UnixStream::connect(&socket).is_ok();
+        let program = installed.join("spire-agent");
+        let (agent, []) = service::start_until(&program, flags, folder.path(), &socket, is_ready);
         Some(Self {
             installed,
             _agent: agent,

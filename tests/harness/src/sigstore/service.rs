@@ -30,10 +30,39 @@ pub(crate) fn start<const PORTS: usize>(
     folder: &Path,
     health: &str,
 ) -> (Daemon, [u16; PORTS]) {
+    start_when(program, flags, env, folder, |daemon, ports| {
+        await_ready(daemon, &format!("127.0.0.1:{}", ports[0]), health)
+    })
+}
+
+/// Starts a program as [`start`] does, and waits until it is ready. `place` is where it will be.
+///
+/// # Panics
+///
+/// When it does not become so.
+pub(crate) fn start_until<const PORTS: usize>(
+    program: &Path,
+    flags: impl Fn([u16; PORTS]) -> Vec<String>,
+    folder: &Path,
+    place: &str,
+    is_ready: impl Fn() -> bool,
+) -> (Daemon, [u16; PORTS]) {
+    start_when(program, flags, &[], folder, |daemon, _| {
+        await_that(daemon, place, &is_ready)
+    })
+}
+
+fn start_when<const PORTS: usize>(
+    program: &Path,
+    flags: impl Fn([u16; PORTS]) -> Vec<String>,
+    env: &[(&str, &OsStr)],
+    folder: &Path,
+    is_ready: impl Fn(&mut Daemon, &[u16; PORTS]) -> bool,
+) -> (Daemon, [u16; PORTS]) {
     loop {
         let ports = [0; PORTS].map(|_| lasting_port());
         let mut daemon = Daemon::start_with(program, flags(ports), env, folder);
-        if await_ready(&mut daemon, &format!("127.0.0.1:{}", ports[0]), health) {
+        if is_ready(&mut daemon, &ports) {
             return (daemon, ports);
         }
         let story = daemon.story();
@@ -48,14 +77,21 @@ pub(crate) fn start<const PORTS: usize>(
 /// When it does neither for a long time.
 pub(super) fn await_ready(daemon: &mut Daemon, address: &str, health: &str) -> bool {
     let question = Request::new("GET", health);
+    await_that(daemon, address, || {
+        request(address, &question).is_ok_and(|answer| answer.status == 200)
+    })
+}
+
+/// Waits until it is so; `false` when the server ended. `place` is what is waited for.
+fn await_that(daemon: &mut Daemon, place: &str, is_so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + READY_WITHIN;
-    while !request(address, &question).is_ok_and(|answer| answer.status == 200) {
+    while !is_so() {
         if daemon.has_ended() {
             return false;
         }
         assert!(
             Instant::now() < deadline,
-            "{address} is not ready\n{}",
+            "{place} is not ready\n{}",
             daemon.story()
         );
         thread::sleep(Duration::from_millis(10));
