@@ -22,8 +22,8 @@ const PROGRAM_PREFIX: &str = "tekseal-";
 /// Every container that holds the Kubernetes client asks for this variable: the client's own name for it is in the program.
 const CLIENT: &[u8] = b"KUBERNETES_SERVICE_HOST";
 /// The most bytes that an image may unpack to.
-const MOST: u64 = 6_000_000;
-const MOST_WITH_CLIENT: u64 = 10_000_000;
+const MOST: u64 = 4_500_000;
+const MOST_WITH_CLIENT: u64 = 8_000_000;
 
 /// A folder that holds all that images are made of.
 #[derive(Debug)]

@@ -272,7 +272,7 @@ fn has_only_what_is_promised(foundry: &Foundry, name: &str, bin: &Path) {
     let has_client = has_client
         .windows(23)
         .any(|window| window == b"KUBERNETES_SERVICE_HOST");
-    let most = if has_client { 10_000_000 } else { 6_000_000 };
+    let most = if has_client { 8_000_000 } else { 4_500_000 };
     assert!(size < most, "{program} has {size} bytes");
 
     let config: Value =
