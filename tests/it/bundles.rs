@@ -357,10 +357,47 @@ fn a_bundle_that_was_changed_is_not_stored_nor_one_that_an_older_program_did_not
     fs::write(folder.join("signed.json"), text).expect("the folder is ours");
     let old = upload("bundle").fails_with(2);
     assert!(
-        old.stderr.contains("hint: an older tekseal-sign"),
+        old.stderr
+            .contains("hint: tekseal-sign signed for tags alone"),
         "{old:?}"
     );
     upload("tags").ok();
+}
+
+#[test]
+fn what_was_signed_for_one_layout_is_stored_in_no_other() {
+    let shop = Workshop::new();
+    let (key, _) = shop.plain_key();
+    let folder = hand_over(&shop, &key);
+    let upload = |layout: &str| {
+        let upload = Run::tool("tekseal-upload").arg(&folder);
+        upload.args(["--layout", layout])
+    };
+    let sign = |layout: &str| {
+        let sign = Run::tool("tekseal-sign").arg(&folder).arg("--key");
+        sign.arg(&key)
+            .args(["--layout", layout])
+            .env("COSIGN_PASSWORD", PASSWORD)
+    };
+    for (layout, other, hint) in [
+        ("bundle", "tags", "for bundles alone"),
+        ("tags", "bundle", "for tags alone"),
+    ] {
+        sign(layout).ok();
+        for entry in list(&folder, "signed.json") {
+            let is_there = |member: &str| !entry[member].is_null();
+            assert_eq!(is_there("bundle"), layout == "bundle", "{entry:#}");
+            let has_layer = is_there("signature") || is_there("envelope");
+            assert_eq!(has_layer, layout == "tags", "{entry:#}");
+        }
+        let said = upload(other).fails_with(2);
+        assert!(said.stderr.contains(hint), "{said:?}");
+        upload("both").fails_with(2);
+        assert_eq!(entries(&shop).is_empty(), layout == "bundle");
+        upload(layout).ok();
+    }
+    let said = sign("tag").fails_with(2);
+    assert!(said.stderr.contains("tags, bundle, both"), "{said:?}");
 }
 
 #[test]

@@ -301,7 +301,8 @@ impl SignedEntry {
             return Err(Failure::misuse(anyhow!(
                 "payload {} has no signature in {SIGNED}",
                 self.payload.file
-            )));
+            ))
+            .hint("tekseal-sign signed for bundles alone (--layout): store it as one, or sign for both"));
         };
         files::read_plain(&files::inside(folder, name)?, MAX_FILE, "signature")
     }
@@ -313,7 +314,7 @@ impl SignedEntry {
                 "payload {} has no bundle in {SIGNED}",
                 self.payload.file
             ))
-            .hint("an older tekseal-sign made it: run the one of this version, or store it under tags"));
+            .hint("tekseal-sign signed for tags alone (--layout), or is older than bundles: store it under tags, or sign for both"));
         };
         files::read_plain(&files::inside(folder, name)?, MAX_FILE, "bundle")
     }

@@ -1,4 +1,4 @@
-//! In which layout what is signed is stored: the flag, and what a configuration says.
+//! In which layout what is signed is stored, and for which it is signed: the flag, and what a configuration says.
 
 use std::path::Path;
 
@@ -30,11 +30,37 @@ impl LayoutArgs {
                 None => Ok(Layout::default()),
             };
         };
-        Layout::of_name(name).ok_or_else(|| {
-            let names = Layout::ALL.map(Layout::name).join(", ");
-            Failure::misuse(anyhow!("--layout {name:?} is none of {names}"))
-        })
+        of_name(name)
     }
+}
+
+/// For which layout to sign.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SignedLayoutArgs {
+    /// For which layout to sign: tags, bundle, or both (without it), so that upload may choose; an image signature is made once for one layout and twice
+    /// for both, which counts where a service signs
+    #[arg(long, env = "TEKSEAL_LAYOUT", value_name = "LAYOUT")]
+    layout: Option<String>,
+}
+
+impl SignedLayoutArgs {
+    /// The layout of the flag, else both.
+    ///
+    /// # Errors
+    /// Exit 2 for what is no layout.
+    pub(crate) fn layout(&self) -> Result<Layout, Failure> {
+        match given(&self.layout).next() {
+            Some(name) => of_name(name),
+            None => Ok(Layout::Both),
+        }
+    }
+}
+
+fn of_name(name: &str) -> Result<Layout, Failure> {
+    Layout::of_name(name).ok_or_else(|| {
+        let names = Layout::ALL.map(Layout::name).join(", ");
+        Failure::misuse(anyhow!("--layout {name:?} is none of {names}"))
+    })
 }
 
 #[cfg(test)]

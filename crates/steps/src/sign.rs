@@ -14,6 +14,7 @@ use crate::cluster_args::ClusterArgs;
 use crate::files::{self, Mode};
 use crate::handover::{self, Kind, PayloadEntry, SignedEntry};
 use crate::keyless_args::{Around, SignerArgs};
+use crate::layout_args::SignedLayoutArgs;
 use crate::log;
 use crate::registry_args::given;
 use crate::trusted_root::read_trusted_root;
@@ -46,13 +47,16 @@ pub struct Args {
     )]
     ca: Vec<String>,
     #[command(flatten)]
+    layout: SignedLayoutArgs,
+    #[command(flatten)]
     cluster: ClusterArgs,
 }
 
 /// Signs every payload, then writes the files, then `signed.json`. All payloads are read and checked before the key is opened. In which layout
-/// they are stored is decided later: they are signed for each.
+/// they are stored is decided later: unless a flag names one they are signed for each.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let folder = &args.folder;
+    let layout = args.layout.layout()?;
     let entries: Vec<PayloadEntry> =
         handover::read_index(folder, handover::PAYLOADS, "tekseal-provenance")?;
     let payloads = entries
@@ -64,7 +68,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let mut index = Vec::with_capacity(entries.len());
     let (signer, signed) = crate::block_on(async {
         let signer = opened.signer().await?;
-        let signed = sign_all(&signer, &entries, &payloads).await?;
+        let signed = sign_all(&signer, &entries, &payloads, layout).await?;
         Ok::<_, Failure>((signer, signed))
     })?;
     for (entry, signed) in entries.into_iter().zip(signed) {
@@ -109,16 +113,17 @@ async fn sign_all(
     signer: &Signer,
     entries: &[PayloadEntry],
     payloads: &[Payload],
+    layout: Layout,
 ) -> Result<Vec<Vec<Signed>>, Failure> {
     let mut all = Vec::with_capacity(payloads.len());
     for (entry, payload) in entries.iter().zip(payloads) {
-        let signed = signer.sign_for(payload, Layout::Both).await;
+        let signed = signer.sign_for(payload, layout).await;
         all.push(signed.map_err(|e| Failure::from(e).context(format!("signing {}", entry.file)))?);
     }
     Ok(all)
 }
 
-/// Writes what was signed beside the payload: the signature or the envelope, and the bundle.
+/// Writes what was signed beside the payload: the signature or the envelope, and the bundle, as far as the layout has them.
 fn write(
     args: &Args,
     entry: PayloadEntry,

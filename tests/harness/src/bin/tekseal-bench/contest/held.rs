@@ -320,7 +320,10 @@ impl Contest {
         );
         let mut jobs = match held.holder {
             Holder::Vault => vec![
-                self.entering(Job::new(&sign, ["--key", REFERENCE, folder]), at),
+                self.entering(
+                    Job::new(&sign, ["--layout", "tags", "--key", REFERENCE, folder]),
+                    at,
+                ),
                 Job::new(&upload, ["--layout", "tags", folder]),
             ],
             Holder::Fulcio => {
@@ -330,7 +333,13 @@ impl Contest {
                 let rooted = ["--trusted-root", &root, folder];
                 let logged = ["--layout", "tags", "--tlog", "v1", "--rekor-url", &at.log];
                 vec![
-                    Job::new(&sign, certified.into_iter().chain(rooted)),
+                    Job::new(
+                        &sign,
+                        ["--layout", "tags"]
+                            .into_iter()
+                            .chain(certified)
+                            .chain(rooted),
+                    ),
                     Job::new(&upload, logged.into_iter().chain(rooted)),
                 ]
             }
