@@ -621,3 +621,31 @@ fn bearer_tokens_are_fetched_once_with_the_scope_that_is_needed() {
     let scopes = proxy.scopes_asked();
     assert_eq!(scopes, ["repository:team/app:pull,push"]);
 }
+
+/// Whoever looks for a fault asks for them. Each error is then made with one, also those that are dealt with, and released programs have no tables to make
+/// one of.
+#[test]
+fn errors_are_told_where_backtraces_are_asked_for() {
+    let shop = Workshop::new();
+    let out = shop.path("out");
+    let asking = |name: &str| Run::tool(name).env("RUST_BACKTRACE", "1");
+    let provenance = || asking("tekseal-provenance").arg("--run").arg(shop.run());
+    provenance().arg("--out").arg(&out).ok();
+    let refusals: [(&str, &[&str], i32); 7] = [
+        ("tekseal-keys", &["public", "absent.pub"], 2),
+        (
+            "tekseal-provenance",
+            &["--run", "absent", "--out", "absent"],
+            2,
+        ),
+        ("tekseal-sign", &["absent", "--key", "absent"], 2),
+        ("tekseal-upload", &["absent"], 2),
+        ("tekseal-explain", &["absent"], 2),
+        ("tekseal-controller", &[], 2),
+        ("tekseal-tree", &["127.0.0.1:1/absent:1"], 3),
+    ];
+    for (name, args, code) in refusals {
+        let said = asking(name).args(args).fails_with(code);
+        assert!(said.stderr.contains("error"), "{name}: {said:?}");
+    }
+}
