@@ -392,7 +392,7 @@ impl Cause {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Certificate { .. } => {
-                "give the certificate authority of the registry as a CA file, or add it to SSL_CERT_DIR"
+                "give the certificate authority of the registry as a CA file (--registry-ca), or add it to SSL_CERT_DIR"
             }
             Self::Trust {
                 source: tls::Error::NoAuthority,

@@ -199,7 +199,7 @@ impl Failed {
         let hint = match self {
             Self::Elsewhere { .. } => "give the URL at which the service itself is",
             Self::Request(Cause::Certificate { .. }) => {
-                "give the certificate authority of the service as a CA file, or add it to SSL_CERT_DIR"
+                "give the certificate authority of the service as a CA file (--registry-ca, or --ca where there is none), or add it to SSL_CERT_DIR"
             }
             Self::Request(Cause::Handshake {
                 source: rustls::Error::InvalidMessage(_),

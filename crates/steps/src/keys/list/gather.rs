@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
+use tekseal_core::Blame;
 use tekseal_core::config::{Choice as _, Config, KmsSigner, Namespaces, SignerKind};
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyRef, PublicKey, key_ref};
@@ -49,7 +50,7 @@ impl Gather<'_> {
     ) -> Result<(), Failure> {
         let config = crate::block_on(async {
             let cluster = self.cluster.connect().await?;
-            Ok(configuration(&cluster, source, inventory).await)
+            configuration(&cluster, source, inventory).await
         })?;
         let Some(config) = config else {
             return Ok(());
@@ -193,7 +194,7 @@ async fn configuration(
     cluster: &Cluster,
     source: &ConfigSource,
     inventory: &mut Inventory,
-) -> Option<Config> {
+) -> Result<Option<Config>, Failure> {
     let map = match cluster.settings(source).await {
         Ok(Some(map)) => map,
         Ok(None) => {
@@ -202,15 +203,17 @@ async fn configuration(
             ));
             BTreeMap::new()
         }
+        // Nothing was looked at then.
+        Err(error) if error.blame() == Blame::Outside => return Err(error.into()),
         Err(error) => {
             inventory.warnings.push(format!(
                 "the configuration cannot be read: {}",
                 exit::chain(&error)
             ));
-            return None;
+            return Ok(None);
         }
     };
-    match config_of_map(&map) {
+    Ok(match config_of_map(&map) {
         Ok(config) => Some(config),
         Err(error) => {
             inventory.warnings.push(format!(
@@ -219,7 +222,7 @@ async fn configuration(
             ));
             None
         }
-    }
+    })
 }
 
 /// What signs by a configuration, and what.
