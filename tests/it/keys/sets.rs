@@ -160,6 +160,11 @@ fn what_is_no_set_is_refused_with_the_place() {
         (
             "\"start\"",
             "\"begin\"",
+            "\"keys[0].publicKey.validFor.begin\" is no member of a key set",
+        ),
+        (
+            "\"start\"",
+            "\"end\"",
             "keys[0].publicKey.validFor.start is missing",
         ),
         ("2026-11-22", "2026-22-11", "is not a time"),
