@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::run::on_path;
+use crate::run::{Run, on_path};
 
 /// The folder `tests/fixtures`.
 ///
@@ -63,4 +63,25 @@ pub(crate) fn present(found: Option<PathBuf>, otherwise: &str) -> Option<PathBuf
         println!("skipped: {otherwise}");
     }
     found
+}
+
+/// The folder with this program, which a script of `tests/custody` builds; `None`, with the reason printed, where it is missing.
+///
+/// # Panics
+///
+/// When it is missing and `CI` is `true`.
+pub(crate) fn keeper(script: &str, program: &str) -> Option<PathBuf> {
+    let advice = "run tests/peers --sigstore";
+    present(
+        on_path("setpriv"),
+        &format!("setpriv is not installed: {advice}"),
+    )?;
+    let custody = Path::new(env!("CARGO_MANIFEST_DIR")).join("../custody");
+    let said = Run::new(custody.join(script))
+        .arg("--path")
+        .env("TEKSEAL_CACHE", cache_folder())
+        .ok();
+    let folder = PathBuf::from(said.stdout.trim_end());
+    let reason = format!("{program} is not in {}: {advice}", folder.display());
+    present(folder.join(program).is_file().then_some(folder), &reason)
 }

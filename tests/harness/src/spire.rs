@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::peers::{cache_folder, present};
+use crate::peers::keeper;
 use crate::process::{Daemon, Folder};
-use crate::run::{Run, on_path};
+use crate::run::Run;
 use crate::sigstore::service;
 
 /// The identity of the agent itself.
@@ -36,7 +36,7 @@ impl Spire {
     /// When it does not come up, and when it is missing and `CI` is `true`.
     #[must_use]
     pub fn start(issuer: &str) -> Option<Self> {
-        let installed = find()?;
+        let installed = keeper("build-spire", "spire-server")?;
         let folder = Folder::make();
         let at = |name: &str| folder.path().join(name).display().to_string();
         let domain = Self::TRUST_DOMAIN;
@@ -186,24 +186,4 @@ fn pem(key: &Value) -> String {
     let text = STANDARD.encode([&HEAD[..], &coordinate("x"), &coordinate("y")].concat());
     let (first, rest) = text.split_at(64);
     format!("-----BEGIN PUBLIC KEY-----\n{first}\n{rest}\n-----END PUBLIC KEY-----\n")
-}
-
-/// The folder with SPIRE; `None`, with the reason printed, where it is missing.
-fn find() -> Option<PathBuf> {
-    let advice = "run tests/peers --sigstore";
-    present(
-        on_path("setpriv"),
-        &format!("setpriv is not installed: {advice}"),
-    )?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../custody/build-spire");
-    let said = Run::new(script)
-        .arg("--path")
-        .env("TEKSEAL_CACHE", cache_folder())
-        .ok();
-    let folder = PathBuf::from(said.stdout.trim_end());
-    let reason = format!("spire is not in {}: {advice}", folder.display());
-    present(
-        folder.join("spire-server").is_file().then_some(folder),
-        &reason,
-    )
 }

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Client, PodAccount};
 use crate::http::{Answer, Request, request};
-use crate::peers::{cache_folder, present};
+use crate::peers::keeper;
 use crate::port::lasting_port;
 use crate::process::{Daemon, Folder};
-use crate::run::{Run, on_path};
+use crate::run::Run;
 use crate::sigstore::service;
 use crate::tls::Certificates;
 
@@ -100,7 +100,7 @@ impl Vault {
     }
 
     fn begin(host: Option<&str>) -> Option<Self> {
-        let installed = find()?;
+        let installed = keeper("build", "vault")?;
         let folder = Folder::make();
         let https = host.map(Https::of);
         let config = https.as_ref().map(|https| {
@@ -382,21 +382,4 @@ pub fn audited_requests(file: &Path, operation: &str, path: &str) -> usize {
             && entry["request"]["path"] == path
     });
     wanted.count()
-}
-
-/// The folder with Vault; `None`, with the reason printed, where it is missing.
-fn find() -> Option<PathBuf> {
-    let advice = "run tests/peers --sigstore";
-    present(
-        on_path("setpriv"),
-        &format!("setpriv is not installed: {advice}"),
-    )?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../custody/build");
-    let said = Run::new(script)
-        .arg("--path")
-        .env("TEKSEAL_CACHE", cache_folder())
-        .ok();
-    let folder = PathBuf::from(said.stdout.trim_end());
-    let reason = format!("vault is not in {}: {advice}", folder.display());
-    present(folder.join("vault").is_file().then_some(folder), &reason)
 }
