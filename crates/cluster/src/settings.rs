@@ -210,22 +210,19 @@ impl Cluster {
         Ok(StateMap::of(made))
     }
 
-    /// Sets one key of a ConfigMap that is there and leaves the others; gives what is in it then.
+    /// Changes data of a ConfigMap that is there: what has no value is taken away, the rest is left; gives what is in it then.
     ///
     /// # Errors
     /// If it is not there or must not be changed.
-    pub async fn set_in_config_map(
+    pub async fn change_config_map(
         &self,
         namespace: &str,
         name: &str,
-        key: &str,
-        value: &str,
+        changes: &BTreeMap<String, Option<String>>,
     ) -> Result<StateMap, Error> {
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("ConfigMap {namespace}/{name}");
-        let mut data = Map::new();
-        data.insert(key.to_owned(), json!(value));
-        let patch = Patch::Merge(json!({ "data": data }));
+        let patch = Patch::Merge(json!({ "data": changes }));
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()

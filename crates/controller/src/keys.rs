@@ -30,7 +30,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::live::Live;
-use crate::trouble::with_hint;
+use crate::trouble::{chain, with_hint};
 
 /// How long a mounted key is used without a look at its files.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
@@ -38,8 +38,10 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 const LOOK_AT_SECRET: Duration = Duration::from_secs(10);
 /// How long the version of a key that a service holds is used without asking for a newer one.
 const LOOK_AT_SERVICE: Duration = Duration::from_secs(300);
-/// How long a service that could not be reached, or refused, is left alone.
+/// How long a service that could not be reached, or refused, is left alone, where it does not say itself when to come back.
 const REST_OF_SERVICE: Duration = Duration::from_secs(10);
+/// The longest that it is left alone, whatever it says.
+const MOST_REST: Duration = Duration::from_secs(300);
 /// The largest key file.
 const MOST_BYTES: u64 = 64 * 1024;
 
@@ -127,6 +129,16 @@ pub(crate) enum Error {
         /// Why.
         source: Arc<tekseal_custody::Error>,
     },
+    /// The service that holds it has too much to do, and said when to come back.
+    #[error("the key {place} is left alone for {seconds} s, as its service wants: {reason}")]
+    Throttled {
+        /// Its reference.
+        place: String,
+        /// For how long, from when it was said.
+        seconds: u64,
+        /// Why.
+        reason: String,
+    },
     /// Its Secret cannot be read.
     #[error("cannot read the key at {place}")]
     Cluster {
@@ -147,6 +159,7 @@ impl Error {
             | Self::Kind(_)
             | Self::Open { .. }
             | Self::File { .. }
+            | Self::Throttled { .. }
             | Self::Cluster { .. } => None,
         };
         with_hint(self, hint.as_deref())
@@ -173,6 +186,8 @@ struct Opened {
     /// Of the configuration that said how to reach its service.
     generation: u64,
     looked: Instant,
+    /// How long its service is left alone where there is no signer.
+    rest: Duration,
     signer: Result<Arc<Signer>, Error>,
 }
 
@@ -231,6 +246,7 @@ impl Keys {
                     content: Digest::of(b""),
                     generation: live.generation,
                     looked: Instant::now(),
+                    rest: REST_OF_SERVICE,
                     signer: Err(error.clone()),
                 });
                 return Err(error);
@@ -257,9 +273,18 @@ impl Keys {
             content,
             generation: live.generation,
             looked: Instant::now(),
+            rest: REST_OF_SERVICE,
             signer: signer.clone(),
         });
         signer
+    }
+
+    /// The fingerprint of the key at `source` as it was last opened, if it could be. Nothing is read for it, and nobody waited for.
+    pub(crate) fn known(&self, source: &Source) -> Option<String> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = opened.get(source)?.try_lock().ok()?;
+        let signer = slot.as_ref()?.signer.as_ref().ok()?;
+        Some(signer.fingerprint().to_owned())
     }
 
     /// Who signs Records where everything else is signed with certificates: their keys are gone with them. Nothing but the memory of this controller, to
@@ -288,12 +313,13 @@ impl Keys {
         {
             let valid = match &known.signer {
                 Ok(_) => LOOK_AT_SERVICE,
-                Err(_) => REST_OF_SERVICE,
+                Err(_) => known.rest,
             };
             if known.looked.elapsed() < valid {
                 return known.signer.clone();
             }
         }
+        let mut rest = REST_OF_SERVICE;
         let opened = tekseal_custody::open(key, &live.custody).await;
         let signer = match opened {
             Ok(signer) => Ok(Arc::new(signer)),
@@ -307,6 +333,7 @@ impl Keys {
                     known.looked = Instant::now();
                     return known.signer.clone();
                 }
+                rest = rest_of(error.retry_after());
                 Err(Error::Service {
                     place: key.to_string(),
                     source: Arc::new(error),
@@ -320,6 +347,7 @@ impl Keys {
             content: Digest::of(b""),
             generation: live.generation,
             looked: Instant::now(),
+            rest,
             signer: signer.clone(),
         });
         signer
@@ -341,18 +369,47 @@ impl Keys {
             content: Digest::of(b""),
             generation: live.generation,
             looked: Instant::now(),
+            rest: REST_OF_SERVICE,
             signer: Err(error.clone()),
         });
         signer
     }
 
-    /// Takes note of why nothing was signed: a key that signs as another than it was when it was opened is opened again.
+    /// Takes note of why nothing was signed: a key that signs as another than it was when it was opened is opened again, and a service that said when
+    /// to come back is left alone by all runs until then.
     pub(crate) fn doubt(&self, error: &SignError) {
-        let SignError::NotOfKey { reference, .. } = error else {
-            return;
-        };
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        opened.retain(|source, _| source.to_string() != *reference);
+        match error {
+            SignError::NotOfKey { reference, .. } => {
+                opened.retain(|source, _| source.to_string() != *reference);
+            }
+            SignError::Remote { reference, source } => {
+                let Some(after) = source.retry_after() else {
+                    return;
+                };
+                let found = opened
+                    .iter()
+                    .find(|(source, _)| source.to_string() == *reference);
+                // Whoever has it locked is asking the service, and will hear the same.
+                if let Some((_, slot)) = found
+                    && let Ok(mut slot) = slot.try_lock()
+                    && let Some(known) = slot.as_mut()
+                {
+                    let rest = rest_of(Some(after));
+                    known.looked = Instant::now();
+                    known.rest = rest;
+                    known.signer = Err(Error::Throttled {
+                        place: reference.clone(),
+                        seconds: rest.as_secs(),
+                        reason: chain(source),
+                    });
+                }
+            }
+            SignError::Faulty(_)
+            | SignError::WholeOnly(_)
+            | SignError::Stays(_)
+            | SignError::Random(_) => {}
+        }
     }
 
     fn slot(&self, source: &Source) -> Slot {
@@ -423,6 +480,11 @@ async fn certified(live: &Live) -> Result<Arc<Signer>, Error> {
         );
     }
     Ok(signer)
+}
+
+/// How long a service is left alone that said when to come back, or did not.
+fn rest_of(asked: Option<Duration>) -> Duration {
+    asked.unwrap_or_default().clamp(REST_OF_SERVICE, MOST_REST)
 }
 
 fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {

@@ -20,12 +20,16 @@ use crate::trouble::chain;
 pub(crate) const NAME: &str = "tekseal-controller";
 /// Prefix of the data of keys that are believed for all runs; the fingerprint follows, as far as a key of a ConfigMap can hold it.
 const OF_PLATFORM: &str = "key-";
+/// Prefix of the data of keys of one process each, which are believed for all runs; the time of its start, a dot and the fingerprint follow.
+const OF_PROCESS: &str = "process-key-";
 /// Prefix of the data of keys that are believed for runs of one namespace; the namespace, a dot and the fingerprint follow.
 const OF_NAMESPACE: &str = "namespace-key-";
 /// The most keys of one namespace: a ConfigMap holds 1 MiB, and whoever writes a namespace's Secret may change its key all day.
 const MOST_OF_NAMESPACE: usize = 16;
 /// The most keys of all namespaces together.
 const MOST_OF_ALL: usize = 2000;
+/// The most keys of processes. Each start of a controller that signs with certificates alone makes one: the oldest makes room.
+const MOST_OF_PROCESSES: usize = 1000;
 /// How often doubts are looked into at the most: anybody who may write on a run can raise them.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
@@ -34,6 +38,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 pub(crate) enum Vouches {
     /// All runs': it is the platform's key.
     ForAll,
+    /// All runs', as long as not too many processes have had another one since: it is gone with the process that has it.
+    OfProcess,
     /// Those of one namespace's runs: it is the namespace's own key, and the platform has none.
     For(String),
 }
@@ -56,6 +62,8 @@ pub(crate) enum NotBelieved {
 pub(crate) struct Believed {
     of_platform: Vec<PublicKey>,
     of_namespaces: HashMap<String, Vec<PublicKey>>,
+    /// The names of the data of processes' keys, the oldest first.
+    of_processes: Vec<String>,
 }
 
 impl Believed {
@@ -70,6 +78,9 @@ impl Believed {
         for (name, pem) in &map.data {
             let vouches = if name.starts_with(OF_PLATFORM) {
                 Vouches::ForAll
+            } else if name.starts_with(OF_PROCESS) {
+                believed.of_processes.push(name.clone());
+                Vouches::OfProcess
             } else if let Some(rest) = name.strip_prefix(OF_NAMESPACE)
                 && let Some((namespace, _)) = rest.split_once('.')
             {
@@ -91,7 +102,7 @@ impl Believed {
     /// Adds a key.
     pub(crate) fn add(&mut self, key: PublicKey, vouches: &Vouches) {
         let keys = match vouches {
-            Vouches::ForAll => &mut self.of_platform,
+            Vouches::ForAll | Vouches::OfProcess => &mut self.of_platform,
             Vouches::For(namespace) => self.of_namespaces.entry(namespace.clone()).or_default(),
         };
         if !keys.contains(&key) {
@@ -101,9 +112,25 @@ impl Believed {
 
     fn has(&self, key: &PublicKey, vouches: &Vouches) -> bool {
         match vouches {
-            Vouches::ForAll => self.of_platform.contains(key),
+            Vouches::ForAll | Vouches::OfProcess => self.of_platform.contains(key),
             Vouches::For(namespace) => self.of(namespace).any(|known| known == key),
         }
+    }
+
+    /// The change of the ConfigMap that adds a key under this name, and takes away the oldest of processes where there is no room for another.
+    fn with(
+        &self,
+        name: String,
+        key: &PublicKey,
+        vouches: &Vouches,
+    ) -> BTreeMap<String, Option<String>> {
+        let mut changes = BTreeMap::from([(name, Some(key.to_pem()))]);
+        if *vouches == Vouches::OfProcess {
+            let too_many = (self.of_processes.len() + 1).saturating_sub(MOST_OF_PROCESSES);
+            let oldest = self.of_processes.iter().take(too_many);
+            changes.extend(oldest.map(|name| (name.clone(), None)));
+        }
+        changes
     }
 
     /// How many keys there are in the way of another one.
@@ -218,11 +245,15 @@ impl Memory {
             .collect();
         let name = match vouches {
             Vouches::ForAll => format!("{OF_PLATFORM}{name}"),
+            Vouches::OfProcess => {
+                let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+                format!("{OF_PROCESS}{now}.{name}")
+            }
             Vouches::For(namespace) => format!("{OF_NAMESPACE}{namespace}.{name}"),
         };
         let map = self
             .cluster
-            .set_in_config_map(&self.namespace, NAME, &name, &key.to_pem())
+            .change_config_map(&self.namespace, NAME, &believed.with(name, key, vouches))
             .await?;
         self.set(Believed::read(&map));
         tracing::info!(key = %fingerprint, ?vouches, "records of this key are believed from now on");
@@ -250,10 +281,11 @@ mod tests {
 
     #[test]
     fn a_key_of_a_namespace_vouches_there_only() {
-        let (platform, own) = (key(), key());
+        let (platform, own, of_process) = (key(), key(), key());
         let data = [
             ("key-SHA256_a", platform.to_pem()),
             ("namespace-key-ci.SHA256_b", own.to_pem()),
+            ("process-key-20261201T012800Z.SHA256_c", of_process.to_pem()),
             ("namespace-key-odd", key().to_pem()),
             ("key-broken", "no key".to_owned()),
             ("note", "of an administrator".to_owned()),
@@ -264,11 +296,31 @@ mod tests {
             created: Timestamp::UNIX_EPOCH,
         });
         let of = |namespace| believed.of(namespace).cloned().collect::<Vec<_>>();
-        assert_eq!(of("ci"), [platform.clone(), own.clone()]);
-        assert_eq!(of("c"), std::slice::from_ref(&platform));
+        let for_all = [platform.clone(), of_process.clone()];
+        assert_eq!(
+            of("ci"),
+            [&for_all[..], std::slice::from_ref(&own)].concat()
+        );
+        assert_eq!(of("c"), for_all);
         assert!(believed.has(&platform, &Vouches::For("ci".to_owned())));
         assert!(!believed.has(&own, &Vouches::ForAll));
         assert!(!believed.has(&own, &Vouches::For("other".to_owned())));
+    }
+
+    #[test]
+    fn the_oldest_keys_of_processes_make_room() {
+        let new = key();
+        let name = |second: usize| format!("{OF_PROCESS}20261201T{second:06}Z.SHA256_x");
+        let mut believed = Believed::default();
+        let change = |believed: &Believed, vouches| believed.with(name(999_999), &new, vouches);
+        let added = BTreeMap::from([(name(999_999), Some(new.to_pem()))]);
+        believed.of_processes = (1..MOST_OF_PROCESSES).map(name).collect();
+        assert_eq!(change(&believed, &Vouches::OfProcess), added);
+        believed.of_processes.insert(0, name(0));
+        let mut without = added.clone();
+        without.insert(name(0), None);
+        assert_eq!(change(&believed, &Vouches::OfProcess), without);
+        assert_eq!(change(&believed, &Vouches::ForAll), added);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::json;
 use tekseal_cluster::{Change, Seen};
 use tekseal_core::marks::{self, Outcome};
 use tekseal_core::plan::ANNOTATION_PREFIX;
-use tekseal_core::{Digest, Signed};
+use tekseal_core::{Digest, Signed, cosign};
 
 use crate::trouble::{Stage, Trouble, clean};
 
@@ -68,23 +68,24 @@ pub(crate) fn annotations(
 }
 
 impl InAnnotations<'_> {
-    /// As Chains writes it: the certificate and its chain are there, empty.
+    /// As Chains writes it: the certificate and its chain are there too, empty where a key without one signed.
     fn whole(&self) -> [(String, String); 4] {
         let name = |what: &str| format!("{ANNOTATION_PREFIX}{what}-{}", self.key);
-        let signature = match self
-            .signed
-            .annotations()
-            .get(tekseal_core::cosign::SIGNATURE_ANNOTATION)
-        {
-            // Of an image the signature itself, of a Statement the whole envelope.
-            Some(signature) if !signature.is_empty() => signature.clone(),
-            _ => STANDARD.encode(self.signed.layer()),
+        let annotated = |what: &str| {
+            let value = self.signed.annotations().get(what);
+            value.map(String::as_str).unwrap_or_default()
         };
+        let signature = match annotated(cosign::SIGNATURE_ANNOTATION) {
+            // Of an image the signature itself, of a Statement the whole envelope.
+            "" => STANDARD.encode(self.signed.layer()),
+            signature => signature.to_owned(),
+        };
+        let encoded = |what: &str| STANDARD.encode(annotated(what));
         [
             (name("payload"), STANDARD.encode(self.payload)),
             (name("signature"), signature),
-            (name("cert"), String::new()),
-            (name("chain"), String::new()),
+            (name("cert"), encoded(cosign::CERTIFICATE_ANNOTATION)),
+            (name("chain"), encoded(cosign::CHAIN_ANNOTATION)),
         ]
     }
 
@@ -206,6 +207,15 @@ mod tests {
                 ("chains.tekton.dev/signature-abc", "c2lnbmF0dXJl"),
             ]
         );
+    }
+
+    #[test]
+    fn the_certificate_of_the_key_is_written_too() {
+        let signed = signed().with_certificate("of the key", "above it");
+        let written = annotations("{}", &[piece(b"payload", &signed, &[])]).expect("it is small");
+        assert_eq!(written["chains.tekton.dev/cert-abc"], "b2YgdGhlIGtleQ==");
+        assert_eq!(written["chains.tekton.dev/chain-abc"], "YWJvdmUgaXQ=");
+        assert_eq!(written["chains.tekton.dev/signature-abc"], "c2lnbmF0dXJl");
     }
 
     #[test]

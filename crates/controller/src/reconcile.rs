@@ -365,7 +365,10 @@ impl Attempt<'_> {
         }
         let recorder = match recorder {
             Some(recorder) => recorder,
-            None => self.context.keys.own().map_err(|error| chain(&error))?,
+            None => {
+                vouches = Vouches::OfProcess;
+                self.context.keys.own().map_err(|error| chain(&error))?
+            }
         };
         self.context
             .memory

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tekseal_cluster::{ConfigSource, Severity};
 use tekseal_controller::metrics::Condition;
-use tekseal_core::config::{Choice as _, SignerKind};
+use tekseal_core::config::Choice as _;
 use tekseal_signing::key_ref;
 use tokio::time::timeout;
 
@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Told {
     problem: Option<String>,
     differing: Option<String>,
-    /// The key of each signer, by its name.
-    keys: HashMap<&'static str, ToldKey>,
+    /// The key of each signer, by its name, and those of rules, by their references.
+    keys: HashMap<String, ToldKey>,
 }
 
 /// A key, by its fingerprint.
@@ -37,10 +37,10 @@ struct ToldKey {
 }
 
 impl Told {
-    /// Takes note of the key of a signer. Gives something if there is one that was not there at the last look: the one that it takes the place of, or
+    /// Takes note of the key of this name. Gives something if there is one that was not there at the last look: the one that it takes the place of, or
     /// nothing where there was none, or the same.
-    fn note(&mut self, signer: SignerKind, found: Option<&str>) -> Option<Option<String>> {
-        let key = self.keys.entry(signer.name()).or_default();
+    fn note(&mut self, name: &str, found: Option<&str>) -> Option<Option<String>> {
+        let key = self.keys.entry(name.to_owned()).or_default();
         if key.now.as_deref() == found {
             return None;
         }
@@ -117,19 +117,15 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
             Ok(platform) => context.keys.get(&platform, live).await,
             Err(error) => Err(error),
         };
-        if let Some(change) = told.note(kind, key.as_ref().ok().map(|key| key.fingerprint())) {
+        let now = key.as_ref().ok().map(|key| key.fingerprint());
+        if let Some(change) = told.note(kind.name(), now) {
             context.mended.notify_one();
-            if let Some(before) = change {
-                let note = format!(
-                    "{} signs from now on what the signer {} does, before it was {before}; whoever verifies must trust both while images of before are in use",
-                    told.keys[&kind.name()].now.as_deref().unwrap_or_default(),
-                    kind.name(),
-                );
-                tell(context, source, Severity::Normal, "KeyChanged", &note).await;
-            }
+            let whose = format!("what the signer {} does", kind.name());
+            changed(context, source, &whose, change, now).await;
         }
         found.push(key);
     }
+    keys_of_rules(context, source, live, told).await;
     // All must be there; what is wrong with the first that is not is told.
     let bad = found.iter().position(Result::is_err);
     let Some(key) = found.get(bad.unwrap_or_default()).cloned() else {
@@ -168,6 +164,38 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
     }
 }
 
+/// Tells which keys of rules took the place of others. They are opened for runs alone: nothing is read here.
+async fn keys_of_rules(context: &Context, source: &ConfigSource, live: &Live, told: &mut Told) {
+    for rule in &live.config.rules().keys {
+        let Ok(place) = Source::parse(&rule.key) else {
+            continue;
+        };
+        let now = context.keys.known(&place);
+        if let Some(change) = told.note(&rule.key, now.as_deref()) {
+            let named = key_ref::shown(&rule.key);
+            let whose = format!("for the namespaces to which tekseal.keys gives {named}");
+            changed(context, source, &whose, change, now.as_deref()).await;
+        }
+    }
+}
+
+/// Tells that a key takes the place of another, if it does.
+async fn changed(
+    context: &Context,
+    source: &ConfigSource,
+    whose: &str,
+    before: Option<String>,
+    now: Option<&str>,
+) {
+    let (Some(before), Some(now)) = (before, now) else {
+        return;
+    };
+    let note = format!(
+        "{now} signs from now on {whose}, before it was {before}; whoever verifies must trust both while images of before are in use"
+    );
+    tell(context, source, Severity::Normal, "KeyChanged", &note).await;
+}
+
 async fn tell(
     context: &Context,
     source: &ConfigSource,
@@ -199,7 +227,7 @@ mod tests {
     #[test]
     fn a_key_that_takes_the_place_of_another_is_told_once() {
         let mut told = Told::default();
-        let mut note = |key| told.note(SignerKind::Kms, key);
+        let mut note = |key| told.note("kms", key);
         assert_eq!(note(None), None);
         assert_eq!(note(Some("a")), Some(None), "the first one");
         assert_eq!(note(Some("a")), None);
@@ -208,7 +236,7 @@ mod tests {
         assert_eq!(note(Some("b")), Some(Some("a".to_owned())));
         assert_eq!(note(None), None);
         assert_eq!(note(Some("c")), Some(Some("b".to_owned())));
-        assert_eq!(told.note(SignerKind::X509, Some("x")), Some(None));
+        assert_eq!(told.note("x509", Some("x")), Some(None));
     }
 
     #[tokio::test]

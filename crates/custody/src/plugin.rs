@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tekseal_core::{Blame, is_invisible};
-use tekseal_signing::key_ref::PluginKey;
+use tekseal_signing::key_ref::{KmsRef, PluginKey};
 use tekseal_signing::kms_plugin::{self, Answer, Call, MessageOptions, Method, PROGRAM_PREFIX};
 use tekseal_signing::remote_key::{Message, Signing};
 use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, RemoteError, RemoteKey, Signer};
@@ -106,8 +106,10 @@ impl Plugin {
         let path = (context.variables)("PATH");
         let path = search::program(&name, path.as_deref()).map_err(|missing| Error::Plugin {
             what: format!(
-                "{missing}; keys of the form {}:// are asked of a program of this name, in a folder that the variable PATH names",
-                key.scheme
+                "{missing}; keys of the form {}:// are asked of a program of this name, in a folder that the variable PATH names; \
+                 no program is needed for {}",
+                key.scheme,
+                KmsRef::SERVICES.join(", "),
             ),
             program: name.clone(),
             blame: Blame::Setting,

@@ -396,7 +396,7 @@ async fn a_plugin_that_is_not_there_is_named_with_what_path_means() {
     let missing = open_with("/bin:/nowhere", "my-hsm://key").await;
     assert_eq!(
         missing,
-        "the plugin sigstore-kms-my-hsm is in none of the 2 folders of PATH; keys of the form my-hsm:// are asked of a program of this name, in a folder that the variable PATH names"
+        "the plugin sigstore-kms-my-hsm is in none of the 2 folders of PATH; keys of the form my-hsm:// are asked of a program of this name, in a folder that the variable PATH names; no program is needed for awskms, gcpkms, azurekms, hashivault, openbao"
     );
     let unset = open_with("", "my-hsm://key").await;
     assert!(unset.contains("PATH is not set"), "{unset}");

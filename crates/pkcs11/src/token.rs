@@ -200,6 +200,9 @@ impl<'a> Token<'a> {
         if pin.is_none() && !self.info.protected_authentication_path() {
             return Ok(false);
         }
+        if pin.is_some() {
+            may_be_tried(self.info.user_pin_final_try(), self.info.user_pin_locked())?;
+        }
         match self.session.login(UserType::User, pin.as_ref()) {
             Ok(()) | Err(ModuleError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(true),
             Err(error) => Err(Error::of_module("logging in", &error)),
@@ -357,6 +360,17 @@ fn is_meant(wanted: &TokenName, slot: Slot, info: &TokenInfo) -> bool {
         && id.is_none_or(|id| id == slot.id())
 }
 
+/// A PIN that was wrong until one try is left is not tried again by a program that nobody watches: it would lock the token.
+fn may_be_tried(is_final: bool, is_locked: bool) -> Result<(), Error> {
+    match (is_final, is_locked) {
+        (_, true) => Err(Error::Pin("it is locked after too many wrong ones")),
+        (true, false) => Err(Error::Pin(
+            "it was wrong before, and one more wrong one locks it: it is not tried; mend it, and log in once with the token's own tool",
+        )),
+        (false, false) => Ok(()),
+    }
+}
+
 /// The PIN, from the URI or from COSIGN_PKCS11_PIN.
 fn pin(
     pin: &Pin,
@@ -415,6 +429,18 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+
+    #[test]
+    fn the_last_try_of_a_pin_is_left_to_people() {
+        assert!(may_be_tried(false, false).is_ok());
+        for (is_final, is_locked, told) in [
+            (true, false, "one more wrong one locks it"),
+            (true, true, "is locked"),
+        ] {
+            let refused = may_be_tried(is_final, is_locked).expect_err("it is not tried");
+            assert!(refused.to_string().contains(told), "{refused}");
+        }
+    }
 
     #[test]
     fn a_pin_is_read_from_a_file_without_the_end_of_its_line() {

@@ -233,6 +233,10 @@ impl Rest {
             true => http::read(&url, response, request.limit).await?,
             false => http::read_refusal(response).await,
         };
+        if status == reqwest::StatusCode::BAD_REQUEST && url.scheme() == "http" && wants_tls(&body)
+        {
+            return Err(Failed::WantsTls { url: shown(&url) });
+        }
         Ok(Answer {
             status: status.as_u16(),
             headers,
@@ -240,6 +244,13 @@ impl Rest {
             sent: request.sent.clone(),
         })
     }
+}
+
+/// Whether a server says that it was asked in clear and wants TLS: as those made with Go do, and nginx.
+fn wants_tls(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.starts_with("Client sent an HTTP request to an HTTPS server")
+        || text.contains("The plain HTTP request was sent to HTTPS port")
 }
 
 /// Statuses of a server that is not well, or that has too much to do. 501 says that it will never know how.

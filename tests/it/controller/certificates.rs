@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tekseal_harness::{Proxy, Sigstore};
 
@@ -58,6 +60,7 @@ impl Scene {
             self.sigstore.issuer.cluster(),
         );
         let settings = [
+            ("artifacts.taskrun.storage", "oci,tekton"),
             ("artifacts.pipelinerun.storage", "oci"),
             ("signers.x509.fulcio.enabled", "true"),
             ("signers.x509.fulcio.address", &fulcio),
@@ -102,6 +105,27 @@ impl Scene {
         let address = annotation(&run, TRANSPARENCY).expect("the last entry is named");
         assert!(address.starts_with(&self.sigstore.rekor.url()), "{address}");
         self.verifiers.accept(&self.stand.image());
+        self.certificate_is_on(&run);
+    }
+
+    /// The storage `tekton` has the certificate that stands beside the image, and those above it.
+    #[track_caller]
+    fn certificate_is_on(&self, run: &Value) {
+        let tag = format!("{}.att", self.stand.digest.replace(':', "-"));
+        let manifest = self.stand.registry.manifest("team/app", &tag);
+        let manifest = manifest.expect("it was attested").json();
+        let beside = &manifest["layers"][0]["annotations"];
+        let uid = run["metadata"]["uid"].as_str().expect("it has one");
+        for (on_run, in_layer) in [("cert", "certificate"), ("chain", "chain")] {
+            let written = annotation(run, &format!("chains.tekton.dev/{on_run}-taskrun-{uid}"));
+            let written = STANDARD.decode(written.expect("it is there"));
+            let written = String::from_utf8(written.expect("it is base64")).expect("it is PEM");
+            assert!(
+                written.starts_with("-----BEGIN CERTIFICATE-----"),
+                "{written}"
+            );
+            assert_eq!(beside[format!("dev.sigstore.cosign/{in_layer}")], *written);
+        }
     }
 }
 

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tekseal_harness::{Run, Running, Spire, Vault};
 
-use super::stand::{PATIENCE, SIGNED, Stand, annotation, is_signed_once, layers};
+use super::stand::{OCI, PATIENCE, SIGNED, Stand, annotation, is_signed_once, layers};
 
 /// Everything signed with the key of a service, in the registry.
 const KMS: &[(&str, &str)] = &[
@@ -198,6 +199,30 @@ fn a_key_that_was_rotated_is_used_without_a_restart_and_told() {
     // What the old key recorded is believed all the same.
     let uid = |run: &Value| run["metadata"]["uid"].clone();
     assert_ne!(uid(&before), uid(&run));
+    stand.nothing_is_called_forged();
+}
+
+#[test]
+fn a_rules_key_that_was_rotated_is_told_too() {
+    let Some(stand) = Stand::new() else { return };
+    let key = make_key(&stand, "service.key");
+    let rule = format!("{}: {}", stand.builds, reference(&key));
+    stand.configure(&[OCI, &[("tekseal.keys", &rule)]].concat());
+    let _controller = start(&stand);
+    stand.wait_marked(&stand.completed("before", stand.image_results()));
+    verify(&stand, &public(&key)).ok();
+    // The controller looks every five seconds which keys there are; what came and went in between is not told.
+    thread::sleep(Duration::from_secs(6));
+    let next = make_key(&stand, "next.key");
+    fs::rename(&next, &key).expect("the folder is ours");
+    stand.wait_marked(&stand.completed("after", stand.image_results()));
+    verify(&stand, &public(&key)).ok();
+    let told = wait_told(&stand, "KeyChanged");
+    let named = format!(
+        "for the namespaces to which tekseal.keys gives {}, before it was SHA256:",
+        reference(&key)
+    );
+    assert!(told.contains(&named), "{told}");
     stand.nothing_is_called_forged();
 }
 

@@ -6,7 +6,7 @@ use tekseal_attest::settings::Told;
 use tekseal_custody::token;
 use tekseal_custody::{Fulcio, Keyless};
 use tekseal_harness::{Proxy, service_account_claims, unsigned_token};
-use tekseal_signing::KeyAlgorithm;
+use tekseal_signing::{KeyAlgorithm, RemoteError};
 
 use super::*;
 use crate::{live, reconcile};
@@ -45,6 +45,60 @@ async fn a_fulcio_that_refused_is_left_alone_for_a_while_under_one_configuration
         assert_eq!(fulcio.seen().len(), asked);
     }
     std::fs::remove_file(&token).expect("it was written");
+}
+
+#[tokio::test]
+async fn a_service_that_says_when_to_come_back_is_left_alone_until_then() {
+    let context = reconcile::tests::context().await;
+    let key = Signer::generate(&mut random::system).expect("a key");
+    let vault = Proxy::start("127.0.0.1:1");
+    let described = serde_json::json!({"data": {
+        "type": "ecdsa-p256", "latest_version": 1,
+        "keys": {"1": {"public_key": key.public_key().to_pem()}},
+    }});
+    vault
+        .on("GET", "/v1/transit/keys/k")
+        .answer(200, &[], described.to_string().as_bytes());
+    let address = format!("http://{}", vault.address());
+    let map = [
+        ("signers.kms.kmsref", "hashivault://k"),
+        ("signers.kms.auth.address", &address),
+        ("signers.kms.auth.token", "t"),
+    ];
+    let map = map.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_map(&map.into()).expect("a good map");
+    let live = Live {
+        keyless: None,
+        told: Told::default(),
+        custody: live::custody(&config, &[]),
+        config,
+        generation: 1,
+    };
+    let source = Source::parse("hashivault://k").expect("it is known");
+    let get = || context.keys.get(&source, &live);
+    assert!(get().await.is_ok());
+    let busy = |after| SignError::Remote {
+        reference: "hashivault://k".to_owned(),
+        source: RemoteError::new(Blame::Outside, "busy").after(after),
+    };
+    context.keys.doubt(&busy(None));
+    assert!(get().await.is_ok(), "it did not say when to come back");
+    context.keys.doubt(&busy(Some(Duration::from_secs(60))));
+    let go_by = async |seconds| {
+        let slot = context.keys.slot(&source);
+        let mut slot = slot.lock().await;
+        slot.as_mut().expect("it was opened").looked -= Duration::from_secs(seconds);
+    };
+    for seconds in [0, 59] {
+        go_by(seconds).await;
+        let error = get().await.err().expect("it is left alone");
+        let told = "the key hashivault://k is left alone for 60 s, as its service wants: busy";
+        assert_eq!(error.to_string(), told);
+    }
+    assert_eq!(vault.count(), 1);
+    go_by(1).await;
+    assert!(get().await.is_ok());
+    assert_eq!(vault.count(), 2);
 }
 
 #[test]

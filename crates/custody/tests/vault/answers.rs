@@ -227,6 +227,20 @@ fn whoever_throttles_says_until_when() {
 }
 
 #[test]
+fn a_vault_that_is_asked_in_clear_and_wants_tls_is_told() {
+    let server = describing(400, "Client sent an HTTP request to an HTTPS server.\n");
+    let error = opening(&context(&server, &[]));
+    let said = story(&error);
+    assert!(
+        said.ends_with(
+            "/v1/transit/keys/k wants TLS: its address begins with https://, and not with http://"
+        ),
+        "{said}"
+    );
+    assert_eq!(error.blame(), Blame::Setting);
+}
+
+#[test]
 fn a_key_or_an_engine_that_is_not_there_is_told_apart() {
     let server = describing(404, r#"{"errors":[]}"#);
     let error = opening(&context(&server, &[]));

@@ -98,6 +98,12 @@ pub enum Failed {
         /// Where it sends to.
         target: String,
     },
+    /// It was asked in clear, and wants TLS.
+    #[error("{url} wants TLS: its address begins with https://, and not with http://")]
+    WantsTls {
+        /// What answered.
+        url: String,
+    },
     /// The answer is something else than what was asked for.
     #[error("{url} did not answer with {wanted}")]
     Answer {
@@ -177,7 +183,7 @@ impl Failed {
     #[must_use]
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Elsewhere { .. } => Blame::Setting,
+            Self::Elsewhere { .. } | Self::WantsTls { .. } => Blame::Setting,
             Self::Answer { .. } => Blame::Outside,
             Self::Request(cause) => match cause.status() {
                 Some(404) => Blame::Artifact,
@@ -206,7 +212,7 @@ impl Failed {
                 ..
             }) => "if the service speaks plain http, write its URL with http://",
             Self::Request(cause) => return cause.hint(),
-            Self::Answer { .. } => return None,
+            Self::WantsTls { .. } | Self::Answer { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -214,21 +220,21 @@ impl Failed {
     pub(crate) fn status(&self) -> Option<u16> {
         match self {
             Self::Request(cause) => cause.status(),
-            Self::Elsewhere { .. } | Self::Answer { .. } => None,
+            Self::Elsewhere { .. } | Self::WantsTls { .. } | Self::Answer { .. } => None,
         }
     }
 
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Request(cause) => cause.may_pass() && cause.status() != Some(NOT_IMPLEMENTED),
-            Self::Elsewhere { .. } | Self::Answer { .. } => false,
+            Self::Elsewhere { .. } | Self::WantsTls { .. } | Self::Answer { .. } => false,
         }
     }
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Request(cause) => cause.retry_after(),
-            Self::Elsewhere { .. } | Self::Answer { .. } => None,
+            Self::Elsewhere { .. } | Self::WantsTls { .. } | Self::Answer { .. } => None,
         }
     }
 }

@@ -244,6 +244,9 @@ impl VaultKey {
 }
 
 impl KmsRef {
+    /// The schemes of services that are asked without a program of somebody else.
+    pub const SERVICES: [&str; 5] = ["awskms", "gcpkms", "azurekms", "hashivault", "openbao"];
+
     /// Takes apart what stands behind the scheme. `Err` has the form that was wanted.
     pub(super) fn parse(scheme: &str, rest: &str) -> Result<Self, &'static str> {
         match scheme {
