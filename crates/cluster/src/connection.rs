@@ -22,6 +22,8 @@ use crate::way::{self, Credential, Proxy, Way};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long a server may say nothing. A watch ends after 290 seconds, which is what it is asked for.
+const SILENCE: Duration = Duration::from_secs(310);
 /// How long a token of a file is used before the file is read again.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
 
@@ -106,7 +108,8 @@ impl Connection {
             .retry(retry::never())
             .referer(false)
             .user_agent(agent)
-            .connect_timeout(CONNECT);
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE);
         let is_named_otherwise = is_https && way.server_name.is_some();
         let builder = match way.proxy {
             _ if is_loopback(&way.server) || is_named_otherwise => builder.no_proxy(),

@@ -107,6 +107,14 @@ impl Controller {
                     let (task, looked) =
                         looked.expect("no task is aborted, and one that panics must not look done");
                     if let Err(reason) = looked {
+                        if !self.leadership.borrow().holds() {
+                            // Whoever has it now believes the mark, and would not look.
+                            let context = Arc::clone(&self.context);
+                            let (task, reason) = (task.clone(), reason.clone());
+                            tokio::spawn(async move {
+                                reconcile::take_mark(&context, &task, &reason).await;
+                            });
+                        }
                         self.queue.note_lost(task, reason, Timestamp::now());
                     }
                 }
@@ -131,7 +139,15 @@ impl Controller {
         if timeout(LAST_TASKS, tasks).await.is_err() {
             tracing::warn!("not all of what is in work could be ended");
         }
-        let looks = async { while self.looking.join_next().await.is_some() {} };
+        let looks = async {
+            while let Some(looked) = self.looking.join_next().await {
+                let (task, looked) =
+                    looked.expect("no task is aborted, and one that panics must not look done");
+                if let Err(reason) = looked {
+                    reconcile::take_mark(&self.context, &task, &reason).await;
+                }
+            }
+        };
         if timeout(LAST_LOOKS, looks).await.is_err() {
             tracing::warn!("not all that was stored could be looked at again");
         }

@@ -40,6 +40,8 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(10);
 const LOOK_AT_SERVICE: Duration = Duration::from_secs(300);
 /// How long a service that could not be reached, or refused, is left alone, where it does not say itself when to come back.
 const REST_OF_SERVICE: Duration = Duration::from_secs(10);
+/// How long it is told that a key gave no signature, unless it is opened anew.
+const TOLD_REFUSED: Duration = Duration::from_secs(60);
 /// The longest that it is left alone, whatever it says.
 const MOST_REST: Duration = Duration::from_secs(300);
 /// The largest key file.
@@ -67,13 +69,14 @@ pub(crate) fn kinds(config: &Config) -> Vec<SignerKind> {
     }
 }
 
-/// Those of them that runs of one kind, and their images, want; all where that is none: what was done with the run is signed too.
+/// Those of them that runs of one kind, and their images, want; all where that is none: what was done with the run is signed too. Images are signed with the
+/// TaskRuns that made them.
 pub(crate) fn kinds_for(config: &Config, run: RunKind) -> Vec<SignerKind> {
-    let other = match run {
-        RunKind::TaskRun => "pipelinerun",
-        RunKind::PipelineRun => "taskrun",
+    let others: &[&str] = match run {
+        RunKind::TaskRun => &["pipelinerun"],
+        RunKind::PipelineRun => &["taskrun", "oci"],
     };
-    let kinds = kinds_of(config, |name| name != other);
+    let kinds = kinds_of(config, |name| !others.contains(&name));
     match kinds.is_empty() {
         true => self::kinds(config),
         false => kinds,
@@ -139,6 +142,14 @@ pub(crate) enum Error {
         /// Why.
         reason: String,
     },
+    /// The service that holds it gave no signature a moment ago.
+    #[error("the key {place} can be read, and does not sign: {reason}")]
+    Refused {
+        /// Its reference.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// Its Secret cannot be read.
     #[error("cannot read the key at {place}")]
     Cluster {
@@ -160,6 +171,7 @@ impl Error {
             | Self::Open { .. }
             | Self::File { .. }
             | Self::Throttled { .. }
+            | Self::Refused { .. }
             | Self::Cluster { .. } => None,
         };
         with_hint(self, hint.as_deref())
@@ -189,6 +201,8 @@ struct Opened {
     /// How long its service is left alone where there is no signer.
     rest: Duration,
     signer: Result<Arc<Signer>, Error>,
+    /// When it last gave no signature, and why.
+    refused: Option<(Instant, Error)>,
 }
 
 /// What is needed to open a key.
@@ -248,6 +262,7 @@ impl Keys {
                     looked: Instant::now(),
                     rest: REST_OF_SERVICE,
                     signer: Err(error.clone()),
+                    refused: None,
                 });
                 return Err(error);
             }
@@ -275,8 +290,21 @@ impl Keys {
             looked: Instant::now(),
             rest: REST_OF_SERVICE,
             signer: signer.clone(),
+            refused: None,
         });
         signer
+    }
+
+    /// Why the key at `source` was of no use a moment ago, though it may be there. Nothing is read for it, and nobody waited for.
+    pub(crate) fn trouble(&self, source: &Source) -> Option<Error> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = opened.get(source)?.try_lock().ok()?;
+        let known = slot.as_ref()?;
+        match (&known.refused, &known.signer) {
+            (Some((at, error)), _) if at.elapsed() < TOLD_REFUSED => Some(error.clone()),
+            (_, Err(error)) if known.looked.elapsed() < TOLD_REFUSED => Some(error.clone()),
+            _ => None,
+        }
     }
 
     /// The fingerprint of the key at `source` as it was last opened, if it could be. Nothing is read for it, and nobody waited for.
@@ -349,6 +377,7 @@ impl Keys {
             looked: Instant::now(),
             rest,
             signer: signer.clone(),
+            refused: None,
         });
         signer
     }
@@ -371,6 +400,7 @@ impl Keys {
             looked: Instant::now(),
             rest: REST_OF_SERVICE,
             signer: Err(error.clone()),
+            refused: None,
         });
         signer
     }
@@ -384,9 +414,6 @@ impl Keys {
                 opened.retain(|source, _| source.to_string() != *reference);
             }
             SignError::Remote { reference, source } => {
-                let Some(after) = source.retry_after() else {
-                    return;
-                };
                 let found = opened
                     .iter()
                     .find(|(source, _)| source.to_string() == *reference);
@@ -395,13 +422,19 @@ impl Keys {
                     && let Ok(mut slot) = slot.try_lock()
                     && let Some(known) = slot.as_mut()
                 {
+                    let (place, reason) = (reference.clone(), chain(source));
+                    let Some(after) = source.retry_after() else {
+                        let error = Error::Refused { place, reason };
+                        known.refused = Some((Instant::now(), error));
+                        return;
+                    };
                     let rest = rest_of(Some(after));
                     known.looked = Instant::now();
                     known.rest = rest;
                     known.signer = Err(Error::Throttled {
-                        place: reference.clone(),
+                        place,
                         seconds: rest.as_secs(),
-                        reason: chain(source),
+                        reason,
                     });
                 }
             }
@@ -461,7 +494,7 @@ impl Keys {
 }
 
 /// What keys with certificates are called.
-const CERTIFICATES: &str = "certificates of Fulcio";
+pub(crate) const CERTIFICATES: &str = "certificates of Fulcio";
 
 /// A key of the moment, whose certificate lasts for this run. Whom it names is told before anything is signed: that stands in public logs for ever.
 async fn certified(live: &Live) -> Result<Arc<Signer>, Error> {
@@ -484,7 +517,8 @@ async fn certified(live: &Live) -> Result<Arc<Signer>, Error> {
 
 /// How long a service is left alone that said when to come back, or did not.
 fn rest_of(asked: Option<Duration>) -> Duration {
-    asked.unwrap_or_default().clamp(REST_OF_SERVICE, MOST_REST)
+    let asked = asked.unwrap_or(REST_OF_SERVICE);
+    asked.clamp(Duration::from_secs(1), MOST_REST)
 }
 
 fn read_file(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {

@@ -99,6 +99,8 @@ pub(crate) async fn follow(
                 Err(chain(&error))
             }
         };
+        // A configuration that is bad already before its mirror is looked at leaves it due.
+        roots.put_off();
         if !is_change && before.is_some() && before.as_deref() == roots.last() {
             continue;
         }

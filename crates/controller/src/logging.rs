@@ -83,6 +83,18 @@ const QUIET: [&str; 6] = ["kube", "hyper", "tower", "reqwest", "rustls", "h2"];
 /// Says of each request that failed that it did, and neither which nor why; whoever sent it says both.
 const SILENT: &str = "kube_client::client::builder";
 
+/// Warns of an answer that it cannot read with all of it: that may be a Secret. Nothing of it is logged, whatever is wished.
+const TELLS_ALL: &str = "kube_client::client";
+
+/// The level that is wished for a target, by the longest prefix of it that is named.
+fn most_of(named: &Targets, target: &str) -> LevelFilter {
+    let prefixes = named
+        .iter()
+        .filter(|(prefix, _)| target.starts_with(prefix));
+    let longest = prefixes.max_by_key(|(prefix, _)| prefix.len());
+    longest.map_or(LevelFilter::OFF, |(_, level)| level)
+}
+
 /// What is logged, and what is wrong with the wish. The libraries below are at `warn` unless they are named.
 fn targets(wanted: &str) -> (Targets, Option<String>) {
     // `Targets` reads an empty text as «error».
@@ -99,12 +111,16 @@ fn targets(wanted: &str) -> (Targets, Option<String>) {
     let quiet = QUIET.map(|target| (target, level.min(LevelFilter::WARN)));
     // A wish for more of kube is one for this too.
     let is_named = named.iter().any(|(target, _)| SILENT.starts_with(target));
-    let silent = (!is_named).then_some((SILENT, LevelFilter::OFF));
+    let of_builder = match is_named {
+        true => most_of(&named, SILENT),
+        false => LevelFilter::OFF,
+    };
     let targets = Targets::new()
         .with_default(level)
         .with_targets(quiet)
-        .with_targets(silent)
-        .with_targets(named.iter());
+        .with_targets(named.iter())
+        .with_target(TELLS_ALL, LevelFilter::OFF)
+        .with_target(SILENT, of_builder);
     (targets, problem)
 }
 
@@ -390,7 +406,8 @@ mod tests {
         let work = || {
             tracing::debug!("ours in detail");
             tracing::info!("ours");
-            tracing::info!(target: "kube_client::client", "theirs");
+            tracing::info!(target: "kube_client::api", "theirs");
+            tracing::error!(target: "kube_client::client", "a whole Secret");
             tracing::warn!(target: "kube_runtime::watcher", "theirs, grave");
             tracing::error!(target: SILENT, "failed");
         };
@@ -411,6 +428,7 @@ mod tests {
             said("warn,kube_client=info"),
             ["theirs", "theirs, grave", "failed"]
         );
+        assert_eq!(said("off,kube_client::client=trace"), ["failed"]);
         assert_eq!(said("no=such=level"), ["ours", "theirs, grave"]);
         assert!(targets("no=such=level").1.is_some() && targets("").1.is_none());
     }

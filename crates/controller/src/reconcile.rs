@@ -43,7 +43,7 @@ use crate::queue::{Settled, Task};
 use crate::registries::Registries;
 use crate::room::{Room, Taken};
 use crate::storing::Turns;
-use crate::trouble::{Stage, Trouble, chain};
+use crate::trouble::{Stage, Trouble, chain, clean};
 use crate::written::Written;
 
 /// How long an attempt may take up to its last change of the run, beside [`EACH_IMAGE`]. What is under way then is dropped, as a crash would
@@ -113,6 +113,24 @@ impl Context {
         }
         let config = live.map(|live| &live.config);
         self.ground.decide(run, config, &self.memory.believed())
+    }
+}
+
+/// Takes the mark off a run whose signatures were lost after it was marked, where nobody here will work on it again: then it is signed anew by whoever does.
+/// It is bound to the uid, so whoever has the Lease does not matter.
+pub(crate) async fn take_mark(context: &Context, task: &Task, reason: &str) {
+    let text = format!("the mark is taken back: {reason}");
+    let mut change = Change::default();
+    for mark in [marks::SIGNED, marks::RECORD] {
+        change.annotations.insert(mark.to_owned(), None);
+    }
+    change
+        .annotations
+        .insert(marks::REASON.to_owned(), Some(clean(&text)));
+    tracing::error!(reason, run = %task.run.name, namespace = task.run.namespace, "the mark is taken back");
+    let changed = context.cluster.change(&task.run, &task.uid, &change).await;
+    if let Err(error) = changed {
+        tracing::error!(error = chain(&error), "the mark could not be taken back");
     }
 }
 
@@ -538,11 +556,10 @@ impl Attempt<'_> {
         let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let by = format!("tekseal-controller {}", env!("CARGO_PKG_VERSION"));
         let record = Record::new(&self.task.uid, outcome, digests, at, by);
-        means
-            .recorder
-            .sign_record(&record)
-            .await
-            .map_err(|error| Trouble::of_signing(&error))
+        means.recorder.sign_record(&record).await.map_err(|error| {
+            self.context.keys.doubt(&error);
+            Trouble::of_signing(&error)
+        })
     }
 
     /// Writes the end of the work on the run. Our finalizer goes with the same change, but for children of PipelineRuns: they are held

@@ -58,6 +58,16 @@ impl Roots {
         self.known.as_ref()?.text.as_deref()
     }
 
+    /// Where the configuration was read and the mirror was not asked, it is not due at once: that would be for ever.
+    pub(crate) fn put_off(&mut self) {
+        let now = Instant::now();
+        if let Some(known) = &mut self.known
+            && known.next <= now
+        {
+            known.next = now + AGAIN;
+        }
+    }
+
     /// There is no mirror in the configuration any more.
     pub(crate) fn forget(&mut self) {
         self.known = None;
@@ -172,6 +182,26 @@ mod tests {
     fn hurry(roots: &mut Roots) {
         let known = roots.known.as_mut().expect("something is known");
         known.next = Instant::now();
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_was_not_asked_is_put_off() {
+        let repository = TufRepository::new(b"first");
+        let root = repository.file("1.root.json").to_vec();
+        let served = repository.serve();
+        let mut roots = Roots::new(Vec::new());
+        roots.put_off();
+        assert_eq!(roots.next(), None);
+        let setting = setting(&served, &root);
+        assert_eq!(roots.of(&setting).await.as_deref(), Ok("first"));
+        let next = roots.next();
+        roots.put_off();
+        assert_eq!(roots.next(), next, "it is not due");
+        hurry(&mut roots);
+        roots.put_off();
+        let later = Instant::now() + AGAIN / 2;
+        assert!(roots.next().is_some_and(|next| next > later));
+        assert_eq!(roots.last(), Some("first"));
     }
 
     #[tokio::test]

@@ -91,9 +91,12 @@ impl Trouble {
         }
     }
 
-    /// Trouble with a key. One that is held elsewhere can be reached again, or be put right, without another run.
+    /// Trouble with a key. Where whoever holds it gives no signature, no run is at fault, and none is given up for it.
     pub(crate) fn of_signing(error: &SignError) -> Self {
         let (stage, reason) = (Stage::Signing, chain(error));
+        if matches!(error, SignError::Remote { .. }) {
+            return Self::Blocked(reason);
+        }
         match error.blame() {
             Blame::Artifact => Self::Last { stage, reason },
             Blame::Setting | Blame::Outside => Self::Passing { stage, reason },
@@ -137,12 +140,29 @@ pub(crate) fn clean(text: &str) -> String {
 mod tests {
     use tekseal_attest::witness::NoTrust;
     use tekseal_remote::log;
+    use tekseal_signing::RemoteError;
     use tekseal_signing::witness::AnswerError;
 
     use super::*;
 
     /// What a log of the second version has already may be read in its files later, and its keys and addresses can be mended: nothing of that is the
     /// run's fault. What is too large stays too large.
+    #[test]
+    fn no_run_is_given_up_while_whoever_holds_the_key_does_not_sign() {
+        for blame in [Blame::Setting, Blame::Outside] {
+            let error = SignError::Remote {
+                reference: "hashivault://k".to_owned(),
+                source: RemoteError::new(blame, "Vault is sealed"),
+            };
+            let trouble = Trouble::of_signing(&error);
+            let told = "cannot sign with hashivault://k: Vault is sealed";
+            assert!(
+                matches!(&trouble, Trouble::Blocked(reason) if reason == told),
+                "{trouble:?}"
+            );
+        }
+    }
+
     #[test]
     fn trouble_with_logs_passes_unless_it_is_of_what_is_logged() {
         let url = || "https://log.example".to_owned();

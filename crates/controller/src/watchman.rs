@@ -10,7 +10,7 @@ use tekseal_core::config::Choice as _;
 use tekseal_signing::key_ref;
 use tokio::time::timeout;
 
-use crate::keys::{self, Source};
+use crate::keys::{self, CERTIFICATES, Source};
 use crate::live::{Live, State};
 use crate::reconcile::Context;
 use crate::trouble::chain;
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(5);
 struct Told {
     problem: Option<String>,
     differing: Option<String>,
-    /// The key of each signer, by its name, and those of rules, by their references.
+    /// The key of each signer, by its name, and those of rules, by their namespaces.
     keys: HashMap<String, ToldKey>,
 }
 
@@ -111,19 +111,25 @@ async fn key(context: &Context, source: &ConfigSource, live: &Live, told: &mut T
     let named = config.signers().cosign_key.as_str();
     let mut found = Vec::new();
     for kind in keys::kinds(config) {
-        let key = match Source::of_platform(config, kind) {
+        let platform = Source::of_platform(config, kind);
+        let key = match &platform {
             // One is asked for when a run needs it: each stands in public logs for ever, and names another key.
-            Ok(Source::Certificates) => continue,
-            Ok(platform) => context.keys.get(&platform, live).await,
-            Err(error) => Err(error),
+            Ok(Source::Certificates) => None,
+            Ok(platform) => Some(context.keys.get(platform, live).await),
+            Err(error) => Some(Err(error.clone())),
         };
-        let now = key.as_ref().ok().map(|key| key.fingerprint());
+        let now = match &key {
+            None => Some(CERTIFICATES),
+            Some(key) => key.as_ref().ok().map(|key| key.fingerprint()),
+        };
         if let Some(change) = told.note(kind.name(), now) {
             context.mended.notify_one();
             let whose = format!("what the signer {} does", kind.name());
             changed(context, source, &whose, change, now).await;
         }
-        found.push(key);
+        let trouble = platform.ok().and_then(|at| context.keys.trouble(&at));
+        found.extend(trouble.map(Err));
+        found.extend(key);
     }
     keys_of_rules(context, source, live, told).await;
     // All must be there; what is wrong with the first that is not is told.
@@ -171,7 +177,8 @@ async fn keys_of_rules(context: &Context, source: &ConfigSource, live: &Live, to
             continue;
         };
         let now = context.keys.known(&place);
-        if let Some(change) = told.note(&rule.key, now.as_deref()) {
+        let name = format!("{:?}", rule.namespaces);
+        if let Some(change) = told.note(&name, now.as_deref()) {
             let named = key_ref::shown(&rule.key);
             let whose = format!("for the namespaces to which tekseal.keys gives {named}");
             changed(context, source, &whose, change, now.as_deref()).await;

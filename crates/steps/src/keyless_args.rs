@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use tekseal_attest::Witnesses;
+use tekseal_attest::{Witnesses, settings};
 use tekseal_core::SigningConfig;
 use tekseal_core::config::X509Signer;
 use tekseal_core::signing_config::Purpose;
@@ -224,7 +224,7 @@ fn fulcio_of(config: Option<&Path>) -> Result<Option<X509Signer>, Failure> {
     };
     let config = source_args::read_config(path)?;
     let x509 = config.signers().x509.clone();
-    Ok(x509.fulcio_enabled.then_some(x509))
+    Ok(settings::uses_certificates(&config).then_some(x509))
 }
 
 impl Opened {

@@ -227,6 +227,34 @@ fn a_rules_key_that_was_rotated_is_told_too() {
 }
 
 #[test]
+fn a_service_that_does_not_sign_is_waited_for_beyond_all_tries() {
+    let Some(stand) = Stand::new() else { return };
+    let key = make_key(&stand, "service.key");
+    let sealed = stand.path("service.key.sealed");
+    fs::write(&sealed, "").expect("the folder is ours");
+    // What is done with a run can be recorded: the key that is mounted is there.
+    let mixed = [
+        ("artifacts.taskrun.storage", "oci"),
+        ("artifacts.oci.signer", "kms"),
+        ("tekseal.retry-for", "1s"),
+    ];
+    configure(&stand, &mixed, &key);
+    let _controller = start(&stand);
+    let run = stand.completed("app", stand.image_results());
+    let told = stand.wait_event(&run, "SigningBlocked");
+    assert!(told.contains("it is sealed"), "{told}");
+    thread::sleep(Duration::from_secs(8));
+    let run = stand.wait(&run, |_| true);
+    assert_eq!(annotation(&run, SIGNED), None);
+    assert_eq!(layers(&stand.registry, "team/app", &stand.digest, "att"), 0);
+    fs::remove_file(&sealed).expect("it is there");
+    let run = stand.wait_within(Duration::from_secs(90), &run, |run| {
+        annotation(run, SIGNED).is_some()
+    });
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
 fn a_service_that_refuses_is_waited_for_and_nothing_is_published() {
     let Some(stand) = Stand::new() else { return };
     let key = stand.path("service.key");

@@ -100,6 +100,43 @@ fn a_mark_is_taken_back_while_what_was_taken_away_cannot_be_stored_again() {
 }
 
 #[test]
+fn a_controller_that_is_stopped_takes_back_the_mark_of_what_it_finds_lost() {
+    let Some(stand) = Stand::new() else { return };
+    let (proxy, results) = stand.behind_proxy();
+    let is_ill = Arc::new(AtomicBool::new(false));
+    let now = || {
+        let ill = Arc::clone(&is_ill);
+        move || ill.load(Ordering::Relaxed)
+    };
+    let (is_read, is_written) = (now(), now());
+    let reads = |seen: &Seen| matches!(seen.method.as_str(), "GET" | "HEAD");
+    let looks = proxy
+        .when(move |seen| is_read() && reads(seen))
+        .hold(Moment::BeforeForwarding);
+    proxy
+        .when(move |seen| is_written() && !reads(seen))
+        .answer(403, &[], b"");
+    let fresh = marked(&stand, &proxy, results);
+    is_ill.store(true, Ordering::Relaxed);
+    let ours = stand.registry.manifest("team/app", &fresh.tag);
+    let ours = ours.expect("the run says signed");
+    stand.registry.delete_manifest("team/app", &ours.digest);
+    looks.wait_until_held();
+    fresh.controller.signal("TERM");
+    sleep(SLOW);
+    looks.release();
+    assert_eq!(fresh.controller.wait().code(), Some(0));
+    let run = stand.wait(&fresh.run, |_| true);
+    assert_eq!(annotation(&run, SIGNED), None);
+    let reason = annotation(&run, REASON).expect("it says why");
+    assert!(reason.starts_with("the mark is taken back: "), "{reason}");
+    is_ill.store(false, Ordering::Relaxed);
+    let _controller = stand.start();
+    let run = stand.wait_marked(&run);
+    is_signed_once(&run, &stand.registry, "team/app", &stand.digest);
+}
+
+#[test]
 fn a_registry_that_forgets_what_it_confirmed_is_tried_less_and_less() {
     let Some(stand) = Stand::new() else { return };
     let (proxy, results) = stand.behind_proxy();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tekseal_core::{Bundle, DigestRef, Signed, Subject};
 use tekseal_remote::Registry;
-use tekseal_remote::store::Layers;
+use tekseal_remote::store::{Layers, Source};
 use tekseal_signing::witness::Age;
 use tekseal_signing::{Trust, Unwitnessed, VerifyingKey, timestamp};
 
@@ -14,6 +14,9 @@ use crate::Item;
 
 /// How much larger than a bundle of ours without evidence one with it may be.
 const ROOM_FOR_EVIDENCE: u64 = 256 << 10;
+
+/// How much is read of the manifests of all bundles of an image: many images are looked at side by side, and a thousand bundles of ours have half of it.
+const MOST_MANIFESTS: u64 = 2 << 20;
 
 impl Witnesses {
     /// Puts what is there in the place of each bundle that it makes superfluous, and says what it has.
@@ -40,7 +43,9 @@ impl Witnesses {
             };
             let wanted: Vec<usize> = bundles.iter().copied().filter(of_image).collect();
             let failed = |source| WitnessFailure::of(&items[wanted[0]], Cause::Earlier(source));
-            let mut layers = Layers::referring(registry, image).await.map_err(failed)?;
+            let source = Source::of(registry, image);
+            let layers = Layers::referring_within(source, &image.digest, MOST_MANIFESTS).await;
+            let mut layers = layers.map_err(failed)?;
             // Whoever may write to the repository decides what is there.
             let ours = wanted.iter().map(|&at| items[at].signed.layer().len());
             layers.leave_out_larger(ours.max().unwrap_or(0) as u64 + ROOM_FOR_EVIDENCE);

@@ -47,6 +47,20 @@ async fn a_fulcio_that_refused_is_left_alone_for_a_while_under_one_configuration
     std::fs::remove_file(&token).expect("it was written");
 }
 
+#[test]
+fn a_run_needs_the_keys_of_what_is_signed_of_it() {
+    let map = [
+        ("artifacts.taskrun.signer", "x509"),
+        ("artifacts.pipelinerun.signer", "kms"),
+        ("artifacts.oci.signer", "x509"),
+        ("signers.kms.kmsref", "hashivault://k"),
+    ];
+    let map = map.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config::from_map(&map.into()).expect("a good map");
+    assert_eq!(kinds_for(&config, RunKind::PipelineRun), [SignerKind::Kms]);
+    assert_eq!(kinds_for(&config, RunKind::TaskRun), [SignerKind::X509]);
+}
+
 #[tokio::test]
 async fn a_service_that_says_when_to_come_back_is_left_alone_until_then() {
     let context = reconcile::tests::context().await;
@@ -83,6 +97,9 @@ async fn a_service_that_says_when_to_come_back_is_left_alone_until_then() {
     };
     context.keys.doubt(&busy(None));
     assert!(get().await.is_ok(), "it did not say when to come back");
+    let told = context.keys.trouble(&source).map(|error| error.to_string());
+    let refused = "the key hashivault://k can be read, and does not sign: busy";
+    assert_eq!(told.as_deref(), Some(refused));
     context.keys.doubt(&busy(Some(Duration::from_secs(60))));
     let go_by = async |seconds| {
         let slot = context.keys.slot(&source);

@@ -315,7 +315,12 @@ impl Attempt<'_> {
                 stage: Stage::Storage,
                 reason: reason.to_owned(),
             };
-            return self.failed(fresh, &means, trouble).await;
+            let done = self.failed(fresh, &means, trouble).await;
+            return match done.settled {
+                // The mark is on it still: that it is to be taken back must not be forgotten.
+                Settled::Again { told } => self.later(SOON, told),
+                _ => done,
+            };
         }
         let metrics = &self.context.metrics;
         metrics.failed(self.run.kind, ErrorType::Storage);

@@ -14,7 +14,8 @@ mod web_identity;
 mod xml;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer};
@@ -26,6 +27,8 @@ use crate::{Context, Error, secret_file};
 
 /// Credentials are replaced when they are good for no longer than this.
 const SOON: SignedDuration = SignedDuration::from_mins(5);
+/// For so long others are not looked for where none came, while there are good ones.
+const REST: Duration = Duration::from_secs(30);
 /// The most that a file with credentials, or with a token, may have.
 const MOST_OF_FILE: usize = 1 << 20;
 /// The most that an answer with credentials may have.
@@ -137,6 +140,8 @@ impl Given {
 pub(super) struct Provider {
     region: String,
     held: Mutex<Option<Arc<Credentials>>>,
+    /// Until when no others are looked for, while those that are held are good: whoever gives them did not.
+    rests: std::sync::Mutex<Option<Instant>>,
 }
 
 impl Provider {
@@ -145,6 +150,7 @@ impl Provider {
         Self {
             region: region.to_owned(),
             held: Mutex::default(),
+            rests: std::sync::Mutex::default(),
         }
     }
 
@@ -157,7 +163,7 @@ impl Provider {
         let mut held = self.held.lock().await;
         let soon = now.saturating_add(SOON).unwrap_or(Timestamp::MAX);
         if let Some(credentials) = &*held
-            && credentials.is_good_at(soon)
+            && (credentials.is_good_at(soon) || credentials.is_good_at(now) && self.rests())
         {
             return Ok(Arc::clone(credentials));
         }
@@ -165,10 +171,19 @@ impl Provider {
             Ok(found) => Ok(Arc::clone(held.insert(Arc::new(found)))),
             // Those that there are do for the next minutes.
             Err(error) => match &*held {
-                Some(credentials) if credentials.is_good_at(now) => Ok(Arc::clone(credentials)),
+                Some(credentials) if credentials.is_good_at(now) => {
+                    let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+                    *rests = Some(Instant::now() + REST);
+                    Ok(Arc::clone(credentials))
+                }
                 _ => Err(error),
             },
         }
+    }
+
+    fn rests(&self) -> bool {
+        let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        rests.is_some_and(|until| Instant::now() < until)
     }
 
     /// Looks for others where AWS said that these have expired; says whether there are any.

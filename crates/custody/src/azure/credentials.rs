@@ -81,6 +81,7 @@ const TENANT: &str = "AZURE_TENANT_ID";
 const CLIENT: &str = "AZURE_CLIENT_ID";
 const SECRET: &str = "AZURE_CLIENT_SECRET";
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+const CERTIFICATE: &str = "AZURE_CLIENT_CERTIFICATE_PATH";
 const AUTHORITY: &str = "AZURE_AUTHORITY_HOST";
 const PLATFORM_URL: &str = "IDENTITY_ENDPOINT";
 const PLATFORM_HEADER: &str = "IDENTITY_HEADER";
@@ -134,6 +135,14 @@ fn find(context: &Context, resource: &str, authority: &str) -> Result<Source, Er
     let client = context.variable(CLIENT);
     let secret = context.variable(SECRET).map(Zeroizing::new);
     let file = context.variable(TOKEN_FILE);
+    if secret.is_none() && context.variable(CERTIFICATE).is_some() {
+        return Err(Error::Setting {
+            name: CERTIFICATE.to_owned(),
+            reason: format!(
+                "certificates are not supported, and nobody else is asked in their place; set {SECRET}, or {TOKEN_FILE} without it"
+            ),
+        });
+    }
     let proof = match (secret, file) {
         (Some(secret), _) => Some((Proof::Secret(secret), SECRET)),
         (None, Some(file)) => Some((Proof::Token(file.into()), TOKEN_FILE)),

@@ -81,7 +81,13 @@ impl Vault {
             return Ok(answer);
         }
         match self.tokens.instead_of(&token, self).await? {
-            Some(token) => self.send(ask, Some(&token), None).await,
+            Some(token) => {
+                let answer = self.send(ask, Some(&token), None).await?;
+                if answer.status == 403 {
+                    self.tokens.note_refused().await;
+                }
+                Ok(answer)
+            }
             None => Ok(answer),
         }
     }

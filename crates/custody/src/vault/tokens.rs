@@ -30,6 +30,8 @@ const MOST_TOKEN: usize = 64 * 1024;
 const MOST_LOGIN: u64 = 256 * 1024;
 /// No token is held for longer, whatever its lease is.
 const LONGEST_LEASE: Duration = Duration::from_secs(400 * 24 * 3600);
+/// For so long nobody logs in anew because of refusals after a login that changed nothing about them.
+const REST: Duration = Duration::from_secs(30);
 /// So long before its end a token is not used any more; or a tenth of a lease that is short.
 const BEFORE_END: Duration = Duration::from_secs(30);
 
@@ -93,6 +95,8 @@ struct Session {
     token: Option<Zeroizing<String>>,
     /// When the token is to be used no more; nothing where it does not end.
     until: Option<Instant>,
+    /// When a token that was given just before was refused as the one before it: then it is not the token that is wrong.
+    refused: Option<Instant>,
 }
 
 #[derive(Serialize)]
@@ -213,6 +217,10 @@ impl Tokens {
             return Ok(None);
         };
         let mut session = login.session.lock().await;
+        let is_in_vain = |since: Instant| since.elapsed() < REST;
+        if session.refused.is_some_and(is_in_vain) {
+            return Ok(None);
+        }
         // Another request may have been refused before, and logged in already.
         if session.count != number
             && let Some(token) = session.valid()
@@ -220,6 +228,15 @@ impl Tokens {
             return Ok(Some(token));
         }
         login.enter(&mut session, vault).await.map(Some)
+    }
+}
+
+impl Tokens {
+    /// Takes note that the token that took the place of one that was refused is refused too.
+    pub(super) async fn note_refused(&self) {
+        if let Self::Login(login) = self {
+            login.session.lock().await.refused = Some(Instant::now());
+        }
     }
 }
 

@@ -265,6 +265,9 @@ fn credentials_that_expire_soon_are_replaced_before() {
         .refuse("AssumeRoleWithWebIdentity", 1, "AccessDenied");
     run(signer.sign(b"x")).expect("it still signs");
     assert_eq!(shop.aws.count_of("AssumeRoleWithWebIdentity"), 3);
+    // And others are not sought with each signature.
+    run(signer.sign(b"x")).expect("it still signs");
+    assert_eq!(shop.aws.count_of("AssumeRoleWithWebIdentity"), 3);
 }
 
 #[test]

@@ -26,6 +26,21 @@ async fn everybody_whom_azure_knows_can_ask() {
 }
 
 #[tokio::test]
+async fn a_client_certificate_is_refused_and_nobody_asked_in_its_place() {
+    let (vault, _) = with_key();
+    let mut variables = vault.workload_identity();
+    variables.push(("AZURE_CLIENT_CERTIFICATE_PATH", "/c.pem".to_owned()));
+    let error = public_key(&reference(&vault, "k"), &context_of(&vault, &variables)).await;
+    let error = error.expect_err("nothing is proven by it");
+    let told = [
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "not supported",
+        "AZURE_CLIENT_SECRET",
+    ];
+    assert_says(&error, Blame::Setting, &told);
+}
+
+#[tokio::test]
 async fn half_of_what_says_who_asks_is_named() {
     let (vault, _) = with_key();
     for missing in ["AZURE_TENANT_ID", "AZURE_CLIENT_ID"] {

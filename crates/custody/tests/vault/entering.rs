@@ -86,6 +86,30 @@ fn a_login_is_tried_once_more_and_not_for_ever() {
 }
 
 #[test]
+fn a_role_that_may_not_sign_logs_in_once_more_and_not_for_each_signature() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(
+        move |seen| match (seen.path.as_str(), seen.method.as_str()) {
+            (LOGIN, _) => logged_in("t", 3600),
+            (_, "GET") => Reply::json(200, &described(&[&signer(1)])),
+            _ => refusal(403, "permission denied"),
+        },
+    );
+    let context = with_login(&server, &identity_file(folder.path()));
+    let held = open(&context).expect("it may read");
+    for i in 0..5_u8 {
+        let error = wait(held.sign(&[i])).expect_err("it may not sign");
+        assert!(
+            story(&error).contains("must allow update on"),
+            "{}",
+            story(&error)
+        );
+    }
+    assert_eq!(server.count("POST", LOGIN), 2);
+    assert_eq!(server.count("POST", "/v1/transit/sign/"), 6);
+}
+
+#[test]
 fn a_token_is_not_used_beyond_its_lease() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let folder = folder.path();

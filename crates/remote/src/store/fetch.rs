@@ -106,9 +106,7 @@ pub enum LayerError {
         count: usize,
     },
     /// With this manifest, those of all referrers together are too large.
-    #[error(
-        "manifest was not used: those of all referrers together have more than {MOST_MANIFEST_BYTES} bytes"
-    )]
+    #[error("manifest was not used: those of all referrers together are too large")]
     Manifests,
     /// With those of this manifest, there are more signatures than readers take.
     #[error(

@@ -32,6 +32,18 @@ impl<'a> Layers<'a> {
     /// # Errors
     /// As [`Self::referring`].
     pub async fn referring_in(source: Source<'a>, image: &Digest) -> Result<Self, Error> {
+        Self::referring_within(source, image, MOST_MANIFEST_BYTES).await
+    }
+
+    /// The same with so many bytes of manifests at the most, for whoever reads beside others and can do without what does not fit.
+    ///
+    /// # Errors
+    /// As [`Self::referring`].
+    pub async fn referring_within(
+        source: Source<'a>,
+        image: &Digest,
+        most: u64,
+    ) -> Result<Self, Error> {
         let mut referrers = source.referrers(image).await?;
         let mut known = HashSet::new();
         referrers.retain(|referrer| {
@@ -42,6 +54,8 @@ impl<'a> Layers<'a> {
         let count = referrers.len();
         if count > MOST_REFERRERS {
             referrers.truncate(MOST_REFERRERS);
+            // A list of 4 MiB has fifty times as many.
+            referrers.shrink_to_fit();
             let digest = image.to_string();
             layers.refuse(
                 Place::Referrer(digest.as_str().into()),
@@ -50,7 +64,10 @@ impl<'a> Layers<'a> {
                 LayerError::Referrers { count },
             );
         }
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered {
+            most,
+            ..Gathered::default()
+        };
         let mut large = Vec::new();
         for some in referrers.chunks(WIDTH) {
             let reads = some
@@ -81,6 +98,8 @@ impl<'a> Layers<'a> {
 #[derive(Default)]
 struct Gathered {
     found: Vec<At>,
+    /// The most bytes of all manifests.
+    most: u64,
     /// Bytes of all manifests that were read.
     bytes: u64,
     /// How many layers are signatures in the layout of the tags.
@@ -89,7 +108,7 @@ struct Gathered {
 
 impl Gathered {
     fn room(&self) -> u64 {
-        MOST_MANIFEST_BYTES.saturating_sub(self.bytes)
+        self.most.saturating_sub(self.bytes)
     }
 
     /// Takes the layers of the manifest with this digest, or tells in `layers` why not.
