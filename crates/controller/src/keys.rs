@@ -40,10 +40,10 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(10);
 const LOOK_AT_SERVICE: Duration = Duration::from_secs(300);
 /// How long a service that could not be reached, or refused, is left alone, where it does not say itself when to come back.
 const REST_OF_SERVICE: Duration = Duration::from_secs(10);
-/// How long it is told that a key gave no signature, unless it is opened anew.
-const TOLD_REFUSED: Duration = Duration::from_secs(60);
 /// The longest that it is left alone, whatever it says.
 const MOST_REST: Duration = Duration::from_secs(300);
+/// How long it is told that a key gave no signature, unless it is opened anew.
+const TOLD_REFUSED: Duration = Duration::from_secs(60);
 /// The largest key file.
 const MOST_BYTES: u64 = 64 * 1024;
 
@@ -211,6 +211,20 @@ struct Material {
     password: Option<Zeroizing<Vec<u8>>>,
 }
 
+impl Opened {
+    /// What somebody found just now, without content.
+    fn of(signer: Result<Arc<Signer>, Error>, live: &Live) -> Self {
+        Self {
+            content: Digest::of(b""),
+            generation: live.generation,
+            looked: Instant::now(),
+            rest: REST_OF_SERVICE,
+            signer,
+            refused: None,
+        }
+    }
+}
+
 impl Keys {
     /// Keys of this cluster, and those mounted at `folder`.
     pub(crate) fn new(cluster: &Cluster, folder: &Path) -> Self {
@@ -256,14 +270,7 @@ impl Keys {
                     known.looked = Instant::now();
                     return known.signer.clone();
                 }
-                *slot = Some(Opened {
-                    content: Digest::of(b""),
-                    generation: live.generation,
-                    looked: Instant::now(),
-                    rest: REST_OF_SERVICE,
-                    signer: Err(error.clone()),
-                    refused: None,
-                });
+                *slot = Some(Opened::of(Err(error.clone()), live));
                 return Err(error);
             }
         };
@@ -286,11 +293,7 @@ impl Keys {
         }
         *slot = Some(Opened {
             content,
-            generation: live.generation,
-            looked: Instant::now(),
-            rest: REST_OF_SERVICE,
-            signer: signer.clone(),
-            refused: None,
+            ..Opened::of(signer.clone(), live)
         });
         signer
     }
@@ -372,12 +375,8 @@ impl Keys {
             tracing::info!(place = %key, key = signer.fingerprint(), "opened key");
         }
         *slot = Some(Opened {
-            content: Digest::of(b""),
-            generation: live.generation,
-            looked: Instant::now(),
             rest,
-            signer: signer.clone(),
-            refused: None,
+            ..Opened::of(signer.clone(), live)
         });
         signer
     }
@@ -394,14 +393,8 @@ impl Keys {
             return known.signer.clone();
         }
         let signer = certified(live).await;
-        *slot = signer.as_ref().err().map(|error| Opened {
-            content: Digest::of(b""),
-            generation: live.generation,
-            looked: Instant::now(),
-            rest: REST_OF_SERVICE,
-            signer: Err(error.clone()),
-            refused: None,
-        });
+        let error = signer.as_ref().err();
+        *slot = error.map(|error| Opened::of(Err(error.clone()), live));
         signer
     }
 

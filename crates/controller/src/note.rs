@@ -162,6 +162,13 @@ pub(crate) fn of_wait(run: &Seen, attempts: Option<u32>, reason: &str) -> Change
     }
 }
 
+/// The same change, which takes the mark off too.
+pub(crate) fn unmarked(mut change: Change) -> Change {
+    let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
+    change.annotations.extend(marks);
+    change
+}
+
 fn put_reason(
     run: &Seen,
     reason: Option<&str>,

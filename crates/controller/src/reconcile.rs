@@ -38,6 +38,7 @@ use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
 use crate::looking::Looking;
 use crate::memory::{Memory, Vouches};
+use crate::note;
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
 use crate::registries::Registries;
@@ -120,13 +121,11 @@ impl Context {
 /// It is bound to the uid, so whoever has the Lease does not matter.
 pub(crate) async fn take_mark(context: &Context, task: &Task, reason: &str) {
     let text = format!("the mark is taken back: {reason}");
-    let mut change = Change::default();
-    for mark in [marks::SIGNED, marks::RECORD] {
-        change.annotations.insert(mark.to_owned(), None);
-    }
-    change
-        .annotations
-        .insert(marks::REASON.to_owned(), Some(clean(&text)));
+    let reason_on_run = (marks::REASON.to_owned(), Some(clean(&text)));
+    let change = note::unmarked(Change {
+        annotations: BTreeMap::from([reason_on_run]),
+        ..Change::default()
+    });
     tracing::error!(reason, run = %task.run.name, namespace = task.run.namespace, "the mark is taken back");
     let changed = context.cluster.change(&task.run, &task.uid, &change).await;
     if let Err(error) = changed {

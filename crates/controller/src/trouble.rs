@@ -145,8 +145,6 @@ mod tests {
 
     use super::*;
 
-    /// What a log of the second version has already may be read in its files later, and its keys and addresses can be mended: nothing of that is the
-    /// run's fault. What is too large stays too large.
     #[test]
     fn no_run_is_given_up_while_whoever_holds_the_key_does_not_sign() {
         for blame in [Blame::Setting, Blame::Outside] {
@@ -163,6 +161,8 @@ mod tests {
         }
     }
 
+    /// What a log of the second version has already may be read in its files later, and its keys and addresses can be mended: nothing of that is the
+    /// run's fault. What is too large stays too large.
     #[test]
     fn trouble_with_logs_passes_unless_it_is_of_what_is_logged() {
         let url = || "https://log.example".to_owned();

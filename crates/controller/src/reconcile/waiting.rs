@@ -326,9 +326,8 @@ impl Attempt<'_> {
         metrics.failed(self.run.kind, ErrorType::Storage);
         let history = &self.task.history;
         let text = format!("not signed yet, tried again later: {reason}");
-        let mut change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
-        let marks = [marks::SIGNED, marks::RECORD].map(|key| (key.to_owned(), None));
-        change.annotations.extend(marks);
+        let change = note::of_wait(&fresh.seen, Some(history.attempts), &text);
+        let change = note::unmarked(change);
         match self.write_wait(fresh, change).await {
             true => Done::of(Settled::Again {
                 told: Some(reason.to_owned()),

@@ -14,7 +14,7 @@ mod web_identity;
 mod xml;
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -139,9 +139,14 @@ impl Given {
 /// Finds credentials, and keeps them until shortly before they expire.
 pub(super) struct Provider {
     region: String,
-    held: Mutex<Option<Arc<Credentials>>>,
-    /// Until when no others are looked for, while those that are held are good: whoever gives them did not.
-    rests: std::sync::Mutex<Option<Instant>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    credentials: Option<Arc<Credentials>>,
+    /// Until when no others are looked for, while these are good: whoever gives them did not.
+    rests: Option<Instant>,
 }
 
 impl Provider {
@@ -150,7 +155,6 @@ impl Provider {
         Self {
             region: region.to_owned(),
             held: Mutex::default(),
-            rests: std::sync::Mutex::default(),
         }
     }
 
@@ -162,28 +166,23 @@ impl Provider {
     ) -> Result<Arc<Credentials>, Error> {
         let mut held = self.held.lock().await;
         let soon = now.saturating_add(SOON).unwrap_or(Timestamp::MAX);
-        if let Some(credentials) = &*held
-            && (credentials.is_good_at(soon) || credentials.is_good_at(now) && self.rests())
+        let rests = held.rests.is_some_and(|until| Instant::now() < until);
+        if let Some(credentials) = &held.credentials
+            && (credentials.is_good_at(soon) || credentials.is_good_at(now) && rests)
         {
             return Ok(Arc::clone(credentials));
         }
         match find(context, &self.region).await {
-            Ok(found) => Ok(Arc::clone(held.insert(Arc::new(found)))),
+            Ok(found) => Ok(Arc::clone(held.credentials.insert(Arc::new(found)))),
             // Those that there are do for the next minutes.
-            Err(error) => match &*held {
+            Err(error) => match held.credentials.clone() {
                 Some(credentials) if credentials.is_good_at(now) => {
-                    let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-                    *rests = Some(Instant::now() + REST);
-                    Ok(Arc::clone(credentials))
+                    held.rests = Some(Instant::now() + REST);
+                    Ok(credentials)
                 }
                 _ => Err(error),
             },
         }
-    }
-
-    fn rests(&self) -> bool {
-        let rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        rests.is_some_and(|until| Instant::now() < until)
     }
 
     /// Looks for others where AWS said that these have expired; says whether there are any.
@@ -193,12 +192,13 @@ impl Provider {
         context: &Context,
     ) -> Result<bool, Error> {
         let mut held = self.held.lock().await;
-        if held.as_ref().is_some_and(|held| !held.is_same(expired)) {
+        let known = held.credentials.as_ref();
+        if known.is_some_and(|known| !known.is_same(expired)) {
             return Ok(true);
         }
         let found = find(context, &self.region).await?;
         let is_other = !found.is_same(expired);
-        *held = Some(Arc::new(found));
+        held.credentials = Some(Arc::new(found));
         Ok(is_other)
     }
 }

@@ -229,9 +229,7 @@ impl Tokens {
         }
         login.enter(&mut session, vault).await.map(Some)
     }
-}
 
-impl Tokens {
     /// Takes note that the token that took the place of one that was refused is refused too.
     pub(super) async fn note_refused(&self) {
         if let Self::Login(login) = self {
