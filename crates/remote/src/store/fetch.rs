@@ -106,8 +106,11 @@ pub enum LayerError {
         count: usize,
     },
     /// With this manifest, those of all referrers together are too large.
-    #[error("manifest was not used: those of all referrers together are too large")]
-    Manifests,
+    #[error("manifest was not used: those of all referrers together have more than {most} bytes")]
+    Manifests {
+        /// So many may all of them have.
+        most: u64,
+    },
     /// With those of this manifest, there are more signatures than readers take.
     #[error(
         "signatures were not looked at: the manifests of all referrers have more than {MOST_LAYERS}"
@@ -130,7 +133,7 @@ impl LayerError {
         match self {
             Self::Size { .. }
             | Self::Total
-            | Self::Manifests
+            | Self::Manifests { .. }
             | Self::Signatures
             | Self::Referrers { .. } => true,
             Self::Digest(_)
@@ -154,7 +157,7 @@ impl LayerError {
             | Self::Absent
             | Self::Manifest(_)
             | Self::Bundles { .. }
-            | Self::Manifests
+            | Self::Manifests { .. }
             | Self::Signatures
             | Self::Referrers { .. } => Blame::Artifact,
         }

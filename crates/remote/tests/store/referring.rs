@@ -134,7 +134,7 @@ async fn large_manifests_take_no_room_from_small_ones_and_end_with_their_own() {
     entries.push(put(&registry, &[layer(&registry, BUNDLE, "small", "")]));
     let mut all = found(&registry, &entries).await;
     all.sort();
-    let too_much = LayerError::Manifests.to_string();
+    let too_much = LayerError::Manifests { most: 8 << 20 }.to_string();
     assert_eq!(
         all,
         ["large 0", "large 1", &too_much, &too_much, "small"],

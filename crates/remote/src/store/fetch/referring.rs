@@ -85,7 +85,7 @@ impl<'a> Layers<'a> {
             let limit = MANIFEST_LIMIT.min(gathered.room());
             let mut read = manifest_of(source, digest, limit).await;
             if limit < MANIFEST_LIMIT && read.as_ref().is_err_and(LayerError::is_of_size) {
-                read = Err(LayerError::Manifests);
+                read = Err(gathered.too_large());
             }
             gathered.take(&mut layers, digest, read);
         }
@@ -111,6 +111,10 @@ impl Gathered {
         self.most.saturating_sub(self.bytes)
     }
 
+    const fn too_large(&self) -> LayerError {
+        LayerError::Manifests { most: self.most }
+    }
+
     /// Takes the layers of the manifest with this digest, or tells in `layers` why not.
     fn take(
         &mut self,
@@ -134,7 +138,7 @@ impl Gathered {
 
     fn admit(&mut self, manifest: ImageManifest, size: u64) -> Result<Vec<Layer>, LayerError> {
         if size > self.room() {
-            return Err(LayerError::Manifests);
+            return Err(self.too_large());
         }
         self.bytes += size;
         let layers = layers_of_interest(manifest)?;
