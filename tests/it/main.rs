@@ -10,6 +10,7 @@ mod chain;
 mod children;
 mod cluster;
 mod configuration;
+mod configured_key;
 mod conforma;
 mod controller;
 mod custody;

@@ -173,6 +173,42 @@ pub fn uses_certificates(config: &Config) -> bool {
             .any(|(_, artifact)| artifact.signer == SignerKind::X509)
 }
 
+/// What a configuration has signatures made with, as far as it names that itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignsWith<'a> {
+    /// Nothing that it names: a key that is mounted somewhere, or nothing at all.
+    Unnamed,
+    /// The key of this reference, which stands under this name.
+    Key(&'static str, &'a str),
+    /// Certificates of Fulcio.
+    Certificates,
+    /// A key of a service for some artifacts, and something else for others.
+    Several,
+}
+
+impl<'a> SignsWith<'a> {
+    /// What `config` says.
+    #[must_use]
+    pub fn of(config: &'a Config) -> Self {
+        let signers = config.signers();
+        let (mut is_kms, mut is_x509) = (false, false);
+        for (_, artifact) in config.enabled() {
+            is_kms |= artifact.signer == SignerKind::Kms;
+            is_x509 |= artifact.signer == SignerKind::X509;
+        }
+        match (is_kms, is_x509) {
+            (false, false) => Self::Unnamed,
+            _ if !signers.cosign_key.is_empty() => {
+                Self::Key("signers.cosign.key", &signers.cosign_key)
+            }
+            (true, true) => Self::Several,
+            (true, false) => Self::Key("signers.kms.kmsref", &signers.kms.key_ref),
+            (false, true) if signers.x509.fulcio_enabled => Self::Certificates,
+            (false, true) => Self::Unnamed,
+        }
+    }
+}
+
 impl Told {
     /// Whether of every run somebody says when it was signed.
     fn tells_time(&self, config: &Config) -> bool {
@@ -338,3 +374,53 @@ fn chain(error: &dyn Error) -> String {
 
 /// The longest that is told of one error, in characters.
 const MOST: usize = 800;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_says_what_signs_where_it_names_one_thing() {
+        let kms = ("signers.kms.kmsref", "hashivault://k");
+        let fulcio = ("signers.x509.fulcio.enabled", "true");
+        let each = ["taskrun", "pipelinerun", "oci"].map(|kind| format!("artifacts.{kind}.signer"));
+        let all = |signer| each.iter().map(move |key| (key.as_str(), signer));
+        let one = |signer| all(signer).take(1);
+        let cases: [(Vec<(&str, &str)>, SignsWith<'_>); 8] = [
+            (vec![], SignsWith::Unnamed),
+            (vec![kms], SignsWith::Unnamed),
+            (vec![fulcio], SignsWith::Certificates),
+            (
+                all("kms").chain([kms, fulcio]).collect(),
+                SignsWith::Key("signers.kms.kmsref", "hashivault://k"),
+            ),
+            (
+                one("kms").chain([kms, fulcio]).collect(),
+                SignsWith::Several,
+            ),
+            (one("kms").chain([kms]).collect(), SignsWith::Several),
+            (
+                one("kms")
+                    .chain([kms, ("signers.cosign.key", "k8s://a/b")])
+                    .collect(),
+                SignsWith::Key("signers.cosign.key", "k8s://a/b"),
+            ),
+            (
+                all("none")
+                    .chain([fulcio, ("signers.cosign.key", "k8s://a/b")])
+                    .collect(),
+                SignsWith::Unnamed,
+            ),
+        ];
+        for (pairs, wanted) in cases {
+            let owned = |&(key, value): &(&str, &str)| (key.to_owned(), value.to_owned());
+            let config = Config::from_map(&pairs.iter().map(owned).collect()).expect("a good map");
+            assert_eq!(SignsWith::of(&config), wanted, "{pairs:?}");
+            assert_eq!(
+                uses_certificates(&config) && wanted != SignsWith::Several,
+                wanted == SignsWith::Certificates,
+                "{pairs:?}"
+            );
+        }
+    }
+}

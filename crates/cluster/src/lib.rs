@@ -35,6 +35,7 @@ pub mod secrets;
 mod seen;
 mod settings;
 mod tls;
+pub mod vouching;
 mod way;
 mod yaml;
 

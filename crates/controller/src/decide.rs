@@ -111,7 +111,7 @@ mod tests {
     use tekseal_signing::{PublicKey, Signer, random};
 
     use super::*;
-    use crate::memory::Vouches;
+    use tekseal_cluster::vouching::Vouches;
 
     fn ground() -> Ground {
         Ground {

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tekseal_cluster::vouching::{MEMORY, Vouches};
 use tekseal_cluster::{Cluster, Error, StateMap};
 use tekseal_signing::PublicKey;
 use tokio::sync::Notify;
@@ -16,14 +17,6 @@ use tokio::time::sleep;
 
 use crate::trouble::chain;
 
-/// Name of the ConfigMap.
-pub(crate) const NAME: &str = "tekseal-controller";
-/// Prefix of the data of keys that are believed for all runs; the fingerprint follows, as far as a key of a ConfigMap can hold it.
-const OF_PLATFORM: &str = "key-";
-/// Prefix of the data of keys of one process each, which are believed for all runs; the time of its start, a dot and the fingerprint follow.
-const OF_PROCESS: &str = "process-key-";
-/// Prefix of the data of keys that are believed for runs of one namespace; the namespace, a dot and the fingerprint follow.
-const OF_NAMESPACE: &str = "namespace-key-";
 /// The most keys of one namespace: a ConfigMap holds 1 MiB, and whoever writes a namespace's Secret may change its key all day.
 const MOST_OF_NAMESPACE: usize = 16;
 /// The most keys of all namespaces together.
@@ -33,17 +26,6 @@ const MOST_OF_PROCESSES: usize = 1000;
 /// How often doubts are looked into at the most: anybody who may write on a run can raise them.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Whose Records a key vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Vouches {
-    /// All runs': it is the platform's key.
-    ForAll,
-    /// All runs', as long as not too many processes have had another one since: it is gone with the process that has it.
-    OfProcess,
-    /// Those of one namespace's runs: it is the namespace's own key, and the platform has none.
-    For(String),
-}
-
 /// Why a key cannot be believed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotBelieved {
@@ -52,7 +34,7 @@ pub(crate) enum NotBelieved {
     Cluster(#[from] Error),
     /// There are too many already.
     #[error(
-        "{0} public keys signed records already, which is the most: remove old ones from the ConfigMap {NAME}, or give the platform a key"
+        "{0} public keys signed records already, which is the most: remove old ones from the ConfigMap {MEMORY}, or give the platform a key"
     )]
     TooMany(usize),
 }
@@ -76,18 +58,12 @@ impl Believed {
     fn read(map: &StateMap) -> Self {
         let mut believed = Self::default();
         for (name, pem) in &map.data {
-            let vouches = if name.starts_with(OF_PLATFORM) {
-                Vouches::ForAll
-            } else if name.starts_with(OF_PROCESS) {
-                believed.of_processes.push(name.clone());
-                Vouches::OfProcess
-            } else if let Some(rest) = name.strip_prefix(OF_NAMESPACE)
-                && let Some((namespace, _)) = rest.split_once('.')
-            {
-                Vouches::For(namespace.to_owned())
-            } else {
+            let Some(vouches) = Vouches::of_name(name) else {
                 continue;
             };
+            if vouches == Vouches::OfProcess {
+                believed.of_processes.push(name.clone());
+            }
             match PublicKey::from_pem(pem.as_bytes()) {
                 Ok(key) => believed.add(key, &vouches),
                 Err(_) => tracing::warn!(
@@ -163,18 +139,18 @@ impl Memory {
     /// # Errors
     /// If the ConfigMap can be neither read nor made.
     pub(crate) async fn open(cluster: &Cluster, namespace: &str) -> Result<Self, Error> {
-        let found = match cluster.config_map(namespace, NAME).await? {
+        let found = match cluster.config_map(namespace, MEMORY).await? {
             Some(found) => found,
             None => {
-                let made = cluster.create_config_map(namespace, NAME, BTreeMap::new());
+                let made = cluster.create_config_map(namespace, MEMORY, BTreeMap::new());
                 match made.await {
                     Ok(made) => {
-                        tracing::info!(namespace, name = NAME, "first start in this cluster");
+                        tracing::info!(namespace, name = MEMORY, "first start in this cluster");
                         made
                     }
                     // Another replica was faster.
                     Err(error) if error.is_conflict() => {
-                        cluster.config_map(namespace, NAME).await?.ok_or(error)?
+                        cluster.config_map(namespace, MEMORY).await?.ok_or(error)?
                     }
                     Err(error) => return Err(error),
                 }
@@ -200,7 +176,7 @@ impl Memory {
     /// If the ConfigMap cannot be read: then what was known holds.
     pub(crate) async fn refresh(&self) -> Result<(), Error> {
         // Without the ConfigMap nothing more is known; it is made again at the next start, which then is the first one.
-        if let Some(found) = self.cluster.config_map(&self.namespace, NAME).await? {
+        if let Some(found) = self.cluster.config_map(&self.namespace, MEMORY).await? {
             self.set(Believed::read(&found));
         }
         Ok(())
@@ -239,21 +215,10 @@ impl Memory {
             return Err(NotBelieved::TooMany(count));
         }
         let fingerprint = key.fingerprint();
-        let name: String = fingerprint
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
-            .collect();
-        let name = match vouches {
-            Vouches::ForAll => format!("{OF_PLATFORM}{name}"),
-            Vouches::OfProcess => {
-                let now = Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-                format!("{OF_PROCESS}{now}.{name}")
-            }
-            Vouches::For(namespace) => format!("{OF_NAMESPACE}{namespace}.{name}"),
-        };
+        let name = vouches.name(&fingerprint, Timestamp::now());
         let map = self
             .cluster
-            .change_config_map(&self.namespace, NAME, &believed.with(name, key, vouches))
+            .change_config_map(&self.namespace, MEMORY, &believed.with(name, key, vouches))
             .await?;
         self.set(Believed::read(&map));
         tracing::info!(key = %fingerprint, ?vouches, "records of this key are believed from now on");
@@ -310,7 +275,7 @@ mod tests {
     #[test]
     fn the_oldest_keys_of_processes_make_room() {
         let new = key();
-        let name = |second: usize| format!("{OF_PROCESS}20261201T{second:06}Z.SHA256_x");
+        let name = |second: usize| format!("process-key-20261201T{second:06}Z.SHA256_x");
         let mut believed = Believed::default();
         let change = |believed: &Believed, vouches| believed.with(name(999_999), &new, vouches);
         let added = BTreeMap::from([(name(999_999), Some(new.to_pem()))]);

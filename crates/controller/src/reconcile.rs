@@ -14,12 +14,13 @@ mod attesting;
 mod waiting;
 mod witnessing;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tekseal_attest::LookBack;
+use tekseal_cluster::vouching::Vouches;
 use tekseal_cluster::{Change, Children, Cluster, Error, Events, RunRef, Seen, Severity};
 use tekseal_controller::health::Health;
 use tekseal_controller::metrics::{FailureClass, Metrics};
@@ -37,7 +38,7 @@ use crate::kept::Kept;
 use crate::keys::{self, Keys, Source};
 use crate::live::{self, Live};
 use crate::looking::Looking;
-use crate::memory::{Memory, Vouches};
+use crate::memory::Memory;
 use crate::note;
 use crate::prepare::{self, Prepared};
 use crate::queue::{Settled, Task};
@@ -551,10 +552,14 @@ impl Attempt<'_> {
         means: &Means,
         outcome: Outcome,
         digests: &[Digest],
+        keys: BTreeSet<String>,
     ) -> Result<String, Trouble> {
         let at = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let by = format!("tekseal-controller {}", env!("CARGO_PKG_VERSION"));
-        let record = Record::new(&self.task.uid, outcome, digests, at, by);
+        let mut record = Record::new(&self.task.uid, outcome, digests, at, by);
+        if !keys.iter().eq([means.recorder.fingerprint()]) {
+            record.keys = keys.into_iter().collect();
+        }
         means.recorder.sign_record(&record).await.map_err(|error| {
             self.context.keys.doubt(&error);
             Trouble::of_signing(&error)

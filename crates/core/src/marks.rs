@@ -112,6 +112,9 @@ pub struct Record {
     /// How many more payloads there were, and the digest over all of their digests, one a line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<More>,
+    /// Fingerprints of the keys that signed the payloads, where they are others than the one that signed the Record; without those of certificates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// When, RFC 3339.
     pub at: String,
     /// Program and version.
@@ -161,7 +164,7 @@ pub enum RecordError {
 }
 
 impl Record {
-    /// A Record of what was done. `at` is the time as RFC 3339 writes it, `by` the program and its version.
+    /// A Record of what was done by the key that signs it. `at` is the time as RFC 3339 writes it, `by` the program and its version.
     #[must_use]
     pub fn new(uid: &str, outcome: Outcome, payloads: &[Digest], at: String, by: String) -> Self {
         let (listed, rest) = payloads.split_at(payloads.len().min(MOST_DIGESTS));
@@ -177,6 +180,7 @@ impl Record {
             outcome,
             payloads: listed.to_vec(),
             more,
+            keys: Vec::new(),
             at,
             by,
         }
@@ -248,7 +252,8 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         for payloads in [0, 1, 200] {
-            let record = record(payloads);
+            let mut record = record(payloads);
+            record.keys = vec!["SHA256:other".to_owned(); payloads.min(2)];
             let read = Record::parse(&record.annotation("SHA256:k", b"sig")).expect("it is one");
             assert_eq!(read.record, record);
             assert_eq!(read.message, record.message());

@@ -25,7 +25,7 @@ use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, RemoteError, Remot
 
 use self::client::{Age, Client, Operation};
 use self::key::{Held, Kind};
-use crate::{Context, Error};
+use crate::{Context, Described, Error};
 
 const SERVICE: &str = "AWS KMS";
 
@@ -45,6 +45,16 @@ pub(crate) async fn open(key: &AwsKey, context: &Context) -> Result<Signer, Erro
 pub(crate) async fn public_key(key: &AwsKey, context: &Context) -> Result<PublicKey, Error> {
     let client = Client::new(key, context).await?;
     Ok(Held::read(key, &client).await?.public)
+}
+
+pub(crate) async fn describe(key: &AwsKey, context: &Context) -> Result<Described, Error> {
+    let client = Client::new(key, context).await?;
+    let held = Held::read(key, &client).await?;
+    let created = lifecycle::created(key, &held.arn, &client).await;
+    Ok(Described {
+        public: held.public,
+        created,
+    })
 }
 
 pub(crate) async fn create(

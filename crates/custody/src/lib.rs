@@ -27,6 +27,7 @@ mod vault;
 pub use context::{Context, Settings, Variables, VaultSettings};
 pub use error::Error;
 pub use fulcio::Fulcio;
+use jiff::Timestamp;
 pub use keyless::Keyless;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer};
@@ -56,6 +57,33 @@ pub async fn public_key(key: &KmsRef, context: &Context) -> Result<PublicKey, Er
         KmsRef::Azure(key) => azure::public_key(key, context).await,
         KmsRef::Vault(key) => vault::public_key(key, context).await,
         KmsRef::Plugin(key) => plugin::public_key(key, context).await,
+    }
+}
+
+/// What is known of a key where it is held.
+#[derive(Debug)]
+pub struct Described {
+    /// The public half of its current version.
+    pub public: PublicKey,
+    /// When that version was made; nothing where no such time is kept. Some services are asked for it by itself, and may refuse that alone.
+    pub created: Result<Option<Timestamp>, Error>,
+}
+
+/// The public half of the key's current version, and how old that is. AWS, and Google Cloud where the reference names a version, are asked twice.
+///
+/// # Errors
+/// As [`Error`] says, if the public half is not to be had.
+pub async fn describe(key: &KmsRef, context: &Context) -> Result<Described, Error> {
+    match key {
+        KmsRef::Aws(key) => aws::describe(key, context).await,
+        KmsRef::Gcp(key) => gcp::describe(key, context).await,
+        KmsRef::Azure(key) => azure::describe(key, context).await,
+        KmsRef::Vault(key) => vault::describe(key, context).await,
+        // The protocol has no such question.
+        KmsRef::Plugin(key) => Ok(Described {
+            public: plugin::public_key(key, context).await?,
+            created: Ok(None),
+        }),
     }
 }
 

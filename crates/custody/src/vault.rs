@@ -19,7 +19,7 @@ use tekseal_signing::remote_key::{Message, Signing};
 use tekseal_signing::{KeyAlgorithm, PublicKey, RemoteKey, Signer};
 
 use self::transit::Transit;
-use crate::{Context, Error};
+use crate::{Context, Described, Error};
 
 /// What it is, for people.
 const SERVICE: &str = "Vault";
@@ -65,6 +65,14 @@ pub(crate) async fn open(key: &VaultKey, context: &Context) -> Result<Signer, Er
 
 pub(crate) async fn public_key(key: &VaultKey, context: &Context) -> Result<PublicKey, Error> {
     Ok(Transit::new(key, context)?.meant().await?.public)
+}
+
+pub(crate) async fn describe(key: &VaultKey, context: &Context) -> Result<Described, Error> {
+    let version = Transit::new(key, context)?.meant().await?;
+    Ok(Described {
+        public: version.public,
+        created: Ok(version.created),
+    })
 }
 
 pub(crate) async fn create(

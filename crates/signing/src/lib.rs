@@ -53,7 +53,7 @@ pub use remote_key::{RemoteError, RemoteKey};
 pub use signer::Signer;
 pub use trust::Trust;
 pub use verifier::{
-    Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
+    Hashes, Identity, Needs, Types, UnverifiedBundle, Verified, Verifier, Voucher, same_signer,
 };
 pub use verifying_key::VerifyingKey;
 pub use witness::Unwitnessed;

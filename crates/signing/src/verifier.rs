@@ -102,10 +102,51 @@ pub enum Types<'a> {
     OneOf(&'a [String]),
 }
 
+/// What signatures may be over: one hash, or any of several. One is as good as the other, but only the first is what cosign tries unasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hashes(Vec<HashAlgorithm>);
+
+impl From<HashAlgorithm> for Hashes {
+    fn from(hash: HashAlgorithm) -> Self {
+        Self(vec![hash])
+    }
+}
+
+impl Hashes {
+    /// These; nothing, if there are none.
+    #[must_use]
+    pub fn of(hashes: Vec<HashAlgorithm>) -> Option<Self> {
+        (!hashes.is_empty()).then_some(Self(hashes))
+    }
+
+    /// Whether this one is among them.
+    #[must_use]
+    pub fn has(&self, hash: HashAlgorithm) -> bool {
+        self.0.contains(&hash)
+    }
+
+    /// Whether a key can verify over one of them at all.
+    fn support(&self, key: &PublicKey) -> Result<(), VerifyError> {
+        let mut supports = Ok(());
+        for &hash in &self.0 {
+            supports = key.supports(hash);
+            if supports.is_ok() {
+                break;
+            }
+        }
+        supports
+    }
+
+    fn verify(&self, key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        let mut all = self.0.iter();
+        all.any(|&hash| key.verify(hash, message, signature).is_ok())
+    }
+}
+
 /// Verifies with a set of keys, any of which suffices, or by who the certificates say has signed.
 pub struct Verifier {
     who: Who,
-    hash: HashAlgorithm,
+    hashes: Hashes,
     trust: Option<Arc<Trust>>,
     needs: Needs,
 }
@@ -126,7 +167,7 @@ pub enum Error {
     /// Not one key.
     #[error("no public key to verify with")]
     NoKeys,
-    /// A key that cannot verify over the hash.
+    /// A key that cannot verify over any of the hashes.
     #[error("cannot verify with the key {fingerprint}")]
     Key {
         /// Which key.
@@ -137,26 +178,27 @@ pub enum Error {
 }
 
 impl Verifier {
-    /// A verifier that accepts the signatures of `keys` over `hash`, whenever they were made.
-    pub fn new(keys: Vec<PublicKey>, hash: HashAlgorithm) -> Result<Self, Error> {
-        Self::of_key_set(KeySet::of(keys), hash, 0)
+    /// A verifier that accepts the signatures of `keys` over one of `hashes`, whenever they were made.
+    pub fn new(keys: Vec<PublicKey>, hashes: impl Into<Hashes>) -> Result<Self, Error> {
+        Self::of_key_set(KeySet::of(keys), hashes, 0)
     }
 
-    /// A verifier that accepts the signatures of the keys of a set over `hash`, each while the key was in use. What nothing proves the time of is taken
+    /// A verifier that accepts the signatures of the keys of a set over one of `hashes`, each while the key was in use. What nothing proves the time of is taken
     /// to be made `now`, in seconds since 1970.
-    pub fn of_key_set(keys: KeySet, hash: HashAlgorithm, now: i64) -> Result<Self, Error> {
+    pub fn of_key_set(keys: KeySet, hashes: impl Into<Hashes>, now: i64) -> Result<Self, Error> {
+        let hashes = hashes.into();
         if keys.keys().is_empty() {
             return Err(Error::NoKeys);
         }
         for entry in keys.keys() {
-            entry.key.supports(hash).map_err(|source| Error::Key {
+            hashes.support(&entry.key).map_err(|source| Error::Key {
                 fingerprint: entry.key.fingerprint(),
                 source,
             })?;
         }
         Ok(Self {
             who: Who::Keys(keys),
-            hash,
+            hashes,
             trust: None,
             needs: Needs {
                 now,
@@ -165,17 +207,17 @@ impl Verifier {
         })
     }
 
-    /// A verifier that accepts signatures over `hash` of certificates for which `rule` holds.
+    /// A verifier that accepts signatures over one of `hashes` of certificates for which `rule` holds.
     #[must_use]
     pub fn of_identity(
         rule: IdentityRule,
-        hash: HashAlgorithm,
+        hashes: impl Into<Hashes>,
         trust: Arc<Trust>,
         needs: Needs,
     ) -> Self {
         Self {
             who: Who::Identity(rule),
-            hash,
+            hashes: hashes.into(),
             trust: Some(trust),
             needs,
         }

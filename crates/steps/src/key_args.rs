@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use tekseal_cluster::{SecretData, secrets};
+use tekseal_core::config::KmsSigner;
 use tekseal_signing::{
     KeyRef, PublicKey, Signer, Zeroizing, cosign_key, key_ref, public_key, signer,
 };
@@ -40,15 +41,18 @@ pub struct PasswordArgs {
 }
 
 impl SigningKeyArgs {
-    /// Opens the key. The password is only asked for if the key is encrypted; that of a key in a Secret lies beside it. Where it is elsewhere, these
-    /// authorities are trusted beside the system's.
-    pub fn open(&self, cluster: &ClusterArgs, ca: &[PathBuf]) -> Result<Signer, Failure> {
-        let reference = self
-            .reference()
-            .ok_or_else(|| Failure::misuse(anyhow!("--key is not given")))?;
+    /// Opens the key of a reference, of the flag or of a configuration. The password is only asked for if the key is encrypted; that of a key in a Secret
+    /// lies beside it. Where it is elsewhere, these authorities are trusted beside the system's, and a service is entered as `kms` says.
+    pub(crate) fn open(
+        &self,
+        reference: &str,
+        cluster: &ClusterArgs,
+        ca: &[PathBuf],
+        kms: Option<&KmsSigner>,
+    ) -> Result<Signer, Failure> {
         let key = KeyRef::parse(reference).map_err(Failure::misuse)?;
         if let KeyRef::Kms(key) = &key {
-            return crate::block_on(kms::open(key, ca));
+            return crate::block_on(kms::open(key, ca, kms));
         }
         let KeyText {
             pem, mut password, ..

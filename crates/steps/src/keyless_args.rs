@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
+use tekseal_attest::settings::SignsWith;
 use tekseal_attest::{Witnesses, settings};
 use tekseal_core::SigningConfig;
-use tekseal_core::config::X509Signer;
+use tekseal_core::config::{Config, X509Signer};
 use tekseal_core::signing_config::Purpose;
 use tekseal_custody::token::{Provider, Source};
 use tekseal_custody::{Context, Fulcio, Keyless, Settings, keyless};
@@ -89,7 +90,7 @@ pub(crate) enum Opened {
 }
 
 impl SignerArgs {
-    /// Opens the key, or gets ready to ask for a certificate. A key goes before what a configuration says of certificates.
+    /// Opens the key, or gets ready to ask for a certificate: as a flag says, else as the configuration does.
     ///
     /// # Errors
     /// Exit 2 where nothing, or both, is asked for by flags.
@@ -99,23 +100,43 @@ impl SignerArgs {
         around: Around<'_>,
     ) -> Result<Opened, Failure> {
         let flag = self.keyless.flag();
+        let config = around.config.map(source_args::read_config).transpose()?;
+        let config = config.as_ref();
+        let kms = config.map(|config| &config.signers().kms);
+        let open = |reference: &str| {
+            let key = self.key.open(reference, cluster, &around.ca, kms)?;
+            Ok(Opened::Key(Arc::new(key)))
+        };
         match (self.key.reference(), flag) {
             (Some(_), Some(flag)) => Err(Failure::misuse(anyhow!(
                 "--key and {flag} are both given: one signs with a key, the other with a certificate of a key of the moment"
             ))
             .hint("in a Task set the parameter KEY to an empty text to sign with a certificate")),
-            (Some(_), None) => Ok(Opened::Key(Arc::new(self.key.open(cluster, &around.ca)?))),
-            (None, flag) => {
-                let config = fulcio_of(around.config)?;
-                if flag.is_none() && config.is_none() {
-                    return Err(Failure::misuse(anyhow!("nothing says what to sign with")).hint(
-                        "give a key with --key, or ask for a certificate with --fulcio-url, --identity-token or --oidc-provider",
-                    ));
+            (Some(reference), None) => open(reference),
+            (None, Some(_)) => self.certified(around, config),
+            (None, None) => match config.map_or(SignsWith::Unnamed, SignsWith::of) {
+                SignsWith::Key(name, reference) => {
+                    open(reference).map_err(|failure| failure.context(format!("{name} of --config")))
                 }
-                let keyless = self.keyless.ready(around, config.as_ref())?;
-                Ok(Opened::Keyless(Box::new(keyless)))
-            }
+                SignsWith::Certificates => self.certified(around, config),
+                SignsWith::Several => Err(Failure::misuse(anyhow!(
+                    "--config has a key of a service sign some artifacts, and something else others"
+                ))
+                .hint("say with --key, --fulcio-url, --identity-token or --oidc-provider what signs here")),
+                SignsWith::Unnamed => {
+                    Err(Failure::misuse(anyhow!("nothing says what to sign with")).hint(
+                        "give a key with --key, or ask for a certificate with --fulcio-url, --identity-token or --oidc-provider",
+                    ))
+                }
+            },
         }
+    }
+
+    fn certified(&self, around: Around<'_>, config: Option<&Config>) -> Result<Opened, Failure> {
+        let x509 = config.filter(|config| settings::uses_certificates(config));
+        let x509 = x509.map(|config| &config.signers().x509);
+        let keyless = self.keyless.ready(around, x509)?;
+        Ok(Opened::Keyless(Box::new(keyless)))
     }
 }
 
@@ -215,16 +236,6 @@ fn place_of(text: &str) -> Result<Source, Failure> {
         Some(name) => Ok(Source::Variable(name.to_owned())),
         None => Ok(Source::File(PathBuf::from(text))),
     }
-}
-
-/// What a configuration says of Fulcio, if it is to be used.
-fn fulcio_of(config: Option<&Path>) -> Result<Option<X509Signer>, Failure> {
-    let Some(path) = config else {
-        return Ok(None);
-    };
-    let config = source_args::read_config(path)?;
-    let x509 = config.signers().x509.clone();
-    Ok(settings::uses_certificates(&config).then_some(x509))
 }
 
 impl Opened {

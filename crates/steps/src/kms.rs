@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use tekseal_core::config::KmsSigner;
-use tekseal_custody::{Context, Settings, VaultSettings, spiffe};
+use tekseal_custody::{Context, Described, Settings, VaultSettings, spiffe};
 use tekseal_remote::rest::Options;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyAlgorithm, PublicKey, Signer, Zeroizing};
@@ -66,9 +66,30 @@ fn of_environment() -> VaultSettings {
     }
 }
 
-/// The key to sign with.
-pub(crate) async fn open(key: &KmsRef, ca: &[PathBuf]) -> Result<Signer, Failure> {
-    let signer = tekseal_custody::open(key, &context(ca, of_environment())).await;
+/// How a configuration has Vault entered; where it does not say, as the environment does.
+fn of_config(config: &KmsSigner) -> VaultSettings {
+    let told = VaultSettings::of_config(config);
+    let says_how = !told.token.is_empty()
+        || !told.token_path.as_os_str().is_empty()
+        || !told.login_role.is_empty()
+        || !told.spire_socket.is_empty();
+    match says_how {
+        true => told,
+        false => VaultSettings {
+            address: told.address,
+            ..of_environment()
+        },
+    }
+}
+
+/// The key to sign with. Vault is where the configuration says, if there is one, and entered as that says.
+pub(crate) async fn open(
+    key: &KmsRef,
+    ca: &[PathBuf],
+    config: Option<&KmsSigner>,
+) -> Result<Signer, Failure> {
+    let settings = config.map_or_else(of_environment, of_config);
+    let signer = tekseal_custody::open(key, &context(ca, settings)).await;
     signer.map_err(|error| Failure::from(error).context(format!("opening the key {key}")))
 }
 
@@ -78,7 +99,14 @@ pub(crate) async fn public_key(key: &KmsRef, ca: &[PathBuf]) -> Result<PublicKey
     public.map_err(|error| Failure::from(error).context(format!("asking for the public key {key}")))
 }
 
-/// The public half of a key that a controller signs with. Vault is where its configuration says, and is entered with the token that stands there; else as
+/// Its public half, and its age.
+pub(crate) async fn describe(key: &KmsRef, ca: &[PathBuf]) -> Result<Described, Failure> {
+    let described = tekseal_custody::describe(key, &context(ca, of_environment())).await;
+    described
+        .map_err(|error| Failure::from(error).context(format!("asking for the public key {key}")))
+}
+
+/// The public half of a key that a controller signs with, and its age. Vault is where its configuration says, and is entered with the token that stands there; else as
 /// the environment here says, but only if that has Vault at the same address: whoever may write the configuration would be sent what opens Vault from here.
 ///
 /// # Errors
@@ -87,7 +115,7 @@ pub(crate) async fn of_controller(
     key: &KmsRef,
     signer: &KmsSigner,
     ca: &[PathBuf],
-) -> Result<PublicKey, Failure> {
+) -> Result<Described, Failure> {
     let token = signer.token.reveal();
     let settings = match key {
         KmsRef::Vault(_) if !token.is_empty() => VaultSettings {
@@ -103,8 +131,8 @@ pub(crate) async fn of_controller(
         }
         _ => of_environment(),
     };
-    let public = tekseal_custody::public_key(key, &context(ca, settings)).await;
-    public.map_err(|error| match error {
+    let described = tekseal_custody::describe(key, &context(ca, settings)).await;
+    described.map_err(|error| match error {
         tekseal_custody::Error::NoCredentials { .. } if matches!(key, KmsRef::Vault(_)) => {
             Failure::misuse(anyhow!(
                 "the controller enters Vault {}, and nothing is set to enter it from here (VAULT_TOKEN, ~/.vault-token, TEKSEAL_VAULT_ROLE)",

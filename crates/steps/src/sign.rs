@@ -34,8 +34,8 @@ pub struct Args {
     /// Trusted root of Sigstore (trusted_root.json), by which a certificate is verified before anything is signed with it
     #[arg(long, env = "TEKSEAL_TRUSTED_ROOT", value_name = "FILE")]
     trusted_root: Option<String>,
-    /// Data of Tekton Chains' chains-config map, of which signers.x509.fulcio.* and signers.x509.identity.token.file say whether and how a certificate is
-    /// had where no flag says with what to sign: a JSON file or a mounted folder
+    /// Data of Tekton Chains' chains-config map, of which signers.* say with what to sign where no flag does (signers.cosign.key, signers.kms.kmsref,
+    /// signers.x509.fulcio.*), and how to enter Vault: a JSON file or a mounted folder
     #[arg(long, env = "TEKSEAL_CONFIG", value_name = "PATH")]
     config: Option<String>,
     /// Certificate authorities of Fulcio beside the system's: a PEM file or a folder of them; may be repeated

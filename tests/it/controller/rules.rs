@@ -1,8 +1,10 @@
 //! What the configuration decides: children, keys, storages, who is asked, whose runs are signed.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
+use tekseal_core::marks::Record;
 use tekseal_harness::{PASSWORD, Registry, Run, USER, fixtures, object_path};
 
 use super::stand::{REASON, RECORD, SIGNED, Stand, annotation, results_at, serve_tekton_configs};
@@ -157,7 +159,7 @@ fn keys_are_read_from_secrets_and_namespaces_have_their_own() {
     stand.configure(&[OCI, &[("signers.cosign.key", &platform)]].concat());
     let _controller = stand.start();
     let run = stand.completed("platform", stand.image_results());
-    stand.wait_marked(&run);
+    let platform_run = stand.wait_marked(&run);
     stand.verify(&stand.image()).ok();
 
     stand.configure(
@@ -172,17 +174,34 @@ fn keys_are_read_from_secrets_and_namespaces_have_their_own() {
     );
     let digest = stand.registry.push_image("team/own", "1").digest;
     let image = stand.registry.reference("team/own", &digest);
-    let verified = (0..20).any(|i| {
+    let signed = (0..20).find_map(|i| {
         let run = stand.completed(&format!("own-{i}"), stand.results_of("team/own", &digest));
-        stand.wait_marked(&run);
+        let run = stand.wait_marked(&run);
         let with_own_key = Run::tool("tekseal-verify")
             .arg("--key")
             .arg(prefix.with_extension("pub"))
             .arg(&image)
             .run();
-        with_own_key.code() == Some(0)
+        (with_own_key.code() == Some(0)).then_some(run)
     });
-    assert!(verified, "the namespace's own key never signed");
+    let signed = signed.expect("the namespace's own key signs");
+    // The platform's key vouches for it, and names it.
+    let of_key = |public: &Path| {
+        let told = Run::tool("tekseal-keys").args(["public", "--output", "json"]);
+        let told = told.arg(public).ok().json();
+        told["id"].as_str().expect("a text").to_owned()
+    };
+    let own = of_key(&prefix.with_extension("pub"));
+    let record = |run: &Value| {
+        let record = annotation(run, RECORD).expect("it is recorded");
+        Record::parse(record).expect("it is one")
+    };
+    let of_signed = record(&signed);
+    assert_ne!(of_signed.keyid, own);
+    assert_eq!(of_signed.record.keys, [own]);
+    let of_platform = record(&platform_run);
+    assert_eq!(of_platform.keyid, of_signed.keyid);
+    assert_eq!(of_platform.record.keys, Vec::<String>::new());
 }
 
 #[test]

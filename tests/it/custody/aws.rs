@@ -82,6 +82,24 @@ fn cosign_verifies_what_a_key_of_aws_signed() {
                     .ok();
             }
         }
+        // In a set beside a key that signs as usual.
+        let (_, usual) = shop.plain_key();
+        let set = shop.path("keys.json");
+        let add = Run::tool("tekseal-keys").arg("set").arg("--out").arg(&set);
+        add.arg("--add").arg(&public).arg("--add").arg(usual).ok();
+        let by_set = |over: &str| {
+            let verify = Run::tool("tekseal-verify").arg("--keys").arg(&set);
+            verify
+                .args(["--signature-digest-algorithm", over])
+                .arg(&shop.image)
+        };
+        by_set("sha256,sha384").ok();
+        by_set(if digest == "sha256" {
+            "sha384"
+        } else {
+            "sha256"
+        })
+        .fails_with(1);
         assert_eq!(aws.complaints(), Vec::<String>::new(), "{spec}");
     }
 }

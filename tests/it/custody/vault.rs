@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tekseal_harness::{Cosign, Layout, Run, Vault, cosign, fixtures};
+use tekseal_harness::{Cosign, Layout, Run, Vault, audited_requests, cosign, fixtures};
 
 use crate::workshop::Workshop;
 
@@ -125,6 +125,38 @@ fn cosign_verifies_what_ours_signed_with_a_key_of_each_kind() {
             shop.verify(&public).ok();
         }
     }
+}
+
+#[test]
+#[ignore = "needs Vault: ./test --sigstore"]
+fn the_configuration_names_the_key_and_opens_vault() {
+    let Some(key) = Key::make("configured", "ecdsa-p256") else {
+        return;
+    };
+    let shop = Workshop::new();
+    let mut config = json!({
+        "artifacts.taskrun.signer": "kms", "artifacts.pipelinerun.signer": "kms", "artifacts.oci.signer": "kms",
+        "signers.kms.kmsref": key.reference, "signers.kms.auth.address": key.vault.url(),
+    });
+    let attest = |config: &serde_json::Value| {
+        let run = Run::tool("tekseal-attest").arg("--run").arg(shop.run());
+        let run = run
+            .arg("--config")
+            .arg(shop.file("config.json", config.to_string()));
+        run.env("VAULT_ADDR", NEVER)
+    };
+    // A token of the environment goes where the configuration has Vault, as the controller's does.
+    attest(&config).env("VAULT_TOKEN", &key.token).ok();
+    key.entering(shop.verify(key.path())).ok();
+    let audit = key.vault.audited();
+    config["signers.kms.auth.token"] = json!(key.token);
+    let said = attest(&config).env("VAULT_TOKEN", "hvs.another").ok();
+    assert!(!said.stderr.contains(&key.token), "{said:?}");
+    assert_eq!(
+        audited_requests(&audit, "read", "transit/keys/configured"),
+        1
+    );
+    assert!(audited_requests(&audit, "update", "transit/sign/configured/sha2-256") > 1);
 }
 
 #[test]

@@ -125,12 +125,13 @@ fn a_key_whose_time_is_over_and_a_weak_one_are_warned_of() {
 }
 
 /// A record as a controller with this key writes it.
-fn record(key: &Path, uid: &str, at: &str) -> String {
+fn record(key: &Path, uid: &str, at: &str, others: &[&str]) -> String {
     let pem = fs::read(key).expect("it is there");
     let password = || Ok::<_, signer::Error>(PASSWORD.as_bytes().to_vec().into());
     let signer = Signer::from_pem(&pem, password).expect("it opens");
     let by = "tekseal-controller 0.1.0".to_owned();
-    let record = Record::new(uid, Outcome::Signed, &[], at.to_owned(), by);
+    let mut record = Record::new(uid, Outcome::Signed, &[], at.to_owned(), by);
+    record.keys = others.iter().map(|&key| key.to_owned()).collect();
     tekseal_harness::at_once(signer.sign_record(&record)).expect("it signs")
 }
 
@@ -161,6 +162,9 @@ fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
     let (private, public) = shop.key_pair("main");
     let (team_key, team_pub) = shop.key_pair("team");
     let (_, other_pub) = shop.key_pair("other");
+    let (own_key, own_pub) = shop.key_pair("own");
+    let processes = ["old", "older", "newest"].map(|name| shop.key_pair(name));
+    let print_of = |public: &Path| fingerprint(&public.display().to_string());
     yard.make_secret(
         "signing-secrets",
         &json!({"cosign.key": read(&private), "cosign.password": PASSWORD, "cosign.pub": read(&public), "cosign.pub.1": read(&other_pub)}),
@@ -175,18 +179,40 @@ fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
         "metadata": {"name": "chains-config", "namespace": namespace},
         "data": {"tekseal.keys": format!("team-a: k8s://{namespace}/team\nteam-b: k8s://{namespace}/absent")},
     }));
-    for (name, at) in [
-        ("first", "2026-03-01T10:02:00Z"),
-        ("second", "2026-03-02T10:02:00Z"),
-        ("forged", "2026-09-02T10:02:00Z"),
+    yard.api.create(&json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "tekseal-controller", "namespace": namespace},
+        "data": {
+            "key-SHA256_main": read(&public),
+            "namespace-key-team-c.SHA256_own": read(&own_pub),
+            "process-key-20260301T000000Z.SHA256_old": read(&processes[0].1),
+            "process-key-20260302T000000Z.SHA256_older": read(&processes[1].1),
+            "process-key-20260303T000000Z.SHA256_newest": read(&processes[2].1),
+            "key-SHA256_odd": "no key",
+        },
+    }));
+    let (of_team, of_main) = (print_of(&team_pub), print_of(&public));
+    for (name, at, signer, others) in [
+        ("first", "2026-03-01T10:02:00Z", &private, vec![]),
+        ("second", "2026-03-02T10:02:00Z", &private, vec![]),
+        ("third", "2026-03-02T09:02:00Z", &private, vec![&*of_team]),
+        ("forged", "2026-09-02T10:02:00Z", &private, vec![&*of_team]),
+        // Whoever holds a key of one namespace says nothing of the platform's.
+        (
+            "boasting",
+            "2026-09-03T10:02:00Z",
+            &own_key,
+            vec![&*of_main],
+        ),
+        ("certified", "2026-03-01T11:02:00Z", &processes[0].0, vec![]),
     ] {
         let made = yard.task_run(name, json!([]));
         let uid = match name {
             "forged" => "another",
             _ => made["metadata"]["uid"].as_str().expect("a uid"),
         };
-        let patch =
-            json!({"metadata": {"annotations": {"tekseal.dev/record": record(&private, uid, at)}}});
+        let patch = json!({"metadata": {"annotations": {"tekseal.dev/record": record(signer, uid, at, &others)}}});
         let path = yard.object("tekton.dev/v1", "TaskRun", name);
         let request = tekseal_harness::Request::new("PATCH", &path)
             .body("application/merge-patch+json", patch.to_string().as_bytes());
@@ -213,8 +239,26 @@ fn what_signs_on_a_cluster_is_listed_by_its_configuration() {
     );
     warned(team, "cosign.pub of Secret");
     warned(team, "is another key");
+    assert_eq!(team["lastUse"]["at"], "2026-03-02T09:02:00Z", "{team:#}");
+    let what = team["lastUse"]["what"].as_str().expect("a text");
+    assert!(what.contains("third") && !what.contains("record"), "{what}");
     let other = entry(&found, &fingerprint(&other_pub.display().to_string()));
     assert_eq!(other["places"][0]["role"], "former");
+    let source = |of: &str| format!("ConfigMap {namespace}/tekseal-controller, {of}");
+    assert_eq!(main["places"][1]["source"], source("of all runs"));
+    let own = entry(&found, &print_of(&own_pub));
+    assert_eq!(own["places"][0]["source"], source("of runs in team-c"));
+    assert_eq!(own["lastUse"]["at"], "2026-09-03T10:02:00Z");
+    let [used, unused, newest] = processes.map(|(_, public)| print_of(&public));
+    let place = &entry(&found, &used)["places"][0];
+    assert_eq!(place["role"], "records");
+    assert_eq!(place["created"], "2026-03-01T00:00:00Z");
+    assert_eq!(entry(&found, &newest)["lastUse"], Value::Null);
+    let all = found["keys"].to_string();
+    assert!(!all.contains(&unused), "{all}");
+    let notes = found["notes"].to_string();
+    assert!(notes.contains("a key of an earlier process"), "{notes}");
+    warned(&found, "key-SHA256_odd");
     warned(&found, &format!("k8s://{namespace}/absent"));
     yard.list(&["--strict"]).fails_with(1);
     // The trust of a Secret is that of its public half.

@@ -64,6 +64,10 @@ fn keys_of_a_service_are_looked_at_as_the_configuration_says() {
     let listed = |found: &Value| {
         let key = &found["keys"][0];
         assert_eq!(key["places"][0]["source"], "openbao://listed", "{found:#}");
+        let made = key["places"][0]["created"]
+            .as_str()
+            .expect("Vault knows it");
+        assert!(made.starts_with("20") && made.ends_with('Z'), "{made}");
         let signs = key["signs"].to_string();
         for wanted in ["signs TaskRuns (signers.kms.kmsref)", "signs images"] {
             assert!(signs.contains(wanted), "{signs}");

@@ -1,5 +1,7 @@
 //! What is signed of a prepared run, and where it is stored: up to what is to be written on the run.
 
+use std::collections::BTreeSet;
+
 use tekseal_core::config::AbsentRule;
 use tekseal_core::marks::{self, Outcome};
 use tekseal_core::{Blame, Digest};
@@ -73,10 +75,16 @@ impl Attempt<'_> {
         }
         let mut annotations = note::annotations(&fresh.document, &in_annotations)?;
         let kept = |at: usize| places.contains_key(&at) || prepared.pieces[at].annotation.is_some();
-        let digests: Vec<Digest> = (0..payloads.len())
-            .filter(|&at| kept(at))
-            .map(|at| Digest::of(payloads[at].bytes()))
-            .collect();
+        let mut digests = Vec::with_capacity(payloads.len());
+        let mut keys = BTreeSet::new();
+        for at in (0..payloads.len()).filter(|&at| kept(at)) {
+            digests.push(Digest::of(payloads[at].bytes()));
+            let signer = means.signer(prepared.pieces[at].signer);
+            // Keys of certificates live for a moment.
+            if signer.certificate().is_none() {
+                keys.insert(signer.fingerprint().to_owned());
+            }
+        }
         let outcome = match digests.is_empty() {
             true => Outcome::Nothing,
             false => Outcome::Signed,
@@ -87,7 +95,7 @@ impl Attempt<'_> {
             gaps.push("the run names nothing that the configuration wants signed".to_owned());
         }
         let reason = (!gaps.is_empty()).then(|| gaps.join("; "));
-        let record = self.record(means, outcome, &digests).await?;
+        let record = self.record(means, outcome, &digests, keys).await?;
         if let Some(url) = transparency {
             annotations.insert(marks::TRANSPARENCY.to_owned(), url);
         }

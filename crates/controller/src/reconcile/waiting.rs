@@ -1,7 +1,7 @@
 //! What becomes of a run that is not signed now, or not any more: it is told, tried again, waits, is marked as failed, or is let go.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,10 @@ impl Attempt<'_> {
             }
         };
         tracing::error!(?stage, reason, "run cannot be signed");
-        let written = match self.record(means, Outcome::Failed, &[]).await {
+        let written = match self
+            .record(means, Outcome::Failed, &[], BTreeSet::new())
+            .await
+        {
             Ok(record) => {
                 let change = note::of_end(
                     &fresh.seen,

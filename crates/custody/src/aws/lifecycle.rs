@@ -3,6 +3,7 @@
 //! A key gets its name last: until its public half is known nothing points to it, and every message from its making on has its ARN, so that somebody
 //! can name it by hand, or delete it.
 
+use jiff::{SignedDuration, Timestamp, Unit};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tekseal_signing::key_ref::AwsKey;
@@ -33,6 +34,18 @@ struct Metadata {
     key_usage: String,
     #[serde(default)]
     multi_region: Option<bool>,
+    /// In seconds since 1970.
+    #[serde(default)]
+    creation_date: Option<f64>,
+}
+
+impl Metadata {
+    fn created(&self) -> Option<Timestamp> {
+        let since = SignedDuration::try_from_secs_f64(self.creation_date?).ok()?;
+        let at = Timestamp::from_duration(since).ok()?;
+        // AWS tells thousandths, which no float has exactly.
+        at.round(Unit::Millisecond).ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -145,6 +158,28 @@ pub(super) async fn rotate(key: &AwsKey, context: &Context) -> Result<PublicKey,
         .order(Operation::UpdateAlias, Age::JustMade, &body, &action)
         .await?;
     Ok(made.public)
+}
+
+/// When a key was made.
+pub(super) async fn created(
+    key: &AwsKey,
+    arn: &str,
+    client: &Client,
+) -> Result<Option<Timestamp>, Error> {
+    let action = format!("describe the key {key}");
+    let body = json!({"KeyId": arn});
+    let found: Described = client
+        .call(Operation::DescribeKey, Age::Known, &body, &action)
+        .await?;
+    match key::is_same(arn, &found.key_metadata.arn) {
+        true => Ok(found.key_metadata.created()),
+        false => Err(Error::Answer {
+            service: SERVICE,
+            action,
+            found: "another key".to_owned(),
+            wanted: "the one that it was asked for",
+        }),
+    }
 }
 
 /// Makes a key of this kind, and reads its public half.

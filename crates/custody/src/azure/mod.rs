@@ -13,6 +13,7 @@ mod service;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde_json::json;
 use tekseal_core::excerpt::Excerpt;
 use tekseal_signing::key_ref::AzureKey;
@@ -21,7 +22,7 @@ use tekseal_signing::{HashAlgorithm, KeyAlgorithm, PublicKey, RemoteKey, Signer}
 
 use self::jwk::{Unfit, ecdsa_der};
 use self::service::{Bundle, SERVICE, Service, answered};
-use crate::{Context, Error};
+use crate::{Context, Described, Error};
 
 /// For people.
 const WANTED: &str =
@@ -49,20 +50,27 @@ struct Algorithm {
 
 pub(crate) async fn open(key: &AzureKey, context: &Context) -> Result<Signer, Error> {
     let service = Service::new(key, context)?;
-    let (version, algorithm, public) = current(key, &service).await?;
+    let current = current(key, &service).await?;
     let key = Key {
         reference: key.to_string(),
         key: key.clone(),
-        version,
-        algorithm,
+        version: current.version,
+        algorithm: current.algorithm,
         service,
     };
-    Ok(Signer::remote(Box::new(key), public))
+    Ok(Signer::remote(Box::new(key), current.public))
 }
 
 pub(crate) async fn public_key(key: &AzureKey, context: &Context) -> Result<PublicKey, Error> {
-    let (_, _, public) = current(key, &Service::new(key, context)?).await?;
-    Ok(public)
+    Ok(current(key, &Service::new(key, context)?).await?.public)
+}
+
+pub(crate) async fn describe(key: &AzureKey, context: &Context) -> Result<Described, Error> {
+    let current = current(key, &Service::new(key, context)?).await?;
+    Ok(Described {
+        public: current.public,
+        created: Ok(current.created),
+    })
 }
 
 pub(crate) async fn create(
@@ -100,7 +108,7 @@ pub(crate) async fn create(
     body["key_ops"] = json!(["sign", "verify"]);
     body["attributes"] = json!({"enabled": true});
     let made = service.create(key, &body).await?;
-    let (_, _, public) = read(key, &service, &made)?;
+    let public = read(key, &service, &made)?.public;
     match public.algorithm() == algorithm {
         true => Ok(public),
         false => Err(answered(
@@ -115,11 +123,11 @@ pub(crate) async fn rotate(key: &AzureKey, context: &Context) -> Result<PublicKe
     no_version(key)?;
     let service = Service::new(key, context)?;
     // Nothing is changed of a key that does not sign.
-    let (before, ..) = current(key, &service).await?;
+    let before = current(key, &service).await?;
     let made = service.rotate(key).await?;
-    let (after, _, public) = read(key, &service, &made)?;
-    match before == after {
-        false => Ok(public),
+    let after = read(key, &service, &made)?;
+    match before.version == after.version {
+        false => Ok(after.public),
         true => Err(answered(
             &format!("rotate {key}"),
             "the version that there was".to_owned(),
@@ -139,17 +147,21 @@ fn no_version(key: &AzureKey) -> Result<(), Error> {
     }
 }
 
-/// The version that signs, how, and its public half.
-async fn current(
-    key: &AzureKey,
-    service: &Service,
-) -> Result<(String, Algorithm, PublicKey), Error> {
+/// The version that signs.
+struct Current {
+    version: String,
+    algorithm: Algorithm,
+    public: PublicKey,
+    created: Option<Timestamp>,
+}
+
+async fn current(key: &AzureKey, service: &Service) -> Result<Current, Error> {
     let bundle = service.get(key, key.version.as_deref()).await?;
     let read = read(key, service, &bundle)?;
     match &key.version {
-        Some(asked) if *asked != read.0 => Err(answered(
+        Some(asked) if *asked != read.version => Err(answered(
             &format!("give the public key of {key}"),
-            format!("that of version {}", Excerpt::of(&read.0)),
+            format!("that of version {}", Excerpt::of(&read.version)),
             "that of the version that was asked",
         )),
         Some(_) | None => Ok(read),
@@ -157,11 +169,7 @@ async fn current(
 }
 
 /// What a vault says of a key.
-fn read(
-    key: &AzureKey,
-    service: &Service,
-    bundle: &Bundle,
-) -> Result<(String, Algorithm, PublicKey), Error> {
+fn read(key: &AzureKey, service: &Service, bundle: &Bundle) -> Result<Current, Error> {
     let action = format!("give the public key of {key}");
     let jwk = &bundle.key;
     let version = service.version(key, &jwk.kid, &action)?;
@@ -195,7 +203,13 @@ fn read(
     })?;
     let algorithm = Algorithm::of(public.algorithm())
         .ok_or_else(|| unfit(format!("an {} key", public.algorithm())))?;
-    Ok((version, algorithm, public))
+    let created = bundle.attributes.created;
+    Ok(Current {
+        version,
+        algorithm,
+        public,
+        created: created.and_then(|at| Timestamp::from_second(at).ok()),
+    })
 }
 
 impl Algorithm {

@@ -36,6 +36,8 @@ pub(super) struct Bundle {
 #[derive(Default, Deserialize)]
 pub(super) struct Attributes {
     pub(super) enabled: Option<bool>,
+    /// In seconds since 1970.
+    pub(super) created: Option<i64>,
 }
 
 /// A signature.

@@ -15,6 +15,7 @@ mod token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tekseal_core::excerpt::Excerpt;
 use tekseal_signing::key_ref::GcpKey;
@@ -25,7 +26,7 @@ use self::algorithm::{Algorithm, MAKES, WANTED};
 use self::crc32c::crc32c;
 use self::service::{Call, Need, Public, SERVICE, Service, Signature, Version, answered};
 use crate::bearer::Number;
-use crate::{Context, Error};
+use crate::{Context, Described, Error};
 
 /// How often a damaged answer is asked for again: what Google says («a limited number of retries»).
 const TRIES: u32 = 3;
@@ -43,19 +44,31 @@ struct Key {
 
 pub(crate) async fn open(key: &GcpKey, context: &Context) -> Result<Signer, Error> {
     let service = Service::new(context)?;
-    let (name, algorithm, public) = current(key, &service).await?;
+    let current = current(key, &service).await?;
     let key = Key {
         reference: key.to_string(),
-        name,
-        algorithm,
+        name: current.name,
+        algorithm: current.algorithm,
         service,
     };
-    Ok(Signer::remote(Box::new(key), public))
+    Ok(Signer::remote(Box::new(key), current.public))
 }
 
 pub(crate) async fn public_key(key: &GcpKey, context: &Context) -> Result<PublicKey, Error> {
-    let (_, _, public) = current(key, &Service::new(context)?).await?;
-    Ok(public)
+    Ok(current(key, &Service::new(context)?).await?.public)
+}
+
+pub(crate) async fn describe(key: &GcpKey, context: &Context) -> Result<Described, Error> {
+    let service = Service::new(context)?;
+    let current = current(key, &service).await?;
+    let created = match current.created {
+        Some(told) => Ok(Some(told)),
+        None => service.created(key, &current.name).await,
+    };
+    Ok(Described {
+        public: current.public,
+        created,
+    })
 }
 
 pub(crate) async fn create(
@@ -134,22 +147,36 @@ fn no_version(key: &GcpKey) -> Result<(), Error> {
     }
 }
 
-/// The version that signs, how, and its public half.
-async fn current(
-    key: &GcpKey,
-    service: &Service,
-) -> Result<(String, &'static Algorithm, PublicKey), Error> {
-    let name = match &key.version {
-        Some(version) => format!("{}/cryptoKeyVersions/{version}", key.resource()),
+/// The version that signs.
+struct Current {
+    name: String,
+    algorithm: &'static Algorithm,
+    public: PublicKey,
+    /// When it was made, where that was told by the way.
+    created: Option<Timestamp>,
+}
+
+async fn current(key: &GcpKey, service: &Service) -> Result<Current, Error> {
+    let (name, created) = match &key.version {
+        Some(version) => (
+            format!("{}/cryptoKeyVersions/{version}", key.resource()),
+            None,
+        ),
         None => {
             let newest = service.newest(key).await?;
             // The service gives no public half of those, and says so in other words.
             known(&key.to_string(), &newest.algorithm)?;
-            newest.name
+            let created = newest.created();
+            (newest.name, created)
         }
     };
     let (algorithm, public) = public_of(&key.to_string(), &name, service).await?;
-    Ok((name, algorithm, public))
+    Ok(Current {
+        name,
+        algorithm,
+        public,
+        created,
+    })
 }
 
 fn known(reference: &str, algorithm: &str) -> Result<&'static Algorithm, Error> {

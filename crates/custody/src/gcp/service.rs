@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ pub(super) struct Service {
 #[derive(Clone, Copy)]
 pub(super) enum Need {
     List,
+    Version,
     PublicKey,
     Sign,
     Make,
@@ -59,12 +61,22 @@ pub(super) struct Call {
 
 /// A version of a key.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Version {
     pub(super) name: String,
     #[serde(default)]
     pub(super) state: String,
     #[serde(default)]
     pub(super) algorithm: String,
+    /// RFC 3339.
+    #[serde(default)]
+    create_time: String,
+}
+
+impl Version {
+    pub(super) fn created(&self) -> Option<Timestamp> {
+        self.create_time.parse().ok()
+    }
 }
 
 #[derive(Deserialize)]
@@ -142,7 +154,7 @@ impl Service {
         }
         let limit = match call.need {
             Need::List => LIST_LIMIT,
-            Need::PublicKey | Need::Sign | Need::Make => LIMIT,
+            Need::Version | Need::PublicKey | Need::Sign | Need::Make => LIMIT,
         };
         let request = match &call.body {
             Some(body) => post_json(url, body, limit),
@@ -203,6 +215,23 @@ impl Service {
             reason: "it has too many versions to find the newest; name one, with /cryptoKeyVersions/VERSION"
                 .to_owned(),
         })
+    }
+
+    /// When a version was made.
+    pub(super) async fn created(
+        &self,
+        key: &GcpKey,
+        name: &str,
+    ) -> Result<Option<Timestamp>, Error> {
+        let call = Call {
+            need: Need::Version,
+            action: format!("tell the age of {key}"),
+            path: name.to_owned(),
+            query: Vec::new(),
+            body: None,
+        };
+        let version: Version = self.ask(&call).await?;
+        Ok(version.created())
     }
 
     /// Waits until a version that is being made is ready.
@@ -299,6 +328,7 @@ impl Need {
             Self::List => {
                 "give the account roles/cloudkms.viewer for the key, or name a version with /cryptoKeyVersions/VERSION"
             }
+            Self::Version => "give the account roles/cloudkms.viewer for the key",
             Self::PublicKey => "give the account roles/cloudkms.publicKeyViewer for the key",
             Self::Sign => "give the account roles/cloudkms.signer for the key",
             Self::Make => "give the account roles/cloudkms.admin for the project",

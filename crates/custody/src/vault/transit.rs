@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tekseal_remote::rest::{Answer, Method};
@@ -49,6 +50,8 @@ pub(super) struct Transit {
 pub(super) struct Version {
     pub(super) number: u64,
     pub(super) public: PublicKey,
+    /// When it was made.
+    pub(super) created: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -272,10 +275,12 @@ impl Transit {
             reference: self.reference.clone(),
             source,
         })?;
+        let created = held.get("creation_time").and_then(Value::as_str);
         match public.algorithm() == algorithm {
             true => Ok(Version {
                 number: chosen,
                 public,
+                created: created.and_then(|time| time.parse().ok()),
             }),
             false => Err(ask.wrong(
                 format!("a public key for {}", public.algorithm()),

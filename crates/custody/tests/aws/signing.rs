@@ -49,6 +49,30 @@ fn each_kind_of_key_signs_the_digest_that_its_verifiers_take() {
 }
 
 #[test]
+fn a_key_tells_its_age_and_is_known_without_it() {
+    let shop = Shop::new();
+    let arn = shop.make_key("ECC_NIST_P256");
+    let describe = || {
+        run(tekseal_custody::describe(
+            &reference(ALIAS),
+            &shop.context(),
+        ))
+    };
+    let described = describe().expect("it is there");
+    assert_eq!(described.public, shop.public_key());
+    let created = described.created.expect("it may be asked");
+    assert_eq!(created, "2023-11-14T22:13:20.123Z".parse().ok());
+    // Never an alias, which may be moved between the two.
+    assert_eq!(shop.aws.bodies_of("DescribeKey"), [json!({"KeyId": arn})]);
+    shop.no_complaints();
+
+    shop.aws.refuse("DescribeKey", 1, "AccessDeniedException");
+    let described = describe().expect("its public half may be had");
+    let refused = described.created.expect_err("that was refused");
+    assert!(told(&refused).contains("kms:DescribeKey"), "{refused}");
+}
+
+#[test]
 fn a_message_too_large_for_memory_is_signed_by_its_digest() {
     let shop = Shop::with_key();
     let signer = shop.open();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tekseal_core::Blame;
-use tekseal_custody::{open, public_key};
+use tekseal_custody::{describe, open, public_key};
 use tekseal_harness::{Answer, Request};
 
 use super::{assert_says, context, context_of, opened, parsed, reference, said, with_key};
@@ -23,6 +23,17 @@ async fn everybody_whom_azure_knows_can_ask() {
     assert_eq!(vault.count("POST", "/oauth2/v2.0/token"), 2);
     assert_eq!(vault.count("GET", "/msi/token"), 1);
     assert_eq!(vault.count("GET", "/metadata/identity/oauth2/token"), 1);
+}
+
+#[tokio::test]
+async fn a_version_tells_its_age() {
+    let (vault, public) = with_key();
+    let described = describe(&reference(&vault, "k"), &context(&vault)).await;
+    let described = described.unwrap_or_else(|e| panic!("{}", said(&e)));
+    assert_eq!(described.public, public);
+    let created = described.created.expect("it comes with the key");
+    assert_eq!(created, "2023-11-14T22:13:20Z".parse().ok());
+    assert_eq!(vault.count("GET", "/keys/k/"), 1);
 }
 
 #[tokio::test]

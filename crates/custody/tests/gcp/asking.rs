@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tekseal_core::Blame;
-use tekseal_custody::{open, public_key};
+use tekseal_custody::{describe, open, public_key};
 use tekseal_harness::{Answer, GoogleKms, Request};
 use tekseal_signing::signer::SignError;
 
@@ -41,6 +41,41 @@ async fn everybody_whom_google_knows_can_ask() {
         let context = context_of(&[(name, &url), (variable, &folder)]);
         assert!(public_key(&reference(KEY), &context).await.is_ok());
     }
+}
+
+#[tokio::test]
+async fn a_version_tells_its_age_and_is_known_without_it() {
+    let (kms, _) = with_key();
+    let newest = kms.add_version(KEY, "ENABLED");
+    let context = context(&kms, &kms.account_file());
+    let described = describe(&reference(KEY), &context).await.expect("a key");
+    assert_eq!(described.public.to_pem(), newest);
+    let told = |at: &str| at.parse().ok();
+    let created = described.created.expect("the list tells it");
+    assert_eq!(created, told("2026-01-02T00:00:00.123456789Z"));
+    assert_eq!(
+        kms.count("GET", "/cryptoKeyVersions/2"),
+        1,
+        "its public half"
+    );
+
+    let first = reference(&format!("{KEY}/cryptoKeyVersions/1"));
+    let described = describe(&first, &context).await.expect("a version");
+    let created = described.created.expect("it may be asked");
+    assert_eq!(created, told("2026-01-01T00:00:00.123456789Z"));
+
+    kms.before(|request| {
+        let body = br#"{"error":{"code":403,"message":"Permission denied.","status":"PERMISSION_DENIED"}}"#;
+        let is_version = request.path().ends_with("/cryptoKeyVersions/1");
+        is_version.then(|| Answer::new(403, &[], body))
+    });
+    let described = describe(&first, &context).await.expect("a version");
+    let error = described.created.expect_err("it may not be asked");
+    assert_says(
+        &error,
+        Blame::Setting,
+        &["tell the age of", "roles/cloudkms.viewer"],
+    );
 }
 
 #[tokio::test]

@@ -49,6 +49,26 @@ fn the_key_is_read_once_and_each_signature_is_one_call() {
 }
 
 #[test]
+fn a_version_tells_its_age_where_it_is_a_time() {
+    for (time, wanted) in [
+        ("2026-03-01T10:00:00.123456789Z", true),
+        ("2026-03-01T10:00:00+01:00", true),
+        ("long ago", false),
+    ] {
+        let mut told = described(&[&signer(1), &signer(2)]);
+        told["data"]["keys"]["2"]["creation_time"] = json!(time);
+        let server = describing(200, told.to_string());
+        let described = wait(tekseal_custody::describe(&key(), &context(&server, &[])));
+        let described = described.expect("it is there");
+        assert_eq!(described.public, *signer(2).public_key());
+        let created = described.created.expect("it comes with the key");
+        assert_eq!(created, time.parse().ok());
+        assert_eq!(created.is_some(), wanted, "{time}");
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[test]
 fn a_rotation_in_between_changes_nothing() {
     let server = Server::start(|seen| match seen.method.as_str() {
         "GET" => Reply::json(200, &described(&[&signer(1), &signer(2)])),

@@ -142,6 +142,13 @@ fn signatures_of_cosign_with_other_algorithms_are_accepted() {
             .image_signature(&p384, &image(), &none)
             .is_err()
     );
+    // A key that is held elsewhere beside one that signs as usual.
+    let both = Hashes::of(vec![HashAlgorithm::Sha256, HashAlgorithm::Sha384]);
+    let keys = [include_bytes!("../testdata/p384.pub").as_slice(), A].map(key);
+    let verifier = Verifier::new(keys.to_vec(), both.expect("two")).expect("supported");
+    for signed in [p384, good_image()] {
+        assert!(verifier.image_signature(&signed, &image(), &none).is_ok());
+    }
 }
 
 #[test]
@@ -434,6 +441,9 @@ fn a_verifier_needs_keys_that_fit_the_hash() {
     );
     let error = Verifier::new(vec![key(A)], HashAlgorithm::Sha512).err();
     assert!(matches!(error, Some(Error::Key { .. })));
+    let also = Hashes::of(vec![HashAlgorithm::Sha512, HashAlgorithm::Sha256]);
+    assert!(Verifier::new(vec![key(A)], also.expect("two")).is_ok());
+    assert_eq!(Hashes::of(Vec::new()), None);
 }
 
 #[test]

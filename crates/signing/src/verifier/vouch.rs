@@ -219,8 +219,7 @@ impl Verifier {
 
     /// Which of the signatures is one of this key.
     fn valid_signature<'a>(&self, key: &PublicKey, spoken: &Spoken<'a>) -> Option<&'a [u8]> {
-        let is_valid =
-            |signature: &&Vec<u8>| key.verify(self.hash, spoken.message, signature).is_ok();
+        let is_valid = |signature: &&Vec<u8>| self.hashes.verify(key, spoken.message, signature);
         spoken.signatures.iter().find(is_valid).map(Vec::as_slice)
     }
 

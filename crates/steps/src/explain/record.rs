@@ -22,6 +22,9 @@ pub(super) struct RecordSaid {
     /// The key that it says it is signed with, or was found to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) key: Option<String>,
+    /// The keys that signed the payloads, where they are others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) signed_with: Vec<String>,
     pub(super) payloads: usize,
 }
 
@@ -70,6 +73,7 @@ impl RecordSaid {
             at: Some(record.at.clone()),
             by: Some(record.by.clone()),
             key: Some(unverified.keyid.clone()),
+            signed_with: record.keys.clone(),
             payloads: record.payloads.len() + record.more.as_ref().map_or(0, |more| more.count),
         }
     }
@@ -82,6 +86,7 @@ impl RecordSaid {
             at: None,
             by: None,
             key: None,
+            signed_with: Vec::new(),
             payloads: 0,
         }
     }

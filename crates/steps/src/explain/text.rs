@@ -117,8 +117,12 @@ fn record_line(record: &RecordSaid) -> String {
         return format!("record on the run: {verdict}");
     };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let signed_with = match record.signed_with.as_slice() {
+        [] => String::new(),
+        keys => format!(" signed with {}", keys.join(" and ")),
+    };
     format!(
-        "record on the run: {outcome:?} at {} by {}, {}, key {} ({verdict})",
+        "record on the run: {outcome:?} at {} by {}, {}{signed_with}, key {} ({verdict})",
         text(&record.at),
         text(&record.by),
         payloads(record.payloads),

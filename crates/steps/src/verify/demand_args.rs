@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use jiff::Timestamp;
 use tekseal_core::cosign;
-use tekseal_signing::{HashAlgorithm, IdentityRule, KeyAlgorithm, Verifier};
+use tekseal_signing::{HashAlgorithm, Hashes, IdentityRule, KeyAlgorithm, Verifier};
 
 use super::demands::{Demands, NONE_IS_VALID};
 use super::report::Checked;
@@ -46,7 +46,7 @@ pub struct HowArgs {
         value_parser = NotEmpty
     )]
     annotations: Vec<String>,
-    /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384)
+    /// Hash that the signature was made with: sha256, sha384 or sha512 (cosign signs with sha384 where the key is P-384); several with commas where keys differ, and one over any of them counts
     #[arg(
         long,
         env = "TEKSEAL_SIGNATURE_DIGEST_ALGORITHM",
@@ -80,6 +80,13 @@ impl DemandArgs {
                 insecure_ignore_tlog: false,
             },
         }
+    }
+
+    /// The same of signatures over any hash: which keys signed is asked, and not whether everybody would find that out.
+    pub(crate) fn over_any_hash(mut self) -> Self {
+        let all = HashAlgorithm::ALL.map(|hash| hash.to_string());
+        self.how.signature_digest_algorithm = all.join(",");
+        self
     }
 
     /// What is asked of images with these keys, which alone vouch for them.
@@ -153,10 +160,13 @@ impl HowArgs {
         identity: Option<IdentityRule>,
         trusted: Option<Trusted>,
     ) -> Result<Demands, Failure> {
-        let hash = self
-            .signature_digest_algorithm
-            .parse::<HashAlgorithm>()
-            .map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))?;
+        let hashes = self.signature_digest_algorithm.split(',');
+        let hashes = hashes.map(|name| {
+            let hash = name.trim().parse::<HashAlgorithm>();
+            hash.map_err(|e| Failure::misuse(e).context("--signature-digest-algorithm"))
+        });
+        let hashes = Hashes::of(hashes.collect::<Result<_, _>>()?);
+        let hashes = hashes.expect("a text has at least one part");
         let annotations = given(&self.annotations).map(|pair| {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
                 Failure::misuse(anyhow!("annotation {pair:?} is not of the form KEY=VALUE"))
@@ -169,26 +179,26 @@ impl HowArgs {
             )));
         }
         let has = |algorithm| keys.as_ref().is_some_and(|keys| keys.has(algorithm));
-        let why_none_is_valid = match (&keys, hash) {
-            (_, HashAlgorithm::Sha256) if has(KeyAlgorithm::P384) => {
+        let is_usual = hashes.has(HashAlgorithm::Sha256);
+        let lacks = |hash, algorithm| is_usual && !hashes.has(hash) && has(algorithm);
+        let why_none_is_valid = match &keys {
+            _ if lacks(HashAlgorithm::Sha384, KeyAlgorithm::P384) => {
                 "cosign signs with SHA-384 where the key is P-384: try --signature-digest-algorithm sha384"
             }
-            (_, HashAlgorithm::Sha256) if has(KeyAlgorithm::P521) => {
+            _ if lacks(HashAlgorithm::Sha512, KeyAlgorithm::P521) => {
                 "cosign signs with SHA-512 where the key is P-521: try --signature-digest-algorithm sha512"
             }
-            (_, HashAlgorithm::Sha384 | HashAlgorithm::Sha512)
-                if has(KeyAlgorithm::P384) || has(KeyAlgorithm::P521) =>
-            {
+            _ if !is_usual && (has(KeyAlgorithm::P384) || has(KeyAlgorithm::P521)) => {
                 "tekseal and Tekton Chains sign with SHA-256 where they have the key: try without --signature-digest-algorithm"
             }
             _ if has(KeyAlgorithm::Ed25519) => {
                 "signed with another key, or by cosign sign: where the key is Ed25519 it makes Ed25519ph signatures, which its own verify does not accept either"
             }
-            (Some(VerifyingKeys::Set(_)), _) if trusted.is_none() => NONE_OF_SET_WITHOUT_PROOF,
-            (Some(VerifyingKeys::Set(_)), _) => NONE_OF_SET,
+            Some(VerifyingKeys::Set(_)) if trusted.is_none() => NONE_OF_SET_WITHOUT_PROOF,
+            Some(VerifyingKeys::Set(_)) => NONE_OF_SET,
             _ => NONE_IS_VALID,
         };
-        let (verifier, checked) = verifier(keys, identity, hash, trusted)?;
+        let (verifier, checked) = verifier(keys, identity, hashes, trusted)?;
         Ok(Demands {
             why_none_is_valid,
             verifier: Arc::new(verifier),
@@ -234,7 +244,7 @@ const NONE_OF_SET_WITHOUT_PROOF: &str = "signed with a key that the set does not
 fn verifier(
     keys: Option<VerifyingKeys>,
     identity: Option<IdentityRule>,
-    hash: HashAlgorithm,
+    hashes: Hashes,
     trusted: Option<Trusted>,
 ) -> Result<(Verifier, Checked), Failure> {
     let needs = trusted.as_ref().map(|t| t.needs).unwrap_or_default();
@@ -269,13 +279,13 @@ fn verifier(
             );
         }
         (None, Some(rule), Some(trusted)) => {
-            Verifier::of_identity(rule, hash, trusted.trust, trusted.needs)
+            Verifier::of_identity(rule, hashes, trusted.trust, trusted.needs)
         }
         (Some(keys), None, trusted) => {
             let verifier = match keys {
-                VerifyingKeys::One(key) => Verifier::new(vec![key], hash),
+                VerifyingKeys::One(key) => Verifier::new(vec![key], hashes),
                 VerifyingKeys::Set(set) => {
-                    Verifier::of_key_set(set, hash, Timestamp::now().as_second())
+                    Verifier::of_key_set(set, hashes, Timestamp::now().as_second())
                 }
             };
             let verifier = verifier.map_err(Failure::misuse)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tekseal_cluster::{Cluster, ConfigSource, SecretRef};
 use tekseal_core::Blame;
 use tekseal_core::config::{Choice as _, Config, KmsSigner, Namespaces, SignerKind};
+use tekseal_custody::Described;
 use tekseal_signing::key_ref::KmsRef;
 use tekseal_signing::{KeyRef, PublicKey, key_ref};
 
@@ -97,10 +98,7 @@ impl Gather<'_> {
             Ok(KeyRef::Kms(key)) => {
                 let asked = crate::block_on(kms::of_controller(&key, kms, self.ca));
                 match asked {
-                    Ok(public) => {
-                        inventory.add(public.clone(), place(reference, Role::Signs));
-                        Ok(Some(public))
-                    }
+                    Ok(found) => Ok(Some(described(inventory, reference, found))),
                     Err(failure) => Err(format!("not looked at: {}", failure.message())),
                 }
             }
@@ -138,7 +136,11 @@ impl Gather<'_> {
             KeyRef::Secret { namespace, name } => {
                 self.secret(inventory, &namespace, &name)?;
             }
-            KeyRef::Kms(_) | KeyRef::Gitlab(_) => {
+            KeyRef::Kms(key) => {
+                let found = crate::block_on(kms::describe(&key, self.ca))?;
+                described(inventory, reference, found);
+            }
+            KeyRef::Gitlab(_) => {
                 self.held(inventory, reference)?;
             }
             KeyRef::Url(_) => {
@@ -173,12 +175,30 @@ impl Gather<'_> {
         Ok(secret::add(inventory, &found, &name))
     }
 
-    /// A key that stays where it is.
+    /// A key that a variable of GitLab holds.
     fn held(&self, inventory: &mut Inventory, reference: &str) -> Result<PublicKey, Failure> {
         let key = key_args::public_key(reference, self.cluster, self.ca)?;
         inventory.add(key.clone(), place(reference, Role::Signs));
         Ok(key)
     }
+}
+
+/// Adds a key that a service or a plugin holds.
+fn described(inventory: &mut Inventory, reference: &str, found: Described) -> PublicKey {
+    let created = found.created.unwrap_or_else(|error| {
+        inventory.notes.push(format!(
+            "the age of {} is not known: {}",
+            shown(reference),
+            exit::chain(&error)
+        ));
+        None
+    });
+    let place = Place {
+        created,
+        ..place(reference, Role::Signs)
+    };
+    inventory.add(found.public.clone(), place);
+    found.public
 }
 
 fn place(reference: &str, role: Role) -> Place {

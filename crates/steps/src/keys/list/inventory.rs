@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tekseal_cluster::vouching::Vouches;
 use tekseal_signing::{KeyAlgorithm, PublicKey};
 
 use super::trust::{Standing, Trusting};
@@ -27,6 +28,8 @@ pub(super) struct Listed {
     pub(super) signs: Vec<String>,
     /// What it was found to have signed last.
     pub(super) last_use: Option<LastUse>,
+    /// Whether its Records are believed, and of which runs.
+    pub(super) vouches: Option<Vouches>,
     /// Whose document has it, and until when.
     pub(super) trusted: Vec<Trusted>,
     pub(super) warnings: Vec<String>,
@@ -52,6 +55,8 @@ pub(super) enum Role {
     Public,
     /// A verifier trusts it.
     Trusted,
+    /// The controller believes the Records that it signed.
+    Records,
 }
 
 /// Something that a key signed.
@@ -75,6 +80,7 @@ impl Role {
             Self::Former => "former",
             Self::Public => "public",
             Self::Trusted => "trusted",
+            Self::Records => "records",
         }
     }
 }
@@ -89,6 +95,7 @@ impl Inventory {
                 places: Vec::new(),
                 signs: Vec::new(),
                 last_use: None,
+                vouches: None,
                 trusted: Vec::new(),
                 warnings: Vec::new(),
             });
@@ -140,7 +147,27 @@ impl Inventory {
 impl Listed {
     /// Whether something signs with it, by the configuration or by what was found.
     pub(super) fn is_in_use(&self) -> bool {
+        // What one process signs Records with is for the controller alone.
+        if self.is_of_process() {
+            return false;
+        }
         self.last_use.is_some() || self.places.iter().any(|place| place.role == Role::Signs)
+    }
+
+    /// Whether a controller's process had it for Records, and nothing else is known of it.
+    pub(super) fn is_of_process(&self) -> bool {
+        self.vouches == Some(Vouches::OfProcess)
+            && self.places.iter().all(|place| place.role == Role::Records)
+    }
+
+    /// Notes a use, if it is later than the one that is known.
+    pub(super) fn used(&mut self, at: Option<Timestamp>, what: &str) {
+        if self.last_use.as_ref().is_none_or(|last| last.at < at) {
+            self.last_use = Some(LastUse {
+                at,
+                what: what.to_owned(),
+            });
+        }
     }
 
     fn judge(&mut self, trusting: &[Trusting], now: Timestamp) {

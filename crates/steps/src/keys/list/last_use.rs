@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
+use tekseal_cluster::vouching::Vouches;
 use tekseal_cluster::{Cluster, Scope, Seen, Sight, watch};
 use tekseal_core::marks::{self, Record};
 use tekseal_core::run::RunKind;
@@ -14,7 +15,7 @@ use tekseal_remote::Registry;
 use tekseal_remote::store::Source;
 use tekseal_signing::{KeySet, verify_record};
 
-use super::inventory::{Inventory, LastUse};
+use super::inventory::{Inventory, Listed};
 use crate::cluster_args::ClusterArgs;
 use crate::verify::{self, AttestationReport, DemandArgs, VerifyingKeys, within};
 use crate::{Failure, exit};
@@ -95,11 +96,12 @@ fn look_at(
     let Ok(unverified) = Record::parse(annotation) else {
         return;
     };
-    let by_name = inventory
-        .keys
-        .iter_mut()
-        .find(|listed| listed.key.fingerprint() == unverified.keyid);
-    let Some(listed) = by_name else {
+    let keys = &mut inventory.keys;
+    let of_name = |keys: &[Listed], name: &str| {
+        let mut all = keys.iter();
+        all.position(|listed| listed.key.fingerprint() == name)
+    };
+    let Some(recorder) = of_name(keys, &unverified.keyid) else {
         // As many names as somebody cares to make up are not kept.
         if strangers.len() < MOST_STRANGERS || strangers.contains_key(&unverified.keyid) {
             *strangers.entry(unverified.keyid).or_default() += 1;
@@ -107,16 +109,32 @@ fn look_at(
         return;
     };
     let at = unverified.record.at.parse::<Timestamp>().ok();
-    if listed.last_use.as_ref().is_some_and(|last| last.at >= at) {
+    let mut used = vec![recorder];
+    // A key that vouches for some runs alone says nothing of others' keys.
+    if matches!(
+        keys[recorder].vouches,
+        Some(Vouches::ForAll | Vouches::OfProcess)
+    ) {
+        let named = unverified.record.keys.iter();
+        used.extend(named.filter_map(|name| of_name(keys, name)));
+    }
+    let is_later = |at_key: &usize| {
+        let known = keys[*at_key].last_use.as_ref();
+        known.is_none_or(|last| last.at < at)
+    };
+    if !used.iter().any(is_later) {
         return;
     }
-    if verify_record(annotation, run.uid(), [&listed.key]).is_ok() {
+    if verify_record(annotation, run.uid(), [&keys[recorder].key]).is_ok() {
         let name = run.reference(kind);
         let name = name.map_or_else(|| kind.to_string(), |run| run.to_string());
-        listed.last_use = Some(LastUse {
-            at,
-            what: format!("{name} (record)"),
-        });
+        for at_key in used {
+            let what = match at_key == recorder {
+                true => format!("{name} (record)"),
+                false => name.clone(),
+            };
+            keys[at_key].used(at, &what);
+        }
     }
 }
 
@@ -134,7 +152,7 @@ pub(super) async fn of_images(
     }
     let keys = inventory.keys.iter().map(|listed| listed.key.clone());
     let keys = VerifyingKeys::Set(KeySet::of(keys.collect()));
-    let demands = DemandArgs::usual(None).of_keys(keys)?;
+    let demands = DemandArgs::usual(None).over_any_hash().of_keys(keys)?;
     for text in images {
         let image = verify::parse_image(text)?;
         let examined = within(MOST_SECONDS, async {
@@ -203,14 +221,8 @@ fn nothing(inventory: &mut Inventory, image: &str, failure: &Failure) {
 /// Notes a use, if it is later than the one that is known.
 fn used(inventory: &mut Inventory, key: &str, at: Option<Timestamp>, what: &str) {
     let mut keys = inventory.keys.iter_mut();
-    let Some(listed) = keys.find(|listed| listed.key.fingerprint() == key) else {
-        return;
-    };
-    if listed.last_use.as_ref().is_none_or(|last| last.at < at) {
-        listed.last_use = Some(LastUse {
-            at,
-            what: what.to_owned(),
-        });
+    if let Some(listed) = keys.find(|listed| listed.key.fingerprint() == key) {
+        listed.used(at, what);
     }
 }
 

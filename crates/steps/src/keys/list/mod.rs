@@ -3,7 +3,8 @@
 //! ```text
 //!   configuration of the controller ─▶ references ─┐
 //!   references of the command line ────────────────┼─▶ Inventory ◀─ runs (Records), images: what each signed last
-//!   Secret that the controller has mounted ────────┘      ▲
+//!   Secret that the controller has mounted ────────┤      ▲
+//!   ConfigMap in which it remembers recorders ─────┘      │
 //!   documents of verifiers (--trust) ─────────────────────┘ who trusts it, and warnings
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod gather;
 mod inventory;
 mod last_use;
+mod memory;
 mod secret;
 mod text;
 mod trust;
@@ -110,8 +112,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     for one in &trusting {
         inventory.trust(one);
     }
-    if system.is_some() && !args.skip_runs {
-        crate::block_on(last_use::of_runs(&mut inventory, &args.cluster))?;
+    if let Some(namespace) = system {
+        crate::block_on(memory::add(&mut inventory, &args.cluster, namespace))?;
+        if !args.skip_runs {
+            crate::block_on(last_use::of_runs(&mut inventory, &args.cluster))?;
+        }
+        memory::leave_out_old(&mut inventory);
     }
     let images: Vec<&str> = given(&args.images).collect();
     if !images.is_empty() {

@@ -236,6 +236,7 @@ impl Key {
             "state": self.versions[number - 1].state,
             "algorithm": self.algorithm,
             "protectionLevel": "SOFTWARE",
+            "createTime": format!("2026-01-0{}T00:00:00.123456789Z", number.min(9)),
         })
     }
 }
