@@ -66,23 +66,31 @@ fn of_environment() -> VaultSettings {
     }
 }
 
-/// How a configuration has Vault entered; where it does not say, as the environment does.
+/// How a configuration has Vault entered, where the environment does not say: it may be the one of a controller, with files that only that has.
 fn of_config(config: &KmsSigner) -> VaultSettings {
+    let is_set = |names: &[&str]| {
+        let mut values = names.iter().filter_map(std::env::var_os);
+        values.any(|value| !value.is_empty())
+    };
     let told = VaultSettings::of_config(config);
-    let says_how = !told.token.is_empty()
-        || !told.token_path.as_os_str().is_empty()
-        || !told.login_role.is_empty()
-        || !told.spire_socket.is_empty();
-    match says_how {
-        true => told,
-        false => VaultSettings {
-            address: told.address,
-            ..of_environment()
-        },
-    }
+    let address = match is_set(&["VAULT_ADDR", "BAO_ADDR"]) {
+        true => String::new(),
+        false => told.address.clone(),
+    };
+    let ways = [
+        "VAULT_TOKEN",
+        "BAO_TOKEN",
+        "TEKSEAL_VAULT_ROLE",
+        "TEKSEAL_VAULT_SPIFFE_AUDIENCE",
+    ];
+    let way = match is_set(&ways) {
+        true => of_environment(),
+        false => told,
+    };
+    VaultSettings { address, ..way }
 }
 
-/// The key to sign with. Vault is where the configuration says, if there is one, and entered as that says.
+/// The key to sign with. What the environment does not say of Vault the configuration does, if there is one.
 pub(crate) async fn open(
     key: &KmsRef,
     ca: &[PathBuf],

@@ -143,19 +143,24 @@ fn the_configuration_names_the_key_and_opens_vault() {
         let run = run
             .arg("--config")
             .arg(shop.file("config.json", config.to_string()));
-        run.env("VAULT_ADDR", NEVER)
+        run.env("HOME", "/absent")
     };
-    // A token of the environment goes where the configuration has Vault, as the controller's does.
     attest(&config).env("VAULT_TOKEN", &key.token).ok();
     key.entering(shop.verify(key.path())).ok();
     let audit = key.vault.audited();
     config["signers.kms.auth.token"] = json!(key.token);
-    let said = attest(&config).env("VAULT_TOKEN", "hvs.another").ok();
+    let said = attest(&config).env("VAULT_TOKEN", "").ok();
     assert!(!said.stderr.contains(&key.token), "{said:?}");
     assert_eq!(
         audited_requests(&audit, "read", "transit/keys/configured"),
         1
     );
+    // What the step is told itself goes first: the configuration may be of a controller, and speak of files that are there alone.
+    config["signers.kms.auth.address"] = json!(NEVER);
+    config["signers.kms.auth.token-path"] = json!("/absent/token");
+    key.entering(attest(&config)).ok();
+    let said = attest(&config).env("VAULT_TOKEN", "").fails_with(2);
+    assert!(said.stderr.contains("/absent/token"), "{said:?}");
     assert!(audited_requests(&audit, "update", "transit/sign/configured/sha2-256") > 1);
 }
 

@@ -1,6 +1,6 @@
 //! What each key was found to have signed last: Records on runs, and what hangs on images. Only what verifies counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -15,7 +15,7 @@ use tekseal_remote::Registry;
 use tekseal_remote::store::Source;
 use tekseal_signing::{KeySet, verify_record};
 
-use super::inventory::{Inventory, Listed};
+use super::inventory::Inventory;
 use crate::cluster_args::ClusterArgs;
 use crate::verify::{self, AttestationReport, DemandArgs, VerifyingKeys, within};
 use crate::{Failure, exit};
@@ -36,8 +36,12 @@ pub(super) async fn of_runs(
 ) -> Result<(), Failure> {
     let cluster = cluster.connect().await?;
     let mut strangers = BTreeMap::new();
+    let keys = inventory.keys.iter().enumerate();
+    let names: HashMap<String, usize> = keys
+        .map(|(at, listed)| (listed.key.fingerprint(), at))
+        .collect();
     for kind in [RunKind::TaskRun, RunKind::PipelineRun] {
-        let looking = of_kind(inventory, &cluster, kind, &mut strangers);
+        let looking = of_kind(inventory, &names, &cluster, kind, &mut strangers);
         match tokio::time::timeout(LONGEST, looking).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => inventory
@@ -60,6 +64,7 @@ pub(super) async fn of_runs(
 
 async fn of_kind(
     inventory: &mut Inventory,
+    names: &HashMap<String, usize>,
     cluster: &Cluster,
     kind: RunKind,
     strangers: &mut BTreeMap<String, usize>,
@@ -69,7 +74,7 @@ async fn of_kind(
     while let Some(sight) = sights.next().await {
         match sight {
             Ok(Sight::There(run)) => {
-                look_at(inventory, kind, &run, strangers);
+                look_at(inventory, names, kind, &run, strangers);
                 looked += 1;
                 if looked == MOST_RUNS {
                     return Err(format!("only {MOST_RUNS} were looked at"));
@@ -86,6 +91,7 @@ async fn of_kind(
 /// A Record names its key itself; that is believed only once its signature holds, and that is only asked where it would be the last.
 fn look_at(
     inventory: &mut Inventory,
+    names: &HashMap<String, usize>,
     kind: RunKind,
     run: &Seen,
     strangers: &mut BTreeMap<String, usize>,
@@ -97,11 +103,7 @@ fn look_at(
         return;
     };
     let keys = &mut inventory.keys;
-    let of_name = |keys: &[Listed], name: &str| {
-        let mut all = keys.iter();
-        all.position(|listed| listed.key.fingerprint() == name)
-    };
-    let Some(recorder) = of_name(keys, &unverified.keyid) else {
+    let Some(&recorder) = names.get(&unverified.keyid) else {
         // As many names as somebody cares to make up are not kept.
         if strangers.len() < MOST_STRANGERS || strangers.contains_key(&unverified.keyid) {
             *strangers.entry(unverified.keyid).or_default() += 1;
@@ -116,7 +118,7 @@ fn look_at(
         Some(Vouches::ForAll | Vouches::OfProcess)
     ) {
         let named = unverified.record.keys.iter();
-        used.extend(named.filter_map(|name| of_name(keys, name)));
+        used.extend(named.filter_map(|name| names.get(name)));
     }
     let is_later = |at_key: &usize| {
         let known = keys[*at_key].last_use.as_ref();
